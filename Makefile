@@ -1,0 +1,48 @@
+# make demo: the whole workflow on the embedded demo; make test: the tests.
+# Both set up .venv from the lock files first and need Python 3.11 or newer, and nothing else.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+
+.PHONY: demo test lint lock clean
+
+demo: .venv/ready
+	$(SNAKEMAKE) --quiet rules
+	$(BIN)/snakemake --quiet all --report results/demo/report.html
+	$(BIN)/tttnn summary --tables results/demo/tables --report results/demo/report.html
+
+test: .venv/ready .venv/dev
+	$(BIN)/python -m pytest
+
+lint: .venv/ready .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check workflow/Snakefile rules
+	$(BIN)/snakemake --lint
+
+lock: .venv/dev
+	$(BIN)/pip install --quiet pip-tools
+	cd envs && for env in cpu gpu dev; do \
+		../$(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links \
+			--no-header --output-file $$env.lock $$env.in && \
+		sed -i 's/+cpu$$//' $$env.lock || exit 1; \
+	done  # +cpu: the lock names the release, the machine its build
+	for env in cpu gpu; do \
+		{ cat envs/conda.head; sed -n 's/^\([a-z0-9].*\)/      - \1/p' envs/$$env.lock; } > envs/$$env.yaml; \
+	done
+
+.venv/ready: envs/cpu.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/cpu.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.venv/dev: .venv/ready envs/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/dev.lock
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake

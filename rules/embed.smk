@@ -1,0 +1,63 @@
+"""Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy,
+and all tasks' queries → queries/embeddings/{embedder}.npy."""
+
+
+rule embed_chunk:
+    input:
+        passages="<results>/passages/{shard}/{chunk}.parquet",
+        model="<results>/models/{embedder}",
+    output:
+        vectors="<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
+    log:
+        "<logs>/embed_chunk/{embedder}/{shard}/{chunk}.log",
+    benchmark:
+        "<benchmarks>/embed_chunk/{embedder}/{shard}/{chunk}.tsv"
+    conda:
+        ENVIRONMENT
+    priority: 10
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+        gpu=GPUS,
+    params:
+        spec=spec.embed,
+        code=code("embed_chunk"),
+    message:
+        "Embed chunk {wildcards.chunk} of shard {wildcards.shard}"
+    shell:
+        "python -m tttnn embed_chunk --spec {params.spec:q}"
+        " --passages {input.passages:q}"
+        " --model {input.model:q}"
+        " --output {output.vectors:q}"
+        " > {log:q} 2>&1"
+
+
+rule embed_queries:
+    input:
+        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
+        model="<results>/models/{embedder}",
+    output:
+        vectors="<results>/queries/embeddings/{embedder}.npy",
+    log:
+        "<logs>/embed_queries/{embedder}.log",
+    benchmark:
+        "<benchmarks>/embed_queries/{embedder}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPUS,
+    params:
+        spec=spec.embed,
+        code=code("embed_queries"),
+    message:
+        "Embed the queries of all tasks"
+    shell:
+        "python -m tttnn embed_queries --spec {params.spec:q}"
+        " --queries {input.queries:q}"
+        " --model {input.model:q}"
+        " --output {output.vectors:q}"
+        " > {log:q} 2>&1"

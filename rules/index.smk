@@ -1,0 +1,139 @@
+"""Index: embeddings → index/{index}/trained/{shard} → trained.faiss → shards/{shard}.faiss →
+merged/, one index over all shards."""
+
+
+rule train_shard_index:
+    input:
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
+            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            chunk=CHUNKS,
+        ),
+    output:
+        learnt="<results>/index/{index}/trained/{shard}.safetensors",
+    log:
+        "<logs>/train_shard_index/{index}/{shard}.log",
+    benchmark:
+        "<benchmarks>/train_shard_index/{index}/{shard}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=spec.index,
+        code=code("train_shard_index"),
+    message:
+        "Learn what index {wildcards.index} needs from shard {wildcards.shard}"
+    shell:
+        "python -m tttnn train_shard_index --spec {params.spec:q}"
+        " --passages {input.passages:q}"
+        " --embeddings {input.embeddings:q}"
+        " --output {output.learnt:q}"
+        " > {log:q} 2>&1"
+
+
+rule merge_training:
+    input:
+        shards=collect(
+            "<results>/index/{{index}}/trained/{shard}.safetensors", shard=SHARDS
+        ),
+    output:
+        trained="<results>/index/{index}/trained.faiss",
+    log:
+        "<logs>/merge_training/{index}.log",
+    benchmark:
+        "<benchmarks>/merge_training/{index}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=spec.index,
+        code=code("merge_training"),
+    message:
+        "Merge what index {wildcards.index} learnt into one quantiser"
+    shell:
+        "python -m tttnn merge_training --spec {params.spec:q}"
+        " --shards {input.shards:q}"
+        " --output {output.trained:q}"
+        " > {log:q} 2>&1"
+
+
+rule fill_shard_index:
+    input:
+        trained="<results>/index/{index}/trained.faiss",
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
+            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            chunk=CHUNKS,
+        ),
+    output:
+        index=temp("<results>/index/{index}/shards/{shard}.faiss"),
+    log:
+        "<logs>/fill_shard_index/{index}/{shard}.log",
+    benchmark:
+        "<benchmarks>/fill_shard_index/{index}/{shard}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=spec.index,
+        code=code("fill_shard_index"),
+    message:
+        "Fill index {wildcards.index} with shard {wildcards.shard}"
+    shell:
+        "python -m tttnn fill_shard_index --spec {params.spec:q}"
+        " --trained {input.trained:q}"
+        " --passages {input.passages:q}"
+        " --embeddings {input.embeddings:q}"
+        " --output {output.index:q}"
+        " > {log:q} 2>&1"
+
+
+rule merge_index:
+    input:
+        trained="<results>/index/{index}/trained.faiss",
+        shards=collect("<results>/index/{{index}}/shards/{shard}.faiss", shard=SHARDS),
+        passages=collect(
+            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
+        ),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
+            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            shard=SHARDS,
+            chunk=CHUNKS,
+        ),
+    output:
+        index=directory("<results>/index/{index}/merged"),
+    log:
+        "<logs>/merge_index/{index}.log",
+    benchmark:
+        "<benchmarks>/merge_index/{index}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        spec=spec.index,
+        code=code("merge_index"),
+    message:
+        "Merge the shards of index {wildcards.index}"
+    shell:
+        "python -m tttnn merge_index --spec {params.spec:q}"
+        " --trained {input.trained:q}"
+        " --shards {input.shards:q}"
+        " --passages {input.passages:q}"
+        " --embeddings {input.embeddings:q}"
+        " --output {output.index:q}"
+        " > {log:q} 2>&1"

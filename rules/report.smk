@@ -1,0 +1,98 @@
+"""Report: evaluation rows → tables/*.csv and .tex → figures."""
+
+
+rule score:
+    input:
+        evaluations=EVALUATIONS,
+        selection="<results>/queries/selection.json",
+        manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
+    output:
+        scores=report(
+            "<results>/tables/scores.csv",
+            caption="../workflow/report/scores.rst",
+            category="Tables",
+            labels={"table": "scores"},
+        ),
+        clean="<results>/tables/clean.csv",
+        differences=report(
+            "<results>/tables/differences.csv",
+            caption="../workflow/report/differences.rst",
+            category="Tables",
+            labels={"table": "differences"},
+        ),
+        costs="<results>/tables/costs.csv",
+        tasks=report(
+            "<results>/tables/tasks.csv",
+            caption="../workflow/report/tasks.rst",
+            category="Tables",
+            labels={"table": "tasks"},
+        ),
+        corpus="<results>/tables/corpus.csv",
+        latex="<results>/tables/summary.tex",
+    log:
+        "<logs>/score.log",
+    benchmark:
+        "<benchmarks>/score.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec.score,
+        code=code("score"),
+    message:
+        "Score all evaluations"
+    shell:
+        "python -m tttnn score --spec {params.spec:q}"
+        " --evaluations {input.evaluations:q}"
+        " --selection {input.selection:q}"
+        " --manifests {input.manifests:q}"
+        " --scores {output.scores:q}"
+        " --clean {output.clean:q}"
+        " --differences {output.differences:q}"
+        " --costs {output.costs:q}"
+        " --tasks {output.tasks:q}"
+        " --corpus {output.corpus:q}"
+        " --latex {output.latex:q}"
+        " > {log:q} 2>&1"
+
+
+rule draw_figure:
+    input:
+        scores="<results>/tables/scores.csv",
+        differences="<results>/tables/differences.csv",
+        costs="<results>/tables/costs.csv",
+        tasks="<results>/tables/tasks.csv",
+        recall=collect("<results>/tables/recall/{index}.csv", index=cfg.search.indexes),
+    output:
+        svg=report(
+            "<figures>/{figure}.svg",
+            caption="../workflow/report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        pdf="<figures>/{figure}.pdf",
+    log:
+        "<logs>/draw_figure/{figure}.log",
+    benchmark:
+        "<benchmarks>/draw_figure/{figure}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=spec.draw_figure,
+        code=code("draw_figure"),
+        tables=subpath(input.scores, parent=True),
+    message:
+        "Draw {wildcards.figure}"
+    shell:
+        "python -m tttnn draw_figure --name {wildcards.figure:q}"
+        " --tables {params.tables:q}"
+        " --svg {output.svg:q}"
+        " --pdf {output.pdf:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,162 @@
+"""A run's evaluation results, made up: many documents, every shape that real ones have."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tttnn.pile import TASKS
+from tttnn.score import ScoreSpec, score
+
+POINTS = [0, 1, 2, 5, 10, 20, 50]
+CANDIDATES = {"nearest": "flat", "shuffled": "random"}
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("model", "method", "task")),
+        ("document_id", pa.int64()),
+        ("num_neighbors", pa.int32()),
+        ("loglikelihood", pa.float64()),
+        *((name, pa.int64()) for name in ("bytes", "words", "tokens")),
+        ("train_loss", pa.float64()),
+        ("train_tokens", pa.int64()),
+        ("steps", pa.int32()),
+        *((name, pa.float64()) for name in ("train_seconds", "evaluate_seconds", "overlap")),
+    ]
+)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write an evaluation file; no rows give a file with the schema alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    return path
+
+
+def row(document: int, neighbors: int, **values: Any) -> dict[str, Any]:
+    """One evaluation row; `values` replace what is not in question."""
+    return {
+        "model": "small",
+        "method": "nearest",
+        "task": "pile_arxiv",
+        "document_id": document,
+        "num_neighbors": neighbors,
+        "loglikelihood": -100.0,
+        "bytes": 100,
+        "words": 20,
+        "tokens": 30,
+        "train_loss": float("nan") if neighbors == 0 else 3.0,
+        "train_tokens": 500 * neighbors,
+        "steps": neighbors,
+        "train_seconds": 0.5 * neighbors,
+        "evaluate_seconds": 0.1,
+        "overlap": 0.0,
+    } | values
+
+
+def write_selection(path: Path, selected: dict[str, int]) -> Path:
+    """The selection; a task that `selected` does not name has no documents."""
+    counts = {
+        task: {"test_documents": 5 * selected.get(task, 0), "selected": selected.get(task, 0)}
+        for task in TASKS
+    }
+    path.write_text(json.dumps({"tasks": counts}))
+    return path
+
+
+def write_manifest(path: Path, subsets: dict[str, int], rejected: dict[str, int]) -> Path:
+    """What a shard of the corpus holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    manifest = {"documents": sum(subsets.values()), "rejected": rejected, "subsets": subsets}
+    path.write_text(json.dumps(manifest))
+    return path
+
+
+def run_score(folder: Path, evaluations: list[Path], selected: dict[str, int], **spec: Any) -> Path:
+    """Run the stage on these files; the folder of its tables."""
+    tables = folder / "tables"
+    manifests = [
+        write_manifest(folder / "corpus" / "00.json", {"ArXiv": 70, "Github": 30}, {}),
+        write_manifest(folder / "corpus" / "01.json", {"ArXiv": 7}, {"empty text": 2}),
+        write_manifest(folder / "corpus" / "test.json", {"ArXiv": 5}, {"no subset": 1}),
+    ]
+    outputs = ("scores", "clean", "differences", "costs", "tasks", "corpus")
+    score(
+        spec=ScoreSpec(**{"run": "made-up", "candidates": CANDIDATES} | spec),
+        evaluations=evaluations,
+        selection=write_selection(folder / "selection.json", selected),
+        manifests=manifests,
+        **{name: tables / f"{name}.csv" for name in outputs},
+        latex=tables / "summary.tex",
+    )
+    return tables
+
+
+def draw_task(model: str, method: str, task: str, documents: int) -> list[dict[str, Any]]:
+    """Rows of one cell. Documents differ by far more than training changes them."""
+    of_task = np.random.default_rng(zlib.crc32(task.encode()))
+    level, gain, length = of_task.uniform(0.8, 2.0), of_task.beta(1.5, 4), of_task.uniform(6, 10)
+    size = np.ceil(np.exp(of_task.normal(length, 0.8, documents))).astype(int) + 50
+    bits = level * np.exp(of_task.normal(0, 0.15, documents))
+    overlap = of_task.beta(0.5, 2, documents)
+    scale = 1 if model == "small" else 0.85 if model == "medium" else 0.65
+    if method != "nearest":
+        gain, overlap = -0.02, 0 * overlap
+    of_cell = np.random.default_rng(zlib.crc32(f"{model}/{method}/{task}".encode()))
+    rows = []
+    for document in range(documents):
+        seconds = size[document] / 2e4 / scale**3 * np.exp(of_cell.normal(0, 0.3))
+        own = gain * scale * (0.5 + overlap[document]) + of_cell.normal(0, 0.01)
+        for point in POINTS:
+            trained = np.log1p(point) / np.log1p(POINTS[-1])
+            rows.append(
+                row(
+                    1000 + document,
+                    point,
+                    model=model,
+                    method=method,
+                    task=task,
+                    loglikelihood=-np.log(2)
+                    * (size[document] * bits[document] * scale * (1 - own * trained)),
+                    bytes=int(size[document]),
+                    words=int(size[document]) // 6 + 1,
+                    train_seconds=seconds * point,
+                    train_tokens=int(size[document]) * point // 4,
+                    evaluate_seconds=size[document] / 1e5,
+                    overlap=overlap[document] if point else 0.0,
+                )
+            )
+    return rows
+
+
+def make_run(
+    folder: Path,
+    selected: dict[str, int],
+    models: tuple[str, ...] = ("small", "medium", "large"),
+    methods: tuple[str, ...] = ("nearest", "shuffled"),
+    **spec: Any,
+) -> Path:
+    """A whole run over the selected tasks; the folder of its tables, recall among them."""
+    evaluations = [
+        write_rows(
+            folder / "evaluation" / model / method / task / "0.parquet",
+            draw_task(model, method, task, selected.get(task, 0)),
+        )
+        for method in methods
+        for model in models
+        for task in TASKS
+    ]
+    tables = run_score(folder, evaluations, selected, **spec)
+    for index, nprobe, values in (("flat", 1, [1, 1, 1]), ("ivf", 16, [0.91, 0.97, 0.985])):
+        found = dict(zip((1, 10, 100), values, strict=True))
+        lines = [f"{index},{k},{v},500,{nprobe},210000" for k, v in found.items()]
+        (tables / "recall").mkdir(exist_ok=True)
+        text = "\n".join(["index,k,recall,queries,nprobe,ntotal", *lines, ""])
+        (tables / "recall" / f"{index}.csv").write_text(text)
+    return tables

@@ -1,0 +1,74 @@
+"""The command line: `tttnn <stage> …`, as the rules call it, and the commands people use.
+
+The options of a stage are the parameters of its function: a `Path`, a list of them, a string, a
+number, or a spec, which is a section of the configuration given as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from tttnn.stages import MODULES
+
+COMMANDS = {"adapt": "tttnn.cases", "summary": "tttnn.summary"}
+POSITIONAL = {"cases"}
+
+
+def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
+    types = typing.get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = types[name]
+        if name in POSITIONAL:
+            parser.add_argument(name, type=kind)
+            continue
+        option = f"--{name.replace('_', '-')}"
+        required = parameter.default is parameter.empty
+        default = None if required else parameter.default
+        if typing.get_origin(kind) is list:
+            (item,) = typing.get_args(kind)
+            parser.add_argument(option, nargs="*", type=item, required=required, default=default)
+            continue
+        optional = [part for part in typing.get_args(kind) if part is not type(None)]
+        kind = optional[0] if optional else kind
+        if kind is bool:
+            parser.add_argument(option, action="store_true")
+            continue
+        if issubclass(kind, BaseModel):
+            kind = kind.model_validate_json
+        parser.add_argument(option, type=kind, required=required, default=default)
+
+
+def _run(name: str, module: str, arguments: list[str]) -> None:
+    function = getattr(importlib.import_module(module), name)
+    parser = argparse.ArgumentParser(
+        prog=f"tttnn {name}",
+        description=inspect.getdoc(function),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_options(parser, function)
+    function(**vars(parser.parse_args(arguments)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one stage or command; a fault the user can mend ends in one message, not a traceback."""
+    parser = argparse.ArgumentParser(prog="tttnn", description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=[*COMMANDS, *MODULES], metavar="command")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    chosen = parser.parse_args(arguments)
+    module = COMMANDS.get(chosen.name) or MODULES[chosen.name]
+    try:
+        _run(chosen.name, module, chosen.arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"tttnn {chosen.name}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Bring your own documents and neighbours: `tttnn adapt`, without a corpus or an index."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from tttnn import adapt as engine
+from tttnn.config.methods import Recipe
+from tttnn.files import write_json
+from tttnn.models import context_length, load_causal
+
+SPLIT_TOKENS = 1024
+"""The query's share of a long document, in tokens of the language model (paper appendix A)."""
+
+
+def read_cases(path: Path) -> list[engine.Query]:
+    """Read JSONL of objects with `id`, `text` and `neighbors`, texts in training order.
+
+    Raises `ValueError` naming the line of a case that lacks one of them or has an empty text.
+    """
+    queries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            case = json.loads(line)
+            query = engine.Query(case["id"], case["text"], case["neighbors"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}, line {number}: not an object with id, text and neighbors ({error!r})"
+            ) from None
+        if not isinstance(query.text, str) or not query.text:
+            raise ValueError(f"{path}, line {number}: text is empty: there is nothing to evaluate")
+        if not all(isinstance(text, str) for text in query.neighbors):
+            raise ValueError(f"{path}, line {number}: neighbors must be a list of texts")
+        queries.append(query)
+    return queries
+
+
+def split_text(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, str]:
+    """Halve a document as the paper's split experiment does: query text, evaluated text.
+
+    The first half of the tokens, but of 2,048 tokens or more the first 1,024.
+    """
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    cut = SPLIT_TOKENS if len(ids) >= 2 * SPLIT_TOKENS else len(ids) // 2
+    return tokenizer.decode(ids[:cut]), tokenizer.decode(ids[cut:])
+
+
+def adapt(
+    cases: Path,
+    model: Path,
+    output: Path,
+    learning_rate: float,
+    neighbors: int = 50,
+    window: int = 0,
+    as_released: bool = False,
+    split: bool = False,
+    dynamic: bool = False,
+) -> None:
+    """Adapt a model to each case's document on the case's neighbours and measure after each one.
+
+    CASES is JSONL: id, text, neighbors (texts, nearest first). MODEL is a folder in Hugging Face
+    format. WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
+    object for each case: id, loglikelihood (natural log; before training and after each
+    neighbour), bytes and words of the evaluated text, train_loss for each neighbour.
+
+    --as-released  one optimiser for all cases, as in the paper's released code
+    --split        evaluate the second half of each document only
+    --dynamic      dynamic evaluation: train on the first half instead of the neighbours, as many
+                   times, and evaluate the second half
+    """
+    if split and dynamic:
+        raise ValueError("--split and --dynamic exclude each other")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, tokenizer = load_causal(model, device=device)
+    recipe = Recipe(
+        num_neighbors=neighbors,
+        evaluate_at=list(range(neighbors + 1)),
+        learning_rate=learning_rate,
+        as_released=as_released,
+    )
+    queries = read_cases(cases)
+    if split or dynamic:
+        halves = [split_text(tokenizer, query.text) for query in queries]
+        queries = [
+            engine.Query(query.id, second, [first] * neighbors if dynamic else query.neighbors)
+            for query, (first, second) in zip(queries, halves, strict=True)
+        ]
+    adapted = engine.adapt(
+        network, tokenizer, queries, recipe, window or context_length(network)
+    )
+    results: list[dict[str, Any]] = []
+    for result in tqdm(adapted, total=len(queries), unit="doc", mininterval=2):
+        results.append(
+            {
+                "id": result.query.id,
+                "loglikelihood": [m.loglikelihood for m in result.measurements],
+                "bytes": result.size.bytes,
+                "words": result.size.words,
+                "train_loss": [
+                    None if m.train_loss != m.train_loss else m.train_loss
+                    for m in result.measurements[1:]
+                ],
+            }
+        )
+    write_json(output, results)

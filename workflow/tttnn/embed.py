@@ -1,0 +1,107 @@
+"""Turn texts into vectors: the mean of an encoder's last hidden state (paper section 3)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tttnn.config.index import Embed
+from tttnn.files import replacing
+from tttnn.models import load_encoder
+
+SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
+
+
+def embed_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    spec: Embed,
+) -> np.ndarray:
+    """Embed `texts`: float32 of shape (texts, hidden size), not normalised, in their order.
+
+    A text is represented by its first `spec.max_tokens` tokens, special tokens included; the mean
+    is over all of these. Texts are batched by length, so that little is padding.
+    """
+    encoded = tokenizer(texts, truncation=True, max_length=spec.max_tokens)["input_ids"]
+    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
+    vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
+    autocast = torch.autocast(
+        model.device.type, torch.bfloat16, enabled=spec.precision == "bfloat16"
+    )
+    position = 0
+    while position < len(order):
+        width = len(encoded[order[position]])
+        members = order[position : position + max(1, spec.batch_tokens // width)]
+        position += len(members)
+        ids = torch.full((len(members), width), tokenizer.pad_token_id)
+        mask = torch.zeros(len(members), width)
+        for row, member in enumerate(members):
+            ids[row, : len(encoded[member])] = torch.tensor(encoded[member])
+            mask[row, : len(encoded[member])] = 1
+        ids, mask = ids.to(model.device), mask.to(model.device)
+        with torch.inference_mode(), autocast:
+            hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1)
+        mean = (hidden.float() * weights).sum(1) / weights.sum(1)
+        vectors[members] = mean.cpu().numpy()
+    return vectors
+
+
+def _texts(paths: Iterable[Path], column: str) -> Iterator[tuple[str, int, str]]:
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(1024, columns=[column, "text"]):
+            ids, texts = (values.to_pylist() for values in batch.columns)
+            yield from zip([str(path)] * len(ids), ids, texts, strict=True)
+
+
+def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    encoder, tokenizer = load_encoder(model, device=device)
+    positions = tokenizer.model_max_length
+    if spec.max_tokens > positions:
+        raise ValueError(
+            f"embed.max_tokens is {spec.max_tokens}, but the embedder {model} takes {positions} "
+            "tokens: lower embed.max_tokens, or train it with a larger sequence_tokens"
+        )
+    total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
+    shape = (total, encoder.config.hidden_size)
+    progress = tqdm(total=total, desc=f"embed {output.stem}", unit="text", mininterval=5)
+    with replacing(output) as beside:
+        vectors = np.lib.format.open_memmap(beside, mode="w+", dtype=spec.dtype, shape=shape)
+        row = 0
+        texts = _texts(inputs, column)
+        while group := list(islice(texts, SORTED_AT_ONCE)):
+            block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec)
+            bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if len(bad):
+                file, text_id, _ = group[bad[0]]
+                raise ValueError(
+                    f"{file}: {column} {text_id} has an embedding that is not finite ({len(bad)} "
+                    f"in this batch): check the weights in {model}, or set embed.precision: float32"
+                )
+            vectors[row : row + len(block)] = block
+            row += len(block)
+            progress.update(len(block))
+        vectors.flush()
+        del vectors
+    progress.close()
+    print(f"{output}: {total} texts, {shape[1]} dimensions, on {device}", file=sys.stderr)
+
+
+def embed_chunk(spec: Embed, passages: Path, model: Path, output: Path) -> None:
+    """Embed the passages of one chunk: `output` is an npy of shape (rows of `passages`, d)."""
+    _embed_files(spec, [passages], "passage_id", model, output)
+
+
+def embed_queries(spec: Embed, queries: list[Path], model: Path, output: Path) -> None:
+    """Embed the queries of all tasks, file after file, into one npy of shape (queries, d)."""
+    _embed_files(spec, queries, "query_id", model, output)

@@ -1,0 +1,95 @@
+"""What figures read: the tables of `tttnn.score.score`, and the words that describe them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tttnn.config.index import RANDOM
+from tttnn.pile import ALL, TASKS
+
+LISTED = 8
+"""Absent tasks named in a note, at most; `tasks.csv` names them all."""
+
+
+def read(tables: Path, name: str) -> pd.DataFrame:
+    """Read one table; an empty one is an error, for nothing can be drawn from it."""
+    path = tables / f"{name}.csv"
+    table = pd.read_csv(path)
+    if table.empty:
+        raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
+    return table
+
+
+def names(table: pd.DataFrame, column: str) -> list[str]:
+    """Models, methods or tasks in the table's order, which is the config's."""
+    return list(table[column].unique())
+
+
+def main_method(table: pd.DataFrame) -> str:
+    """The method that the paper is about: the first of the config."""
+    return names(table, "method")[0]
+
+
+def control_method(differences: pd.DataFrame) -> str:
+    """The first method whose neighbors are random."""
+    main = main_method(differences)
+    for method in names(differences[differences["candidates"] == RANDOM], "method"):
+        if method != main:
+            return method
+    raise ValueError(
+        f"the figure compares {main!r} with a method whose candidates are {RANDOM!r}, and none was "
+        "evaluated: add one to evaluate.methods, or take the figure out of `figures`"
+    )
+
+
+def trained(differences: pd.DataFrame, method: str, kind: str = "raw") -> pd.DataFrame:
+    """Rows of a method at its largest number of neighbors, by model and task."""
+    rows = differences[(differences["method"] == method) & (differences["documents_kind"] == kind)]
+    rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
+    return rows.set_index(["model", "task"]).sort_index()
+
+
+def numbered_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, int]:
+    """Models of `rows`, each with its number in the whole `table`: its colour in every figure."""
+    found = set(rows.index.get_level_values("model"))
+    return {name: k for k, name in enumerate(names(table, "model")) if name in found}
+
+
+def present(rows: pd.DataFrame) -> list[str]:
+    """Tasks of a table indexed by model and task, the weighted mean first."""
+    found = set(rows.index.get_level_values("task"))
+    return [task for task in [ALL, *TASKS] if task in found]
+
+
+def largest(tasks: list[str], number: int) -> list[str]:
+    """The weighted mean, then the tasks with the largest weights in the Pile."""
+    ranked = sorted((task for task in tasks if task != ALL), key=lambda t: -TASKS[t].weight)
+    return [ALL, *ranked[:number]]
+
+
+def title(task: str, tasks: int = len(TASKS)) -> str:
+    """A task's name in print, daggered if it is a mean over fewer than all tasks."""
+    if task != ALL:
+        return TASKS[task].pile_set_name
+    return "All (weighted)" + ("†" if tasks < len(TASKS) else "")
+
+
+def label(rows: pd.DataFrame, task: str) -> str:
+    """A task's name and number of documents."""
+    row = rows.xs(task, level="task").iloc[0]
+    return f"{title(task, row.tasks)} ({row.documents:,})"
+
+
+def absence(table: pd.DataFrame, tasks: int) -> str:
+    """What the dagger means: a sentence, empty if all tasks were evaluated."""
+    if tasks == len(TASKS):
+        return ""
+    absent = table.loc[table["status"] != "evaluated", ["pile_set_name", "status"]]
+    reasons = "; ".join(
+        f"{status}: {', '.join(group['pile_set_name']) if len(group) <= LISTED else len(group)}"
+        for status, group in absent.groupby("status", sort=False)
+    )
+    sentence = f" † Weights renormalised over {tasks} of {len(TASKS)} tasks"
+    return f"{sentence} ({reasons})." if reasons else f"{sentence}."

@@ -1,0 +1,90 @@
+"""The two params that make Snakemake's cache right: what a stage reads, and what it runs.
+
+Snakemake reruns a job when the set of its param values changes; it sees neither a change in an
+imported module nor two values that swap places. So each rule has one string for the config
+(`canonical`) and one for the code (`fingerprint`).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+PACKAGE = Path(__file__).parent
+
+
+def canonical(value: Any) -> str:
+    """JSON in which equal settings are equal strings, however a file ordered or spelt them."""
+    return json.dumps(
+        value,
+        default=lambda section: section.model_dump(mode="json"),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def merged(section: BaseModel, **values: Any) -> dict[str, Any]:
+    """A section's values with others put in or over."""
+    return section.model_dump(mode="json") | values
+
+
+def _file(module: str, package: Path) -> Path | None:
+    """The source of a module of the package; None for a package's folder or a foreign module."""
+    name, *rest = module.split(".")
+    if name != PACKAGE.name or not rest:
+        return None
+    file = package.joinpath(*rest).with_suffix(".py")
+    return file if file.is_file() else None
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+
+@cache
+def _read(file: Path) -> tuple[str, tuple[str, ...]]:
+    """A module's syntax without comments, docstrings and places, and the names it imports."""
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    imports = tuple(_imports(tree))
+    return ast.dump(_WithoutDocstrings().visit(tree)), imports
+
+
+@cache
+def fingerprint(module: str, package: Path = PACKAGE) -> str:
+    """Digest of a module of the package and of everything it imports from the package.
+
+    Taken from the syntax trees, without importing anything: a comment or a docstring changes
+    nothing, an edited statement changes every stage that can reach it.
+    """
+    seen: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        file = _file(name, package)
+        if file is None or name in seen:
+            continue
+        seen[name], imports = _read(file)
+        todo.extend(imports)
+    if module not in seen:
+        raise ValueError(f"{module} is no module of {package}")
+    return hashlib.sha256("\n".join(seen[name] for name in sorted(seen)).encode()).hexdigest()[:16]

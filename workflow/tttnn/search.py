@@ -1,0 +1,208 @@
+"""One batch pass of all queries over an index; the random control; and recall.
+
+Whatever found them, candidates get their distances from one fixed routine and are ordered by
+(distance, passage id): the table does not depend on threads or on the index library's blocks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from tttnn.config.base import Section
+from tttnn.files import replacing
+from tttnn.index import MergedIndex
+from tttnn.vectors import VectorStore, squared_distances
+
+CANDIDATES = pa.schema(
+    [
+        ("query_id", pa.int64()),
+        ("rank", pa.int32()),  # from 0
+        ("passage_id", pa.int64()),
+        ("distance", pa.float64()),  # squared Euclidean
+    ]
+)
+QUERIES_AT_ONCE = 256  # whose candidates' vectors are in memory together
+
+
+class SearchSpec(Section):
+    """K, and how many inverted lists are read for a query."""
+
+    candidates: int
+    nprobe: int
+
+
+class RandomSpec(Section):
+    """K, and the seed of the draw."""
+
+    candidates: int
+    seed: int
+
+
+class RecallSpec(Section):
+    """How many queries are checked, at which k, and what the index was asked with."""
+
+    queries: int
+    at: list[int]
+    nprobe: int
+
+
+def _query_ids(queries: list[Path]) -> list[np.ndarray]:
+    return [pq.read_table(path, columns=["query_id"])["query_id"].to_numpy() for path in queries]
+
+
+def _distances(store: VectorStore, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    parts = [
+        squared_distances(vectors[i : i + QUERIES_AT_ONCE], store.fetch(ids[i : i + QUERIES_AT_ONCE]))
+        for i in tqdm(range(0, len(ids), QUERIES_AT_ONCE), desc="distances", mininterval=5)
+    ]
+    return np.concatenate(parts) if parts else np.empty(ids.shape)
+
+
+def rank_exactly(
+    store: VectorStore, vectors: np.ndarray, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order each query's candidates by (exact distance, id): distances and ids, both (n, k)."""
+    distances = _distances(store, vectors, ids)
+    order = np.lexsort((ids, distances), axis=1)
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+
+
+def _write(
+    outputs: list[Path], query_ids: list[np.ndarray], distances: np.ndarray, ids: np.ndarray
+) -> None:
+    row, k = 0, ids.shape[1]
+    for path, members in zip(outputs, query_ids, strict=True):
+        rows = slice(row, row + len(members))
+        row += len(members)
+        columns = [
+            np.repeat(members, k),
+            np.tile(np.arange(k, dtype=np.int32), len(members)),
+            ids[rows].ravel(),
+            distances[rows].ravel(),
+        ]
+        with replacing(path) as beside:
+            pq.write_table(pa.table(columns, schema=CANDIDATES), beside, compression="zstd")
+
+
+def _load_vectors(path: Path, query_ids: list[np.ndarray]) -> np.ndarray:
+    vectors = np.load(path, allow_pickle=False).astype(np.float32)
+    count = sum(len(ids) for ids in query_ids)
+    if len(vectors) != count:
+        raise ValueError(f"{path} has {len(vectors)} vectors for {count} queries: embed them again")
+    return vectors
+
+
+def search_index(
+    spec: SearchSpec,
+    index: Path,
+    queries: list[Path],
+    vectors: Path,
+    passages: list[Path],
+    embeddings: list[Path],
+    outputs: list[Path],
+) -> None:
+    """Write each task's candidates: the K nearest passages of every query, nearest first.
+
+    `vectors` holds the queries' embeddings in the order of the files `queries`; `outputs` are the
+    tables, a file a task in the same order. An index of fewer than K passages gives them all.
+
+    Raises `ValueError` if a query finds fewer than K, or the index is not of these passages.
+    """
+    query_ids = _query_ids(queries)
+    found_by = _load_vectors(vectors, query_ids)
+    store = VectorStore(passages, embeddings)
+    opened = MergedIndex(index)
+    if (opened.ntotal, opened.dimension) != (len(store), store.dimension):
+        raise ValueError(
+            f"{index} holds {opened.ntotal} vectors of {opened.dimension} dimensions, the passages "
+            f"are {len(store)} of {store.dimension}: it is not their index; remove it and run again"
+        )
+    k = min(spec.candidates, opened.ntotal)
+    _, ids = opened.search(found_by, k, spec.nprobe)
+    short = np.flatnonzero((ids < 0).any(axis=1))
+    if len(short):
+        name = np.concatenate(query_ids)[short[0]]
+        raise ValueError(
+            f"query {name} found {int((ids[short[0]] >= 0).sum())} of {k} candidates "
+            f"({len(short)} queries found too few): raise nprobe or lower search.candidates"
+        )
+    _write(outputs, query_ids, *rank_exactly(store, found_by, ids))
+
+
+def draw_random(
+    spec: RandomSpec,
+    queries: list[Path],
+    vectors: Path,
+    passages: list[Path],
+    embeddings: list[Path],
+    outputs: list[Path],
+) -> None:
+    """Write K passages drawn at random for each query, in the order drawn: the control.
+
+    A query's draw depends on the seed, its id and the corpus, and on no other query.
+    """
+    query_ids = _query_ids(queries)
+    found_by = _load_vectors(vectors, query_ids)
+    store = VectorStore(passages, embeddings)
+    everything = store.ids()
+    k = min(spec.candidates, len(everything))
+    draws = [
+        np.random.default_rng([spec.seed, int(name)]).choice(len(everything), k, replace=False)
+        for name in np.concatenate(query_ids)
+    ]
+    ids = everything[np.array(draws, dtype=np.int64).reshape(-1, k)]
+    _write(outputs, query_ids, _distances(store, found_by, ids), ids)
+
+
+def measure_recall(
+    spec: RecallSpec,
+    index: Path,
+    name: str,
+    candidates: list[Path],
+    queries: list[Path],
+    vectors: Path,
+    passages: list[Path],
+    embeddings: list[Path],
+    output: Path,
+) -> None:
+    """Compare an index's candidates with exact search, on a sample of the queries.
+
+    `output` is CSV: `index,k,recall,queries,nprobe,ntotal`, recall being the mean share of the k
+    nearest passages that are among the first k candidates. A candidate exactly as far as the k-th
+    nearest counts as found, because equal texts are interchangeable.
+    """
+    query_ids = _query_ids(queries)
+    found_by = _load_vectors(vectors, query_ids)
+    store = VectorStore(passages, embeddings)
+    table = pd.concat([pd.read_parquet(path) for path in candidates])
+    found = table["distance"].to_numpy().reshape(len(found_by), -1)
+    generator = np.random.default_rng(0)
+    size = min(spec.queries, len(found_by))
+    sample = np.sort(generator.choice(len(found_by), size, replace=False))
+    k = max(spec.at)
+    heap = faiss.ResultHeap(size, k)
+    for ids, block in tqdm(store.blocks(), desc="exact search", mininterval=5):
+        distances, places = faiss.knn(found_by[sample], block, min(k, len(block)))
+        heap.add_result(distances, ids[places])
+    heap.finalize()
+    exact, _ = rank_exactly(store, found_by[sample], heap.I)
+    rows = [
+        {
+            "index": name,
+            "k": at,
+            "recall": float((found[sample, :at] <= exact[:, at - 1 : at]).mean()),
+            "queries": size,
+            "nprobe": spec.nprobe,
+            "ntotal": MergedIndex(index).ntotal,
+        }
+        for at in spec.at
+    ]
+    with replacing(output) as beside:
+        pd.DataFrame(rows).to_csv(beside, index=False)

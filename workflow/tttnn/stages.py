@@ -1,0 +1,112 @@
+"""The stages: which module holds each, and what each reads from the configuration.
+
+A stage is a function of that name in that module. Rules take from here the two params that decide
+about reruns (see `tttnn.provenance`), the command line finds the function here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tttnn.config.methods import Recipe
+from tttnn.config.root import Config
+from tttnn.provenance import canonical, fingerprint, merged
+
+MODULES = {
+    "download_shard": "tttnn.download",
+    "chunk_shard": "tttnn.chunk",
+    "fetch_model": "tttnn.fetch",
+    "train_model": "tttnn.train",
+    "train_embedder": "tttnn.train",
+    "embed_chunk": "tttnn.embed",
+    "embed_queries": "tttnn.embed",
+    "train_shard_index": "tttnn.index",
+    "merge_training": "tttnn.index",
+    "fill_shard_index": "tttnn.index",
+    "merge_index": "tttnn.index",
+    "select_documents": "tttnn.select",
+    "search_index": "tttnn.search",
+    "draw_random": "tttnn.search",
+    "measure_recall": "tttnn.search",
+    "gather_neighbors": "tttnn.gather",
+    "evaluate_part": "tttnn.evaluate",
+    "score": "tttnn.score",
+    "draw_figure": "tttnn.figures.draw",
+}
+
+
+def code(stage: str) -> str:
+    """The `code` param: a fingerprint of what the stage runs."""
+    return fingerprint(MODULES[stage])
+
+
+class Specs:
+    """The `spec` params: for each stage, the canonical JSON of exactly what it reads.
+
+    Methods take Snakemake's wildcards, whether or not the stage's spec depends on them.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def download_shard(self, wildcards: Any) -> str:
+        corpus = self._config.corpus
+        return canonical(
+            {
+                "source": self._config.source,
+                "shards": corpus.shards,
+                "on_bad_record": corpus.on_bad_record,
+                "train_has_subsets": corpus.train_has_subsets,
+            }
+        )
+
+    def chunk_shard(self, wildcards: Any) -> str:
+        return canonical(self._config.chunk)
+
+    def model(self, wildcards: Any) -> str:
+        # how fast a model adapts is no part of how it was made
+        return canonical(merged(self._config.models[wildcards.model], adapt_learning_rate=None))
+
+    def embed(self, wildcards: Any) -> str:
+        return canonical(self._config.embed)
+
+    def index(self, wildcards: Any) -> str:
+        # nprobe is for those who search
+        return canonical(merged(self._config.indexes[wildcards.index], nprobe=1))
+
+    def select_documents(self, wildcards: Any) -> str:
+        return canonical(self._config.select)
+
+    def search_index(self, wildcards: Any) -> str:
+        nprobe = self._config.indexes[wildcards.index].nprobe
+        return canonical({"candidates": self._config.search.candidates, "nprobe": nprobe})
+
+    def draw_random(self, wildcards: Any) -> str:
+        seed = self._config.select.seed
+        return canonical({"candidates": self._config.search.candidates, "seed": seed})
+
+    def measure_recall(self, wildcards: Any) -> str:
+        search = self._config.search
+        at = [k for k in search.recall_at if k <= search.candidates]
+        nprobe = self._config.indexes[wildcards.index].nprobe
+        return canonical({"queries": search.recall_queries, "at": at, "nprobe": nprobe})
+
+    def gather_neighbors(self, wildcards: Any) -> str:
+        return canonical(self._config.gather)
+
+    def evaluate_part(self, wildcards: Any) -> str:
+        method = self._config.methods[wildcards.method]
+        recipe = {name: getattr(method, name) for name in Recipe.model_fields}
+        if recipe["learning_rate"] is None:
+            recipe["learning_rate"] = self._config.models[wildcards.model].adapt_learning_rate
+        return canonical({"recipe": recipe, "parts": len(self._config.parts(wildcards.task))})
+
+    def score(self, wildcards: Any) -> str:
+        methods = self._config.methods
+        candidates = {name: methods[name].candidates for name in self._config.evaluate.methods}
+        return canonical(
+            merged(self._config.score, run=self._config.run, candidates=candidates)
+        )
+
+    def draw_figure(self, wildcards: Any) -> str:
+        return canonical({"name": wildcards.figure})

@@ -1,0 +1,270 @@
+"""Train a small language model, or an embedder, on the corpus from random weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+    set_seed,
+)
+from transformers.trainer_callback import PrinterCallback
+from transformers.utils.logging import disable_progress_bar
+
+from tttnn.config.base import nearest
+from tttnn.config.models import TrainedModel
+from tttnn.examples import (
+    Examples,
+    packed_blocks,
+    pad_to,
+    read_texts,
+    train_tokenizer,
+    truncated_texts,
+)
+from tttnn.files import replacing, write_json
+from tttnn.models import UNUSED_POSITIONS, ModelError, write_manifest
+
+VAL_SEQUENCES = 256
+LOGS = 20  # times that the loss is logged in a training
+COMPLETE = "complete"  # a file in a checkpoint that was written to its end
+MADE_FROM = "made_from.json"
+
+
+def _model_config(spec: TrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
+    """`spec.architecture` over transformers' defaults, fitted to tokenizer and sequence length."""
+    overrides = dict(spec.architecture)
+    model_type = overrides.pop("model_type")
+    fitted = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": spec.sequence_tokens + UNUSED_POSITIONS.get(model_type, 0),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    try:
+        known = AutoConfig.for_model(model_type)
+        for key in overrides:
+            if not hasattr(known, key):  # transformers would keep it as an attribute without use
+                raise ValueError(f"{model_type} has no {key!r}.{nearest(key, known.to_dict())}")
+        return AutoConfig.for_model(model_type, **(fitted | overrides))
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"architecture: {error}") from error
+
+
+def _sequences(
+    spec: TrainedModel, shards: list[Path], limit: int, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Any, int]:
+    """Training sequences of the shards' texts, and the number of texts; raises `ModelError`."""
+    count = 0
+
+    def counted():
+        nonlocal count
+        for text in read_texts(spec, shards, limit):
+            count += 1
+            yield text
+
+    build = packed_blocks if spec.objective == "causal" else truncated_texts
+    sequences = build(counted(), tokenizer, spec.sequence_tokens)
+    if not len(sequences):
+        raise ModelError(
+            f"{count} documents of {', '.join(map(str, shards))} pass the filter (subsets: "
+            f"{spec.subsets or 'all'}, exclude: {spec.exclude}), which is not enough for one "
+            f"sequence of {spec.sequence_tokens} tokens: widen the filter, or shorten the sequence"
+        )
+    return sequences, count
+
+
+class _Watch(TrainerCallback):
+    """Progress that is readable in a log file, a stop on divergence, and marks on checkpoints."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc="train",
+            unit="step",
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+        )
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.bar.update()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"the loss is {loss} at step {state.global_step}: lower learning_rate, or raise "
+                "warmup_steps"
+            )
+        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+
+    def on_save(self, args, state, control, **kwargs):
+        Path(args.output_dir, f"checkpoint-{state.global_step}", COMPLETE).touch()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.bar.close()
+
+
+def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None:
+    """The last whole checkpoint in `folder`, made from the same spec and data.
+
+    Checkpoints made from anything else are removed.
+    """
+    note = folder / MADE_FROM
+    if folder.exists() and not (note.exists() and json.loads(note.read_text()) == made_from):
+        print(f"{folder}: made from another spec or other data, starting anew", file=sys.stderr)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(note, made_from)
+    whole = [mark.parent for mark in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _arguments(spec: TrainedModel, checkpoints: Path) -> TrainingArguments:
+    cuda = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=spec.steps,
+        per_device_train_batch_size=spec.batch_size,
+        per_device_eval_batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        warmup_steps=spec.warmup_steps,
+        lr_scheduler_type="cosine",
+        weight_decay=spec.weight_decay,
+        optim="adamw_torch_fused",
+        bf16=cuda,
+        use_cpu=not cuda,
+        seed=spec.seed,
+        train_sampling_strategy="sequential",  # `Examples` has the order
+        dataloader_num_workers=0,
+        dataloader_pin_memory=cuda,
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=spec.save_steps,
+        save_total_limit=2,  # one of them may be half written
+        logging_steps=max(1, spec.steps // LOGS),
+        logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding" if spec.objective == "masked" else "all",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # else a second GPU would double the batch
+    return arguments
+
+
+def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
+    tokenizer = train_tokenizer(spec, read_texts(spec, train, spec.documents))
+    config = _model_config(spec, tokenizer)
+    sequences, documents = _sequences(spec, train, spec.documents, tokenizer)
+    val_sequences = _sequences(spec, [val], VAL_SEQUENCES, tokenizer)[0][:VAL_SEQUENCES]
+    if documents < spec.documents:
+        print(
+            f"{output}: {documents} documents pass the filter, not the {spec.documents} asked for",
+            file=sys.stderr,
+        )
+
+    digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
+    for sequence in sequences:
+        digest.update(sequence.tobytes())
+    made_from = {
+        "spec": spec.model_dump(mode="json", exclude={"adapt_learning_rate"}),
+        "data": digest.hexdigest(),
+    }
+    checkpoints = output.with_name(f".{output.name}.training")
+    checkpoint = _prepare_checkpoints(checkpoints, made_from)
+
+    if spec.objective == "causal":
+        auto_class, masking, collator = AutoModelForCausalLM, None, default_data_collator
+    else:
+        masking = (spec.mask_probability, tokenizer.mask_token_id)
+        auto_class, collator = AutoModelForMaskedLM, pad_to(tokenizer.pad_token_id)
+    set_seed(spec.seed)
+    try:
+        model = auto_class.from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise ModelError(f"architecture: {error}") from error
+    trainer = Trainer(
+        model,
+        _arguments(spec, checkpoints),
+        data_collator=collator,
+        train_dataset=Examples(sequences, spec.steps * spec.batch_size, spec.seed, masking),
+        eval_dataset=Examples(val_sequences, len(val_sequences), spec.seed, masking),
+        callbacks=[_Watch()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    disable_progress_bar()  # of saving; `_Watch` has one for training
+    if checkpoint:
+        print(f"{output}: going on from {checkpoint.name}", file=sys.stderr)
+    # Trainer's checkpoints hold the optimizer's state as torch.save writes it. They are scratch:
+    # read back by this function only, with weights_only=True (so Trainer has it), which runs no
+    # code, and removed below.
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    val_loss = trainer.evaluate()["eval_loss"]
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+    model.config.use_cache = True  # Trainer turned off what generating text wants
+    with replacing(output, directory=True) as beside:
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        write_json(
+            beside / "training.json",
+            {
+                "steps": trainer.state.global_step,
+                "documents": documents,
+                "epochs": spec.steps * spec.batch_size / len(sequences),
+                "tokens": trainer.state.num_input_tokens_seen,
+                "parameters": model.num_parameters(),
+                "train_loss": losses[-1],
+                "val_loss": val_loss,
+                "val_sequences": len(val_sequences),
+            },
+        )
+        write_manifest(beside, {"kind": "train"})
+    shutil.rmtree(checkpoints)
+    print(
+        f"{output}: {spec.steps} steps, loss {losses[-1]:.3f} in training, {val_loss:.3f} on val "
+        "(nats per token)",
+        file=sys.stderr,
+    )
+
+
+def train_model(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
+    """Train a causal language model and its tokenizer on the train shards; writes a model folder.
+
+    Documents are packed into blocks of `spec.sequence_tokens` tokens, each after an end-of-text
+    token. AdamW, linear warm-up and cosine decay, gradients clipped at norm 1; float32, on a GPU
+    with bfloat16 autocast. A killed job goes on from its last checkpoint, kept beside `output`.
+    `training.json` has the losses, in nats per token: of the last twentieth of the steps, and of
+    the first sequences of `val` under the same filter.
+
+    Raises `ModelError` where no document passes the filter, the architecture is faulty, or the
+    loss diverges; `CorpusError` on a faulty record.
+    """
+    _train(spec, train, val, output)
+
+
+def train_embedder(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
+    """Train an embedder by masked language modelling (paper section 3), otherwise as `train_model`.
+
+    An example is the start of a document, `spec.sequence_tokens` tokens at most; each token but
+    the special ones is replaced by the mask token with `spec.mask_probability`.
+    """
+    _train(spec, train, val, output)

@@ -1,0 +1,101 @@
+"""Embeddings on disk beside the passages they belong to, never all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+
+class VectorStore:
+    """Vectors by passage id, and in blocks, memory-mapped from the chunks' npy files.
+
+    `passages` and `embeddings` are the files of the same chunks, in order of passage id.
+
+    Raises `ValueError` if a pair differs in its number of rows, or files in their dimension.
+    """
+
+    def __init__(self, passages: list[Path], embeddings: list[Path]) -> None:
+        if len(passages) != len(embeddings):
+            raise ValueError(f"{len(passages)} passage files, {len(embeddings)} embedding files")
+        self._starts: list[int] = []
+        self._arrays: list[np.ndarray] = []
+        for passage_file, vector_file in zip(passages, embeddings, strict=True):
+            metadata = pq.ParquetFile(passage_file).metadata
+            vectors = np.load(vector_file, mmap_mode="r", allow_pickle=False)
+            if len(vectors) != metadata.num_rows:
+                raise ValueError(
+                    f"{vector_file} has {len(vectors)} vectors, {passage_file} has "
+                    f"{metadata.num_rows} passages: they are not of the same chunk; embed it again"
+                )
+            if self._arrays and vectors.shape[1] != self.dimension:
+                raise ValueError(
+                    f"{vector_file} has {vectors.shape[1]} dimensions, the others "
+                    f"{self.dimension}: embed all chunks with one embedder"
+                )
+            if len(vectors):
+                self._starts.append(metadata.row_group(0).column(0).statistics.min)
+                self._arrays.append(vectors)
+        if not self._arrays:
+            raise ValueError(f"no passages in {passages[0].parent.parent}: nothing to search")
+        if self._starts != sorted(self._starts):
+            raise ValueError("chunk files are not in the order of their passage ids")
+
+    def __len__(self) -> int:
+        return sum(len(vectors) for vectors in self._arrays)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self._arrays[0].shape[1]
+
+    def ids(self) -> np.ndarray:
+        """Every passage id, ascending, int64."""
+        pairs = zip(self._starts, self._arrays, strict=True)
+        return np.concatenate([np.arange(start, start + len(vectors)) for start, vectors in pairs])
+
+    def blocks(self, rows: int = 65536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(ids, float32 vectors) of at most `rows` passages at a time."""
+        for start, vectors in zip(self._starts, self._arrays, strict=True):
+            for first in range(0, len(vectors), rows):
+                block = np.ascontiguousarray(vectors[first : first + rows], dtype=np.float32)
+                yield np.arange(start + first, start + first + len(block)), block
+
+    def fetch(self, ids: np.ndarray) -> np.ndarray:
+        """Vectors of `ids` (any shape) as float64, with one more axis at the end.
+
+        Raises `KeyError` for an id that no chunk holds.
+        """
+        unique, places = np.unique(ids, return_inverse=True)
+        rows = np.empty((len(unique), self.dimension))
+        files = np.searchsorted(self._starts, unique, side="right") - 1
+        for file in np.unique(files):
+            members = np.flatnonzero(files == file)
+            offsets = unique[members] - self._starts[file] if file >= 0 else None
+            if offsets is None or offsets[-1] >= len(self._arrays[file]):
+                raise KeyError(f"passage {unique[members[-1]]} is in no chunk: rebuild the index")
+            rows[members] = self._arrays[file][offsets]
+        return rows[places].reshape(*np.shape(ids), self.dimension)
+
+    def sample(self, rows: int, generator: np.random.Generator) -> np.ndarray:
+        """At most `rows` vectors drawn without replacement, float32."""
+        total = len(self)
+        chosen = np.sort(generator.choice(total, min(rows, total), replace=False))
+        bounds = np.cumsum([0, *(len(vectors) for vectors in self._arrays)])
+        parts = [
+            vectors[chosen[(chosen >= low) & (chosen < low + len(vectors))] - low]
+            for low, vectors in zip(bounds, self._arrays, strict=False)
+        ]
+        return np.concatenate(parts).astype(np.float32)
+
+
+def squared_distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distance of each query (n, d) to each of its own vectors (n, k, d).
+
+    In float64 and in one fixed order, so that results do not depend on a library's block size or
+    number of threads, and the distance of equal vectors is 0.
+    """
+    difference = vectors - queries[:, None, :].astype(np.float64)
+    return np.einsum("nkd,nkd->nk", difference, difference, optimize=False)
