@@ -19,7 +19,7 @@ rule download_shard:
         runtime=240,
     params:
         spec=spec.download_shard,
-        code=code("download_shard"),
+        code=code("download_shard", f"tttnn.sources.{cfg.source.kind}"),
     message:
         "Fetch and check shard {wildcards.shard}"
     shell:

@@ -12,9 +12,9 @@ rule embed_chunk:
         "<logs>/embed_chunk/{embedder}/{shard}/{chunk}.log",
     benchmark:
         "<benchmarks>/embed_chunk/{embedder}/{shard}/{chunk}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
-    priority: 10
     threads: 1
     resources:
         mem_mb=4000,

@@ -37,9 +37,7 @@ rule train_shard_index:
 
 rule merge_training:
     input:
-        shards=collect(
-            "<results>/index/{{index}}/trained/{shard}.safetensors", shard=SHARDS
-        ),
+        shards=collect("<results>/index/{{index}}/trained/{shard}.safetensors", shard=SHARDS),
     output:
         trained="<results>/index/{index}/trained.faiss",
     log:
@@ -103,9 +101,7 @@ rule merge_index:
     input:
         trained="<results>/index/{index}/trained.faiss",
         shards=collect("<results>/index/{{index}}/shards/{shard}.faiss", shard=SHARDS),
-        passages=collect(
-            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
-        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
             embedder=lookup(dpath="indexes/{index}/embedder", within=config),

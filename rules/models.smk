@@ -4,12 +4,12 @@
 rule fetch_model:
     output:
         model=directory("<results>/models/{model}"),
-    wildcard_constraints:
-        model=cfg.model_pattern("fetched"),
     log:
         "<logs>/fetch_model/{model}.log",
     benchmark:
         "<benchmarks>/fetch_model/{model}.tsv"
+    wildcard_constraints:
+        model=cfg.model_pattern("fetched"),
     conda:
         ENVIRONMENT
     threads: 1
@@ -33,12 +33,12 @@ rule train_model:
         val="<results>/corpus/val.jsonl.zst",
     output:
         model=directory("<results>/models/{model}"),
-    wildcard_constraints:
-        model=cfg.model_pattern("causal"),
     log:
         "<logs>/train_model/{model}.log",
     benchmark:
         "<benchmarks>/train_model/{model}.tsv"
+    wildcard_constraints:
+        model=cfg.model_pattern("causal"),
     conda:
         ENVIRONMENT
     threads: 1
@@ -65,16 +65,16 @@ rule train_embedder:
         val="<results>/corpus/val.jsonl.zst",
     output:
         model=directory("<results>/models/{model}"),
-    wildcard_constraints:
-        model=cfg.model_pattern("masked"),
     log:
         "<logs>/train_embedder/{model}.log",
     benchmark:
         "<benchmarks>/train_embedder/{model}.tsv"
-    conda:
-        ENVIRONMENT
+    wildcard_constraints:
+        model=cfg.model_pattern("masked"),
     # everything waits for the embeddings
     priority: 10
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,

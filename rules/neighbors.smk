@@ -10,9 +10,7 @@ rule search_index:
             "<results>/queries/embeddings/{embedder}.npy",
             embedder=lookup(dpath="indexes/{index}/embedder", within=config),
         ),
-        passages=collect(
-            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
-        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
             embedder=lookup(dpath="indexes/{index}/embedder", within=config),
@@ -25,9 +23,9 @@ rule search_index:
         "<logs>/search_index/{index}.log",
     benchmark:
         "<benchmarks>/search_index/{index}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
-    priority: 10
     threads: 16
     resources:
         mem_mb=4000,
@@ -55,9 +53,7 @@ rule draw_random:
             "<results>/queries/embeddings/{embedder}.npy",
             embedder=cfg.embedders[0],
         ),
-        passages=collect(
-            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
-        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
             embedder=cfg.embedders[0],
@@ -100,9 +96,7 @@ rule measure_recall:
             "<results>/queries/embeddings/{embedder}.npy",
             embedder=lookup(dpath="indexes/{index}/embedder", within=config),
         ),
-        passages=collect(
-            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
-        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
             embedder=lookup(dpath="indexes/{index}/embedder", within=config),
@@ -143,9 +137,7 @@ rule gather_neighbors:
     input:
         candidates="<results>/candidates/{candidates}/{task}.parquet",
         queries="<results>/queries/{task}.parquet",
-        passages=collect(
-            "<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS
-        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
     output:
         neighbors="<results>/neighbors/{candidates}/{task}.parquet",
     log:

@@ -13,21 +13,36 @@ rule score:
             category="Tables",
             labels={"table": "scores"},
         ),
-        clean="<results>/tables/clean.csv",
+        clean=report(
+            "<results>/tables/clean.csv",
+            caption="../workflow/report/clean.rst",
+            category="Tables",
+            labels={"table": "clean"},
+        ),
         differences=report(
             "<results>/tables/differences.csv",
             caption="../workflow/report/differences.rst",
             category="Tables",
             labels={"table": "differences"},
         ),
-        costs="<results>/tables/costs.csv",
+        costs=report(
+            "<results>/tables/costs.csv",
+            caption="../workflow/report/costs.rst",
+            category="Tables",
+            labels={"table": "costs"},
+        ),
         tasks=report(
             "<results>/tables/tasks.csv",
             caption="../workflow/report/tasks.rst",
             category="Tables",
             labels={"table": "tasks"},
         ),
-        corpus="<results>/tables/corpus.csv",
+        corpus=report(
+            "<results>/tables/corpus.csv",
+            caption="../workflow/report/corpus.rst",
+            category="Tables",
+            labels={"table": "corpus"},
+        ),
         latex="<results>/tables/summary.tex",
     log:
         "<logs>/score.log",
@@ -63,7 +78,12 @@ rule draw_figure:
     input:
         scores="<results>/tables/scores.csv",
         differences="<results>/tables/differences.csv",
-        costs="<results>/tables/costs.csv",
+        costs=report(
+            "<results>/tables/costs.csv",
+            caption="../workflow/report/costs.rst",
+            category="Tables",
+            labels={"table": "costs"},
+        ),
         tasks="<results>/tables/tasks.csv",
         recall=collect("<results>/tables/recall/{index}.csv", index=cfg.search.indexes),
     output:

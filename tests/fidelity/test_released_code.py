@@ -26,8 +26,9 @@ def test_every_loglikelihood_within_a_thousandth(run, shared, tmp_path):
     cases.write_text("\n".join(line for line in lines if json.loads(line)["id"] in wanted))
     output = tmp_path / "ours.json"
     main(
-        ["adapt", str(cases), "--model", str(folder / "model"), "--learning-rate", "1e-3"]
-        + ["--neighbors", "8", "--window", "256", "--output", str(output), *RUNS[run]]
+        f"adapt {cases} --model {folder / 'model'} --learning-rate 1e-3 --neighbors 8"
+        f" --window 256 --output {output}".split()
+        + RUNS[run]
     )
     ours = json.loads(output.read_text(encoding="utf-8"))
     assert [case["id"] for case in ours] == wanted

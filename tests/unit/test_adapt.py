@@ -7,8 +7,8 @@ import math
 
 import pytest
 import torch
-from tiny import CAUSAL, save_causal
 
+from tiny import CAUSAL, save_causal
 from tttnn.adapt import Query, adapt
 from tttnn.config.methods import Recipe
 from tttnn.models import load_causal

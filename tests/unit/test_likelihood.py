@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from tiny import CAUSAL, save_causal
 
+from tiny import CAUSAL, save_causal
 from tttnn.likelihood import log_likelihood, rolling_windows, size
 from tttnn.models import load_causal
 

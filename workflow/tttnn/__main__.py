@@ -12,9 +12,8 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable
-from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from tttnn.stages import MODULES
 

@@ -25,17 +25,18 @@ def read_cases(path: Path) -> list[engine.Query]:
     Raises `ValueError` naming the line of a case that lacks one of them or has an empty text.
     """
     queries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             case = json.loads(line)
             query = engine.Query(case["id"], case["text"], case["neighbors"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}, line {number}: not an object with id, text and neighbors ({error!r})"
             ) from None
         if not isinstance(query.text, str) or not query.text:
             raise ValueError(f"{path}, line {number}: text is empty: there is nothing to evaluate")
-        if not all(isinstance(text, str) for text in query.neighbors):
+        is_list = isinstance(query.neighbors, list)
+        if not is_list or not all(isinstance(text, str) for text in query.neighbors):
             raise ValueError(f"{path}, line {number}: neighbors must be a list of texts")
         queries.append(query)
     return queries
@@ -76,6 +77,7 @@ def adapt(
     """
     if split and dynamic:
         raise ValueError("--split and --dynamic exclude each other")
+    queries = read_cases(cases)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network, tokenizer = load_causal(model, device=device)
     recipe = Recipe(
@@ -84,16 +86,13 @@ def adapt(
         learning_rate=learning_rate,
         as_released=as_released,
     )
-    queries = read_cases(cases)
     if split or dynamic:
         halves = [split_text(tokenizer, query.text) for query in queries]
         queries = [
             engine.Query(query.id, second, [first] * neighbors if dynamic else query.neighbors)
             for query, (first, second) in zip(queries, halves, strict=True)
         ]
-    adapted = engine.adapt(
-        network, tokenizer, queries, recipe, window or context_length(network)
-    )
+    adapted = engine.adapt(network, tokenizer, queries, recipe, window or context_length(network))
     results: list[dict[str, Any]] = []
     for result in tqdm(adapted, total=len(queries), unit="doc", mininterval=2):
         results.append(

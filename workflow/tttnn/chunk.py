@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from tttnn.config.corpus import Chunk
+from tttnn.config.texts import Chunk
 from tttnn.documents import Document, read_documents
 from tttnn.files import replacing
 from tttnn.passages import PASSAGES, ROW_GROUP, passage_id
@@ -65,10 +66,10 @@ def chunk_shard(
     """Write the passages of train shard `number` as parquet files of about equal document counts.
 
     `manifest` is the shard's, for its number of documents; `tokenizer` is one model folder for
-    `unit: window`, and empty for `unit: document`. Row r of the shard, counted through its chunks, has the passage id
-    `passage_id(number, r)`.
+    `unit: window`, and empty for `unit: document`. Row r of the shard, counted through its chunks,
+    has the passage id `passage_id(number, r)`.
 
-    Raises `CorpusError` for a faulty record.
+    Raises `CorpusError` for a faulty record, and `ValueError` if `manifest` counts others.
     """
     total = json.loads(manifest.read_text(encoding="utf-8"))["documents"]
     if len(tokenizer) != (spec.unit == "window"):
@@ -77,15 +78,15 @@ def chunk_shard(
     reader = read_documents(documents, needs_subset=False)
     progress = tqdm(reader, total=total, desc=documents.name, mininterval=10, file=sys.stderr)
     remaining = iter(progress)
-    row = 0
+    row = read = 0
     with ExitStack() as stack:
         for position, path in enumerate(chunks):
             share = total * (position + 1) // len(chunks) - total * position // len(chunks)
             beside = stack.enter_context(replacing(path))
             rows: dict[str, list] = {name: [] for name in PASSAGES.names}
             with pq.ParquetWriter(beside, PASSAGES, compression="zstd") as writer:
-                for _ in range(share):
-                    document = next(remaining)
+                for document in islice(remaining, share):
+                    read += 1
                     for text in _texts(document, spec, counter):
                         rows["passage_id"].append(passage_id(number, row))
                         rows["pile_set_name"].append(document.pile_set_name)
@@ -95,5 +96,8 @@ def chunk_shard(
                         if len(rows["text"]) == ROW_GROUP:
                             _flush(rows, writer)
                 _flush(rows, writer)
-        if next(remaining, None) is not None:
-            raise ValueError(f"{documents} holds more documents than {manifest} says: {total}")
+        if read != total or next(remaining, None) is not None:
+            raise ValueError(
+                f"{documents} does not hold the {total} documents that {manifest} counts: remove "
+                "both and fetch the shard again"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from tttnn.config.base import nearest
-from tttnn.pile import TASK_OF_SUBSET
+from tttnn.pile import SUFFIXES, TASK_OF_SUBSET
 
-SUFFIXES = (".jsonl.zst", ".jsonl", ".parquet")
 BLOCK = 1 << 17  # bytes read at once
 EXCERPT = 200  # bytes
+LEVEL = 3  # of zstd, where a file is written anew
 
 
 class CorpusError(ValueError):
@@ -194,3 +194,12 @@ def read_documents(
         raise ArchiveError(
             f"{path} is cut short or damaged after {place} {line}: {error}. Fetch the file again."
         ) from error
+
+
+def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write `records` as `.jsonl.zst`; they are streamed."""
+    compressor = zstandard.ZstdCompressor(level=LEVEL)
+    with path.open("wb") as file, compressor.stream_writer(file) as writer:
+        for record in records:
+            # default: a parquet file's meta may hold dates, which JSON has not
+            writer.write(json.dumps(record, default=str).encode("ascii") + b"\n")

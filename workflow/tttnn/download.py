@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sys
@@ -11,16 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import zstandard
 from tqdm import tqdm
 
 from tttnn.config.base import Section
-from tttnn.config.corpus import SPLITS, DemoSource, HttpSource, LocalSource, Source
-from tttnn.documents import ArchiveError, CorpusError, Document, Rejection, read_documents
+from tttnn.config.corpus import DemoSource, HttpSource, Source
+from tttnn.documents import (
+    ArchiveError,
+    CorpusError,
+    Document,
+    Rejection,
+    read_documents,
+    write_records,
+)
 from tttnn.files import replacing, sha256, write_json
+from tttnn.pile import SPLITS
 from tttnn.sources.layout import Fetched
-
-LEVEL = 3  # of zstd, where a file is written anew
 
 
 class DownloadSpec(Section):
@@ -49,38 +55,22 @@ class Tally:
             yield document
 
 
-def _write(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    compressor = zstandard.ZstdCompressor(level=LEVEL)
-    with path.open("wb") as file, compressor.stream_writer(file) as writer:
-        for record in records:
-            # default: a parquet file's meta may hold dates, which JSON has not
-            writer.write(json.dumps(record, default=str).encode("ascii") + b"\n")
-
-
 def _as_records(documents: Iterable[Document]) -> Iterator[dict[str, Any]]:
     return ({"text": document.text, "meta": document.meta} for document in documents)
 
 
 def _fetch(spec: DownloadSpec, shard: str, partial: Path) -> Fetched:
     """The shard's file; sources that must make one make it at `partial` with their suffix."""
-    # imported here, because each source has a library of its own
-    if isinstance(spec.source, DemoSource):
-        from tttnn.demo.corpus import generate
-
-        path = partial.with_name(f"{partial.name}.jsonl.zst")
-        _write(path, generate(spec.source, shard, spec.shards))
-        return Fetched(path, sha256(path), {}, temporary=True)
-    if isinstance(spec.source, LocalSource):
-        from tttnn.sources import local
-
-        return local.fetch(spec.source, shard)
-    if isinstance(spec.source, HttpSource):
-        from tttnn.sources import http
-
-        return http.fetch(spec.source, shard, partial.with_name(partial.name + spec.source.suffix))
-    from tttnn.sources import huggingface
-
-    return huggingface.fetch(spec.source, shard)
+    # by name, so that the fingerprint of a download covers its own source and no other
+    fetch = importlib.import_module(f"tttnn.sources.{spec.source.kind}").fetch
+    match spec.source:
+        case DemoSource():
+            path = partial.with_name(f"{partial.name}.jsonl.zst")
+            return fetch(spec.source, shard, spec.shards, path)
+        case HttpSource():
+            return fetch(spec.source, shard, partial.with_name(partial.name + spec.source.suffix))
+        case _:
+            return fetch(spec.source, shard)
 
 
 def _check(
@@ -108,14 +98,14 @@ def _check(
         )
         with replacing(documents) as beside:
             if not fetched.path.name.endswith(".jsonl.zst"):
-                _write(beside, _as_records(accepted))
+                write_records(beside, _as_records(accepted))
             else:
                 deque(accepted, maxlen=0)
                 if tally.rejected:
                     again = read_documents(
                         fetched.path, needs_subset=needs_subset, rejected=lambda _: None
                     )
-                    _write(beside, _as_records(again))
+                    write_records(beside, _as_records(again))
                 else:
                     keep = shutil.move if fetched.temporary else shutil.copyfile
                     keep(fetched.path, beside)

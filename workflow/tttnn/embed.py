@@ -81,6 +81,7 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
         texts = _texts(inputs, column)
         while group := list(islice(texts, SORTED_AT_ONCE)):
             block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec)
+            block = block.astype(spec.dtype)  # before the check: float16 may overflow
             bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
             if len(bad):
                 file, text_id, _ = group[bad[0]]

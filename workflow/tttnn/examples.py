@@ -67,8 +67,9 @@ def train_tokenizer(spec: TrainedModel, texts: Iterable[str]) -> PreTrainedToken
         ),
     )
     if masked:
-        tokenizer.post_processor = processors.RobertaProcessing(
-            sep=(EOS, special.index(EOS)), cls=(BOS, special.index(BOS)), add_prefix_space=False
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A {EOS}",
+            special_tokens=[(BOS, special.index(BOS)), (EOS, special.index(EOS))],
         )
         names = {"bos_token": BOS, "eos_token": EOS, "cls_token": BOS, "sep_token": EOS}
         names |= {"pad_token": PAD, "unk_token": UNK, "mask_token": MASK}
@@ -146,7 +147,9 @@ class Examples(Dataset):
         epoch, place = divmod(index, len(self._sequences))
         ids = self._sequences[self._order(epoch)[place]].astype(np.int64)
         if self._masking is None:
-            return {"input_ids": ids, "labels": ids}
+            # Nothing predicts the first token. transformers shifts labels itself, but divides the
+            # loss by the number of labels before the shift, so this one must not count.
+            return {"input_ids": ids, "labels": np.concatenate([[IGNORED], ids[1:]])}
         probability, mask_token = self._masking
         generator = np.random.default_rng([self._seed, 1, index])
         masked = generator.random(len(ids)) < probability

@@ -15,6 +15,7 @@ from tttnn.files import replacing
 from tttnn.models import (
     CONFIG_FILES,
     TOKENIZER_FILES,
+    VOCABULARIES,
     WEIGHTS,
     WEIGHTS_INDEX,
     ModelError,
@@ -77,8 +78,12 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
             f"{model.id} has no safetensors at revision {model.revision}, and this workflow reads "
             "no pickle. Look for a revision that has them, such as the hub's own conversion "
             "(`refs/pr/N` among the repository's pull requests), or convert the weights where you "
-            "trust them and use `kind: local`. (Where HF_HUB_OFFLINE is set, the cache may merely "
-            "lack them.)"
+            "trust them and use `kind: local`"
+        )
+    if not any((tokenizer_source / name).is_file() for name in VOCABULARIES):
+        raise ModelError(
+            f"{tokenizer} has no tokenizer ({', '.join(VOCABULARIES)}) at revision "
+            f"{tokenizer_source.name}: name one that fits with `tokenizer: id@revision`"
         )
     _copy(source, target, [*CONFIG_FILES, *weight_files(source)])
     _copy(tokenizer_source, target, TOKENIZER_FILES)

@@ -35,7 +35,7 @@ def replacing(path: Path, *, directory: bool = False) -> Iterator[Path]:
         yield beside
         if directory:
             _remove(path)
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         _remove(beside)
 

@@ -64,7 +64,10 @@ def gather_neighbors(
     }
     per_query = len(table) // max(1, len(texts))
     step = QUERIES_AT_ONCE * max(1, per_query)
-    with replacing(output) as beside, pq.ParquetWriter(beside, NEIGHBORS, "zstd") as writer:
+    with (
+        replacing(output) as beside,
+        pq.ParquetWriter(beside, NEIGHBORS, compression="zstd") as writer,
+    ):
         for start in tqdm(range(0, len(table), step), desc=output.stem, mininterval=5):
             rows = table.slice(start, step)
             ids = rows["passage_id"].to_pylist()

@@ -23,6 +23,7 @@ from tttnn.vectors import VectorStore
 
 CODE_SAMPLE = 10_000  # vectors of a shard that quantisers of codes learn from
 MANIFEST = "manifest.json"
+LISTS = "lists.ivfdata"
 
 
 def _kmeans(vectors: np.ndarray, lists: int, seed: int, weights: np.ndarray | None) -> faiss.Kmeans:
@@ -151,7 +152,7 @@ def merge_index(
     with replacing(output, directory=True) as beside:
         if spec.lists:
             index = faiss.read_index(str(trained))
-            merge_ondisk(index, [str(path) for path in shards], str(beside / "lists.ivfdata"))
+            merge_ondisk(index, [str(path) for path in shards], str(beside / LISTS))
             faiss.write_index(index, str(beside / "index.faiss"))
             files = ["index.faiss"]
         else:
@@ -189,6 +190,9 @@ class MergedIndex:
                     f"{folder} and run again"
                 )
         self._files = [folder / name for name in manifest["indexes"]]
+        # an exact index is mapped; inverted lists are on disk, in this folder wherever it is now
+        on_disk = LISTS in manifest["bytes"]
+        self._flags = faiss.IO_FLAG_ONDISK_SAME_DIR if on_disk else faiss.IO_FLAG_MMAP_IFC
         self.factory: str = manifest["factory"]
         self.dimension: int = manifest["dimension"]
         self.ntotal: int = manifest["ntotal"]
@@ -197,9 +201,7 @@ class MergedIndex:
         """Squared distances and passage ids, both (queries, k), of the nearest found; -1: none."""
         heap = faiss.ResultHeap(len(queries), k)
         for file in self._files:
-            index = faiss.read_index(
-                str(file), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_ONDISK_SAME_DIR
-            )
+            index = faiss.read_index(str(file), self._flags)
             if hasattr(index, "nprobe"):
                 index.nprobe = nprobe
             distances, ids = index.search(queries, k)

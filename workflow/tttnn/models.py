@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils import logging
 
 from tttnn.files import sha256, write_json
 
@@ -99,7 +99,9 @@ def _load(
     auto_class: type, folder: Path, device: str, **options: Any
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     check_folder(folder)
-    disable_progress_bar()
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it warns of heads that are left out, and of what is missing
     try:
         model, report = auto_class.from_pretrained(
             folder,
@@ -111,7 +113,9 @@ def _load(
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"the model in {folder} cannot be read: {error}") from error
-    # transformers would give these random values, and only warn
+    finally:
+        logging.set_verbosity(verbosity)
+    # transformers gives these random values
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"the weights in {folder} lack {len(missing)} of the tensors that a "

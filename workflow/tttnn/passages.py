@@ -77,6 +77,7 @@ class PassageStore:
             for group, rows in sorted(by_group.items()):
                 table = file.read_row_group(group, columns=["text", "pile_set_name"])
                 for row in rows:
-                    text, subset = (column[row - offsets[group]].as_py() for column in table.columns)
+                    place = row - offsets[group]
+                    text, subset = (column[place].as_py() for column in table.columns)
                     found[start + row] = (text, subset)
         return found

@@ -1,4 +1,4 @@
-"""The 22 subsets of the Pile: their names, their tasks and their weights.
+"""The Pile: its files, and its 22 subsets with their tasks and weights.
 
 Weights are per cent of the training mixture (Gao et al. 2020, arXiv 2101.00027, Table 1; the
 paper's `pile_all` uses them); task names are those of the lm-evaluation-harness.
@@ -7,6 +7,12 @@ paper's `pile_all` uses them); task names are those of the lm-evaluation-harness
 from __future__ import annotations
 
 from typing import NamedTuple
+
+SPLITS = ("val", "test")
+"""The held-out shards, never indexed."""
+
+SUFFIXES = (".jsonl.zst", ".jsonl", ".parquet")
+"""The formats a shard may come in."""
 
 
 class Subset(NamedTuple):

@@ -14,11 +14,10 @@ import pandas as pd
 
 from tttnn.bootstrap import Estimate, resample_counts, weighted_mean
 from tttnn.cells import Cell, read_cells
-from tttnn.config.corpus import SPLITS
 from tttnn.config.methods import Score
 from tttnn.files import replacing
 from tttnn.latex import summary_tabulars
-from tttnn.pile import ALL, TASKS
+from tttnn.pile import ALL, SPLITS, TASKS
 
 METRICS = ("bits_per_byte", "byte_perplexity", "word_perplexity")
 SCORE_COLUMNS = [

@@ -1,7 +1,8 @@
 """One batch pass of all queries over an index; the random control; and recall.
 
 Whatever found them, candidates get their distances from one fixed routine and are ordered by
-(distance, passage id): the table does not depend on threads or on the index library's blocks.
+(distance, passage id). An index, which ranks in float32, is asked for more than K, so that its
+rounding does not decide who comes K-th: the table does not depend on threads or on its blocks.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ CANDIDATES = pa.schema(
     ]
 )
 QUERIES_AT_ONCE = 256  # whose candidates' vectors are in memory together
+SPARE = 32  # candidates found beyond K; with d = 1024, K = 200 one query in 20 needs some
 
 
 class SearchSpec(Section):
@@ -58,19 +60,23 @@ def _query_ids(queries: list[Path]) -> list[np.ndarray]:
 
 
 def _distances(store: VectorStore, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    parts = [
-        squared_distances(vectors[i : i + QUERIES_AT_ONCE], store.fetch(ids[i : i + QUERIES_AT_ONCE]))
-        for i in tqdm(range(0, len(ids), QUERIES_AT_ONCE), desc="distances", mininterval=5)
-    ]
+    starts = tqdm(range(0, len(ids), QUERIES_AT_ONCE), desc="distances", mininterval=5)
+    groups = (slice(start, start + QUERIES_AT_ONCE) for start in starts)
+    parts = [squared_distances(vectors[group], store.fetch(ids[group])) for group in groups]
     return np.concatenate(parts) if parts else np.empty(ids.shape)
 
 
 def rank_exactly(
-    store: VectorStore, vectors: np.ndarray, ids: np.ndarray
+    store: VectorStore, vectors: np.ndarray, ids: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Order each query's candidates by (exact distance, id): distances and ids, both (n, k)."""
-    distances = _distances(store, vectors, ids)
-    order = np.lexsort((ids, distances), axis=1)
+    """Order each query's candidates by (exact distance, id) and keep the first `k`.
+
+    Returns distances and ids, both (n, k). In `ids` (n, at least k), -1 means none; the first of a
+    query must be one.
+    """
+    none = ids < 0
+    distances = np.where(none, np.inf, _distances(store, vectors, np.where(none, ids[:, :1], ids)))
+    order = np.lexsort((ids, distances), axis=1)[:, :k]
     return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
 
 
@@ -125,15 +131,15 @@ def search_index(
             f"are {len(store)} of {store.dimension}: it is not their index; remove it and run again"
         )
     k = min(spec.candidates, opened.ntotal)
-    _, ids = opened.search(found_by, k, spec.nprobe)
-    short = np.flatnonzero((ids < 0).any(axis=1))
+    _, ids = opened.search(found_by, min(k + SPARE, opened.ntotal), spec.nprobe)
+    short = np.flatnonzero((ids[:, :k] < 0).any(axis=1))
     if len(short):
         name = np.concatenate(query_ids)[short[0]]
         raise ValueError(
             f"query {name} found {int((ids[short[0]] >= 0).sum())} of {k} candidates "
             f"({len(short)} queries found too few): raise nprobe or lower search.candidates"
         )
-    _write(outputs, query_ids, *rank_exactly(store, found_by, ids))
+    _write(outputs, query_ids, *rank_exactly(store, found_by, ids, k))
 
 
 def draw_random(
@@ -176,7 +182,8 @@ def measure_recall(
 
     `output` is CSV: `index,k,recall,queries,nprobe,ntotal`, recall being the mean share of the k
     nearest passages that are among the first k candidates. A candidate exactly as far as the k-th
-    nearest counts as found, because equal texts are interchangeable.
+    nearest counts as found, because equal texts are interchangeable. Each k of `spec.at` is at
+    most the number of candidates.
     """
     query_ids = _query_ids(queries)
     found_by = _load_vectors(vectors, query_ids)
@@ -186,13 +193,14 @@ def measure_recall(
     generator = np.random.default_rng(0)
     size = min(spec.queries, len(found_by))
     sample = np.sort(generator.choice(len(found_by), size, replace=False))
-    k = max(spec.at)
-    heap = faiss.ResultHeap(size, k)
+    points = sorted({min(k, found.shape[1]) for k in spec.at})
+    wanted = min(points[-1] + SPARE, len(store))
+    heap = faiss.ResultHeap(size, wanted)
     for ids, block in tqdm(store.blocks(), desc="exact search", mininterval=5):
-        distances, places = faiss.knn(found_by[sample], block, min(k, len(block)))
+        distances, places = faiss.knn(found_by[sample], block, min(wanted, len(block)))
         heap.add_result(distances, ids[places])
     heap.finalize()
-    exact, _ = rank_exactly(store, found_by[sample], heap.I)
+    exact, _ = rank_exactly(store, found_by[sample], heap.I, points[-1])
     rows = [
         {
             "index": name,
@@ -202,7 +210,7 @@ def measure_recall(
             "nprobe": spec.nprobe,
             "ntotal": MergedIndex(index).ntotal,
         }
-        for at in spec.at
+        for at in points
     ]
     with replacing(output) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)

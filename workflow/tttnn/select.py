@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tttnn.config.corpus import Select
+from tttnn.config.texts import Select
 from tttnn.documents import Document, read_documents
 from tttnn.files import replacing, write_json
 from tttnn.pile import TASK_OF_SUBSET, TASKS
@@ -27,10 +27,8 @@ def select(documents: list[Document], spec: Select) -> list[Document]:
     return drawn[:count]
 
 
-def select_documents(
-    spec: Select, documents: Path, queries: list[Path], selection: Path
-) -> None:
-    """Write the chosen documents of each of the 22 tasks, a parquet file a task (`query_id`, `text`).
+def select_documents(spec: Select, documents: Path, queries: list[Path], selection: Path) -> None:
+    """Write each of the 22 tasks' chosen documents, a parquet file a task (`query_id`, `text`).
 
     `queries` are in the order of `tttnn.pile.TASKS`; a query's id is its record number in the test
     shard. All tasks are written whichever are evaluated, so that choosing tasks moves nothing; a

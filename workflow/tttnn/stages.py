@@ -10,6 +10,7 @@ from typing import Any
 
 from tttnn.config.methods import Recipe
 from tttnn.config.root import Config
+from tttnn.pile import SPLITS, SUFFIXES
 from tttnn.provenance import canonical, fingerprint, merged
 
 MODULES = {
@@ -35,9 +36,9 @@ MODULES = {
 }
 
 
-def code(stage: str) -> str:
-    """The `code` param: a fingerprint of what the stage runs."""
-    return fingerprint(MODULES[stage])
+def code(stage: str, *modules: str) -> str:
+    """The `code` param: a fingerprint of what the stage runs, and of modules it loads by name."""
+    return ",".join(fingerprint(module) for module in (MODULES[stage], *modules))
 
 
 class Specs:
@@ -51,9 +52,17 @@ class Specs:
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
+        source = self._config.source.model_dump(mode="json")
+        # what concerns other shards must not fetch this one again
+        if "files" in source:
+            source["files"] = {wildcards.shard: source["files"][wildcards.shard]}
+        if "sha256" in source:
+            stem = wildcards.shard if wildcards.shard in SPLITS else f"train/{wildcards.shard}"
+            mine = [*source.get("files", {}).values(), *(stem + suffix for suffix in SUFFIXES)]
+            source["sha256"] = {name: d for name, d in source["sha256"].items() if name in mine}
         return canonical(
             {
-                "source": self._config.source,
+                "source": source,
                 "shards": corpus.shards,
                 "on_bad_record": corpus.on_bad_record,
                 "train_has_subsets": corpus.train_has_subsets,
@@ -104,9 +113,7 @@ class Specs:
     def score(self, wildcards: Any) -> str:
         methods = self._config.methods
         candidates = {name: methods[name].candidates for name in self._config.evaluate.methods}
-        return canonical(
-            merged(self._config.score, run=self._config.run, candidates=candidates)
-        )
+        return canonical(merged(self._config.score, run=self._config.run, candidates=candidates))
 
     def draw_figure(self, wildcards: Any) -> str:
         return canonical({"name": wildcards.figure})

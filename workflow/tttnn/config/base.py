@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -15,6 +15,16 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     return f"{guess} Valid: {', '.join(valid)}."
+
+
+def _without_repeats(names: list[str]) -> list[str]:
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{repeated[0]!r} is listed twice")
+    return names
+
+
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(_without_repeats)]
+"""A selection from a catalogue."""
 
 
 class Section(BaseModel):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from tttnn.config.base import Section
+from tttnn.config.base import Names, Section
 
-FACTORY = re.compile(r"Flat|IVF(?P<lists>\d+),(?P<code>Flat|SQ8|SQfp16|PQ\d+(x\d+)?)")
+FACTORY = re.compile(r"Flat|IVF(?P<lists>[1-9]\d*),(?P<code>Flat|SQ8|SQfp16|PQ\d+(x\d+)?)")
 """Index types: exact, or inverted lists over a flat, scalar- or product-quantised code."""
 
 RANDOM = "random"
@@ -32,7 +32,7 @@ class Index(Section):
     factory: str  # faiss's index string
     sample_per_shard: int = Field(default=50_000, gt=0)  # vectors a shard learns from
     nprobe: int = Field(default=1, gt=0)  # inverted lists read for a query
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     @field_validator("factory")
     @classmethod
@@ -54,10 +54,10 @@ class Index(Section):
 class Search(Section):
     """One batch pass of all queries over the index."""
 
-    indexes: list[str] = Field(min_length=1)  # of the catalogue: which to build
+    indexes: Names  # of the catalogue: which to build
     candidates: int = Field(default=200, gt=0)  # K, kept for each query
     recall_queries: int = Field(default=1000, gt=0)  # checked against exact search
-    recall_at: list[int] = [1, 10, 100]
+    recall_at: list[Annotated[int, Field(gt=0)]] = Field(default=[1, 10, 100], min_length=1)
 
 
 class Gather(Section):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tttnn.config.base import Section
+from tttnn.config.base import Names, Section
 
 
 class Recipe(Section):
@@ -45,16 +45,16 @@ class Method(Recipe):
 
     kind: Literal["ttt"] = "ttt"
     candidates: str  # an index of the catalogue, or `random`
-    models: list[str] | None = None  # null: all of evaluate.models
-    tasks: list[str] | None = None  # null: all of evaluate.tasks
+    models: Names | None = None  # null: all of evaluate.models
+    tasks: Names | None = None  # null: all of evaluate.tasks
 
 
 class Evaluate(Section):
     """Which models, methods and tasks are evaluated, and in how many jobs a task."""
 
-    models: list[str] = Field(min_length=1)
-    methods: list[str] = Field(min_length=1)
-    tasks: list[str] | Literal["all"] = "all"
+    models: Names
+    methods: Names
+    tasks: Names | Literal["all"] = "all"
     parts: dict[str, int] = {"default": 1}  # task -> jobs; changes no result
 
 

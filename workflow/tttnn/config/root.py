@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tttnn.config.base import Section, nearest
-from tttnn.config.corpus import SPLITS, Chunk, Corpus, HuggingFaceSource, Select, Source
+from tttnn.config.corpus import Corpus, HuggingFaceSource, Source
 from tttnn.config.index import RANDOM, Embed, Gather, Index, Search
 from tttnn.config.methods import Evaluate, Method, Score
 from tttnn.config.models import Model, TrainedModel
-from tttnn.pile import TASKS
+from tttnn.config.texts import Chunk, Select
+from tttnn.pile import SPLITS, TASKS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -73,9 +74,12 @@ class Config(Section):
             raise ValueError(f"indexes: {RANDOM!r} is taken by the random-neighbour control")
         for name in self.search.indexes:
             _choose(name, self.indexes, "search.indexes")
-            _choose(self.indexes[name].embedder, self.models, f"indexes.{name}.embedder")
+            embedder = self.indexes[name].embedder
+            _choose(embedder, self.models, f"indexes.{name}.embedder")
+            self._objective(embedder, "masked", f"indexes.{name}.embedder")
         for name in self.evaluate.models:
             _choose(name, self.models, "evaluate.models")
+            self._objective(name, "causal", "evaluate.models")
         for task in self.tasks:
             _choose(task, TASKS, "evaluate.tasks")
         for task, parts in self.evaluate.parts.items():
@@ -104,12 +108,25 @@ class Config(Section):
                         f"{where}: no learning rate for {model}: set {where}.learning_rate or "
                         f"models.{model}.adapt_learning_rate"
                     )
+        if min(self.search.recall_at) > self.search.candidates:
+            raise ValueError(
+                f"search.recall_at {self.search.recall_at} has nothing within search.candidates "
+                f"({self.search.candidates}): recall is measured on the candidates kept"
+            )
         if self.gather.depth > self.search.candidates:
             raise ValueError(
                 f"gather.depth ({self.gather.depth}) is above search.candidates "
                 f"({self.search.candidates}): raise search.candidates"
             )
         return self
+
+    def _objective(self, name: str, needed: str, where: str) -> None:
+        model = self.models[name]
+        if isinstance(model, TrainedModel) and model.objective != needed:
+            raise ValueError(
+                f"{where}: {name!r} is trained with objective {model.objective}, but {needed} is "
+                "needed here"
+            )
 
     @property
     def source(self) -> Source:
@@ -160,6 +177,20 @@ class Config(Section):
         return [self.chunk.tokenizer] if self.chunk.unit == "window" else []
 
 
+def _key(values: Any, fault: Any) -> str:
+    """The key a fault is at, as it stands in the file: without the kinds that Pydantic adds."""
+    path = []
+    for part in fault["loc"]:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            continue
+        path.append(part)
+    if fault["type"] == "missing":
+        path.append(fault["loc"][-1])
+    return ".".join(map(str, path))
+
+
 def load(values: dict[str, Any]) -> Config:
     """Check a merged configuration.
 
@@ -170,7 +201,7 @@ def load(values: dict[str, Any]) -> Config:
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_url=False):
-            path = ".".join(str(part) for part in fault["loc"])
+            path = _key(values, fault)
             message = fault["msg"].removeprefix("Value error, ")
             lines.append(f"  {path + ': ' if path else ''}{message}")
         raise ConfigError("the configuration cannot be used:\n" + "\n".join(lines)) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from tttnn.config.corpus import SPLITS
 from tttnn.documents import CorpusError
 from tttnn.files import sha256
+from tttnn.pile import SPLITS
 
 
 class Fetched(NamedTuple):

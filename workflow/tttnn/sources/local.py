@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tttnn.config.corpus import LocalSource
-from tttnn.documents import SUFFIXES, CorpusError
+from tttnn.documents import CorpusError
+from tttnn.pile import SUFFIXES
 from tttnn.sources.layout import Fetched, check_sha256, stem
 
 LISTED = 20  # names in a message
