@@ -104,7 +104,7 @@ rule measure_recall:
             chunk=CHUNKS,
         ),
     output:
-        recall="<results>/tables/recall/{index}.csv",
+        recall="<results>/index/{index}/recall.csv",
     log:
         "<logs>/measure_recall/{index}.log",
     benchmark:

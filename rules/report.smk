@@ -6,6 +6,7 @@ rule score:
         evaluations=EVALUATIONS,
         selection="<results>/queries/selection.json",
         manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
+        recalls=collect("<results>/index/{index}/recall.csv", index=cfg.search.indexes),
     output:
         scores=report(
             "<results>/tables/scores.csv",
@@ -43,6 +44,7 @@ rule score:
             category="Tables",
             labels={"table": "corpus"},
         ),
+        recall="<results>/tables/recall.csv",
         latex="<results>/tables/summary.tex",
     log:
         "<logs>/score.log",
@@ -57,19 +59,22 @@ rule score:
     params:
         spec=spec.score,
         code=code("score"),
+        evaluation=f"results/{cfg.run}/evaluation",
     message:
         "Score all evaluations"
     shell:
         "python -m tttnn score --spec {params.spec:q}"
-        " --evaluations {input.evaluations:q}"
+        " --evaluation {params.evaluation:q}"
         " --selection {input.selection:q}"
         " --manifests {input.manifests:q}"
+        " --recalls {input.recalls:q}"
         " --scores {output.scores:q}"
         " --clean {output.clean:q}"
         " --differences {output.differences:q}"
         " --costs {output.costs:q}"
         " --tasks {output.tasks:q}"
         " --corpus {output.corpus:q}"
+        " --recall {output.recall:q}"
         " --latex {output.latex:q}"
         " > {log:q} 2>&1"
 
@@ -85,7 +90,7 @@ rule draw_figure:
             labels={"table": "costs"},
         ),
         tasks="<results>/tables/tasks.csv",
-        recall=collect("<results>/tables/recall/{index}.csv", index=cfg.search.indexes),
+        recall="<results>/tables/recall.csv",
     output:
         svg=report(
             "<figures>/{figure}.svg",

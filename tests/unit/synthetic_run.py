@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tttnn.score import ScoreSpec, score
 
 POINTS = [0, 1, 2, 5, 10, 20, 50]
 CANDIDATES = {"nearest": "flat", "shuffled": "random"}
+RECALL = {"flat": ("Flat", 1, 1, 1), "ivf": ('"IVF64,Flat, nprobe 16"', 0.91, 0.97, 0.985)}
 
 SCHEMA = pa.schema(
     [
@@ -78,6 +80,17 @@ def write_manifest(path: Path, subsets: dict[str, int], rejected: dict[str, int]
     return path
 
 
+def write_recall(path: Path, index: str) -> Path:
+    """What an index found."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    factory, *values = RECALL[index]
+    lines = [
+        f"{index},{factory},{k},{v},500,210000" for k, v in zip((1, 10, 100), values, strict=True)
+    ]
+    path.write_text("\n".join(["index,factory,k,recall,queries,ntotal", *lines, ""]))
+    return path
+
+
 def run_score(folder: Path, evaluations: list[Path], selected: dict[str, int], **spec: Any) -> Path:
     """Run the stage on these files; the folder of its tables."""
     tables = folder / "tables"
@@ -86,12 +99,17 @@ def run_score(folder: Path, evaluations: list[Path], selected: dict[str, int], *
         write_manifest(folder / "corpus" / "01.json", {"ArXiv": 7}, {"empty text": 2}),
         write_manifest(folder / "corpus" / "test.json", {"ArXiv": 5}, {"no subset": 1}),
     ]
-    outputs = ("scores", "clean", "differences", "costs", "tasks", "corpus")
+    outputs = ("scores", "clean", "differences", "costs", "tasks", "corpus", "recall")
+    cells = Counter(path.parts[-4:-1] for path in evaluations)
     score(
-        spec=ScoreSpec(**{"run": "made-up", "candidates": CANDIDATES} | spec),
-        evaluations=evaluations,
+        spec=ScoreSpec(
+            **{"run": "made-up", "candidates": CANDIDATES} | spec,
+            cells=[(*name, parts) for name, parts in cells.items()],
+        ),
+        evaluation=evaluations[0].parents[3],
         selection=write_selection(folder / "selection.json", selected),
         manifests=manifests,
+        recalls=[write_recall(folder / "recall" / f"{index}.csv", index) for index in RECALL],
         **{name: tables / f"{name}.csv" for name in outputs},
         latex=tables / "summary.tex",
     )
@@ -152,11 +170,4 @@ def make_run(
         for model in models
         for task in TASKS
     ]
-    tables = run_score(folder, evaluations, selected, **spec)
-    for index, nprobe, values in (("flat", 1, [1, 1, 1]), ("ivf", 16, [0.91, 0.97, 0.985])):
-        found = dict(zip((1, 10, 100), values, strict=True))
-        lines = [f"{index},{k},{v},500,{nprobe},210000" for k, v in found.items()]
-        (tables / "recall").mkdir(exist_ok=True)
-        text = "\n".join(["index,k,recall,queries,nprobe,ntotal", *lines, ""])
-        (tables / "recall" / f"{index}.csv").write_text(text)
-    return tables
+    return run_score(folder, evaluations, selected, **spec)

@@ -126,7 +126,7 @@ def test_no_clean_document_is_an_error(tmp_path):
 
 
 def test_missing_recall_and_unknown_figures_are_errors(tables, tmp_path):
-    with pytest.raises(ValueError, match="recall holds no table"):
+    with pytest.raises(FileNotFoundError, match=r"recall\.csv"):
         draw("recall", tmp_path, tmp_path)
     with pytest.raises(ValueError, match="Did you mean 'curves'"):
         draw("curve", tables, tmp_path)

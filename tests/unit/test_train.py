@@ -165,7 +165,7 @@ def test_a_killed_training_goes_on_and_ends_the_same(
     corpus, tmp_path: Path, model_type: str, capsys: pytest.CaptureFixture
 ) -> None:
     # with dropout, so that the state of the random number generator matters; over several epochs
-    made = spec(model_type, steps=300, save_steps=10)
+    made = spec(model_type, steps=160, save_steps=10)
     stage = "train_embedder" if model_type == "roberta" else "train_model"
     shards, val = corpus
     output = tmp_path / "killed"
@@ -185,13 +185,13 @@ def test_a_killed_training_goes_on_and_ends_the_same(
     assert not output.exists()
     steps = sorted(int(mark.parent.name[11:]) for mark in folder.glob("checkpoint-*/complete"))
     # a later checkpoint that was being written is not taken for a whole one
-    (folder / "checkpoint-290").mkdir()
-    (folder / "checkpoint-290" / "trainer_state.json").write_text("{")
+    (folder / "checkpoint-159").mkdir()
+    (folder / "checkpoint-159" / "trainer_state.json").write_text("{")
 
     run = getattr(train, stage)
     run(made, *corpus, output)
     assert f"going on from checkpoint-{steps[-1]}\n" in capsys.readouterr().err
-    assert steps[-1] < 290
+    assert steps[-1] < 159
     assert not folder.exists()
     run(made, *corpus, tmp_path / "whole")
     assert identical(output, tmp_path / "whole")

@@ -7,18 +7,29 @@ number, or a spec, which is a section of the configuration given as JSON.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import inspect
 import sys
 import typing
 from collections.abc import Callable
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tttnn.stages import MODULES
 
 COMMANDS = {"adapt": "tttnn.cases", "summary": "tttnn.summary"}
 POSITIONAL = {"cases"}
+
+
+def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
+    def parse(text: str) -> BaseModel:
+        try:
+            return section.model_validate_json(text)
+        except ValidationError as error:  # argparse would only say that the value is invalid
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
 
 
 def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
@@ -41,12 +52,25 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
             parser.add_argument(option, action="store_true")
             continue
         if issubclass(kind, BaseModel):
-            kind = kind.model_validate_json
+            kind = _from_json(kind)
         parser.add_argument(option, type=kind, required=required, default=default)
 
 
+def _import(module: str) -> ModuleType:
+    """Import a stage's module; its libraries make millions of objects and no garbage.
+
+    Collecting while they load costs a job that uses transformers nearly a second of four.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _run(name: str, module: str, arguments: list[str]) -> None:
-    function = getattr(importlib.import_module(module), name)
+    function = getattr(_import(module), name)
     parser = argparse.ArgumentParser(
         prog=f"tttnn {name}",
         description=inspect.getdoc(function),

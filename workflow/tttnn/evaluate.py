@@ -159,7 +159,13 @@ def evaluate_part(
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
-            window = spec.recipe.window or context_length(network)
+            longest = context_length(network)
+            window = spec.recipe.window or longest
+            if window > longest:
+                raise ValueError(
+                    f"the method's window is {window} tokens, but {model} has positions for "
+                    f"{longest}: lower it, or set it to null"
+                )
             adapted = adapt(network, tokenizer, (query for query, _ in todo), spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps)

@@ -21,7 +21,7 @@ from tttnn.config.index import FACTORY, Index
 from tttnn.files import replacing, write_json
 from tttnn.vectors import VectorStore
 
-CODE_SAMPLE = 10_000  # vectors of a shard that quantisers of codes learn from
+CODE_SAMPLE = 10_000  # vectors of a shard, at most, that quantisers of codes learn from
 MANIFEST = "manifest.json"
 LISTS = "lists.ivfdata"
 
@@ -33,7 +33,7 @@ def _kmeans(vectors: np.ndarray, lists: int, seed: int, weights: np.ndarray | No
         niter=20,
         seed=seed,
         min_points_per_centroid=1,
-        max_points_per_centroid=2**31 // lists,  # the sample is already as large as wanted
+        max_points_per_centroid=(2**31 - 1) // lists,  # the sample is already as large as wanted
     )
     kmeans.train(vectors, weights=weights)
     return kmeans
@@ -63,18 +63,13 @@ def train_shard_index(
         tensors["centroids"] = kmeans.centroids
         tensors["weights"] = np.bincount(nearest[:, 0], minlength=lists).astype(np.float32)
         if FACTORY.fullmatch(spec.factory)["code"] != "Flat":
-            tensors["sample"] = sample[:CODE_SAMPLE]
+            every = -(-len(sample) // CODE_SAMPLE)
+            tensors["sample"] = sample[::every].copy()  # safetensors ignores strides
     with replacing(output) as beside:
         save_file(tensors, beside)
 
 
-def merge_training(spec: Index, shards: list[Path], output: Path) -> None:
-    """Cluster the shards' weighted centroids into the one quantiser that every shard shares.
-
-    `output` is a trained, empty faiss index. Raises `ValueError` if there are fewer vectors than
-    inverted lists.
-    """
-    learnt = [load_file(path) for path in shards]
+def _trained(spec: Index, learnt: list[dict[str, np.ndarray]]) -> faiss.Index:
     d = learnt[0]["centroids"].shape[1]
     index = faiss.index_factory(d, spec.factory, faiss.METRIC_L2)
     if spec.lists:
@@ -91,6 +86,20 @@ def merge_training(spec: Index, shards: list[Path], output: Path) -> None:
         index.quantizer.add(merged)
         sample = np.concatenate([tensors["sample"] for tensors in learnt])
         index.train(sample if len(sample) else merged)
+    return index
+
+
+def merge_training(spec: Index, shards: list[Path], output: Path) -> None:
+    """Cluster the shards' weighted centroids into the one quantiser that every shard shares.
+
+    `output` is a trained, empty faiss index. Raises `ValueError` if there are fewer vectors than
+    inverted lists, or if faiss cannot make such codes of vectors of this dimension, or of so few.
+    """
+    try:
+        index = _trained(spec, [load_file(path) for path in shards])
+    except RuntimeError as error:  # faiss's own, which name its source files first
+        reason = str(error).rpartition("Error: ")[2]
+        raise ValueError(f"faiss cannot train {spec.factory}: {reason}") from error
     with replacing(output) as beside:
         faiss.write_index(index, str(beside))
 
@@ -142,7 +151,8 @@ def merge_index(
     Raises `ValueError` if the ids in the shards are not exactly the passages' ids.
     """
     store = VectorStore(passages, embeddings)
-    parts = [_ids(faiss.read_index(str(path), faiss.IO_FLAG_MMAP)) for path in shards]
+    mapped = faiss.IO_FLAG_MMAP if spec.lists else faiss.IO_FLAG_MMAP_IFC
+    parts = [_ids(faiss.read_index(str(path), mapped)) for path in shards]
     found = np.sort(np.concatenate(parts))
     if not np.array_equal(found, store.ids()):
         raise ValueError(

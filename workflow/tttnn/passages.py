@@ -54,7 +54,7 @@ class PassageStore:
     def fetch(self, ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset for each of `ids`; every row group that holds one is read once.
 
-        Raises `KeyError` for an id that no file holds.
+        Raises `ValueError` for an id that no file holds.
         """
         by_file: dict[int, list[int]] = {}
         for wanted in set(ids):
@@ -62,7 +62,7 @@ class PassageStore:
         found: dict[int, tuple[str, str | None]] = {}
         for position, members in sorted(by_file.items()):
             if position < 0:
-                raise KeyError(f"passage {members[0]} is before every chunk")
+                raise ValueError(f"passage {members[0]} is before every chunk")
             path, start = self._files[position], self._starts[position]
             file = pq.ParquetFile(path)
             offsets = [0]
@@ -72,7 +72,7 @@ class PassageStore:
             for wanted in members:
                 row = wanted - start
                 if row >= offsets[-1]:
-                    raise KeyError(f"passage {wanted} is beyond the {offsets[-1]} rows of {path}")
+                    raise ValueError(f"passage {wanted} is beyond the {offsets[-1]} rows of {path}")
                 by_group.setdefault(bisect_right(offsets, row) - 1, []).append(row)
             for group, rows in sorted(by_group.items()):
                 table = file.read_row_group(group, columns=["text", "pile_set_name"])

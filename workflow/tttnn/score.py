@@ -37,6 +37,7 @@ class ScoreSpec(Score):
 
     run: str
     candidates: dict[str, str]  # method -> an index of the catalogue, or `random`
+    cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
 
 
 def pile_weights(tasks: Iterable[str]) -> dict[str, float]:
@@ -203,18 +204,23 @@ def _write(path: Path, table: pd.DataFrame) -> None:
 
 def score(
     spec: ScoreSpec,
-    evaluations: list[Path],
+    evaluation: Path,
     selection: Path,
     manifests: list[Path],
+    recalls: list[Path],
     scores: Path,
     clean: Path,
     differences: Path,
     costs: Path,
     tasks: Path,
     corpus: Path,
+    recall: Path,
     latex: Path,
 ) -> None:
-    """Tables of all cells, in the order of `evaluations`: its first method is the main one.
+    """Tables of all cells, in the order of `spec.cells`: the first method there is the main one.
+
+    `evaluation` is the folder of `{model}/{method}/{task}/{part}.parquet`. (A run may have more of
+    these files than fit into a command line.)
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
@@ -228,12 +234,18 @@ def score(
       and ratio, and over how many tasks a `pile_all` is.
     - `costs`: seconds of training per neighbor, without the evaluations; quantiles over documents.
     - `tasks`, `corpus`: what was there, was rejected and was evaluated; per task, per shard.
+    - `recall`: every index's, from `recalls`.
     - `latex`: before, after and ratio at the largest number of neighbors.
 
     Raises `ValueError` as `tttnn.cells.read_cells` does, and where nothing was evaluated at all.
     """
     selected = _read_selection(selection)
-    cells = read_cells(evaluations, {task: count["selected"] for task, count in selected.items()})
+    files = [
+        evaluation / model / method / task / f"{part}.parquet"
+        for model, method, task, parts in spec.cells
+        for part in range(parts)
+    ]
+    cells = read_cells(files, {task: count["selected"] for task, count in selected.items()})
     if not cells:
         raise ValueError(f"{selection}: no document of any evaluated task was selected")
 
@@ -252,5 +264,6 @@ def score(
     task_table = pd.DataFrame(_task_rows(selected, corpus_table, cells, spec.run))
     _write(corpus, corpus_table.drop(columns="subsets"))
     _write(tasks, task_table)
+    _write(recall, pd.concat([pd.read_csv(path) for path in recalls]))
     with replacing(latex) as beside:
         beside.write_text(summary_tabulars(difference_table, task_table), encoding="utf-8")

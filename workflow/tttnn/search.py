@@ -180,10 +180,10 @@ def measure_recall(
 ) -> None:
     """Compare an index's candidates with exact search, on a sample of the queries.
 
-    `output` is CSV: `index,k,recall,queries,nprobe,ntotal`, recall being the mean share of the k
+    `output` is CSV: `index,factory,k,recall,queries,ntotal`, recall being the mean share of the k
     nearest passages that are among the first k candidates. A candidate exactly as far as the k-th
-    nearest counts as found, because equal texts are interchangeable. Each k of `spec.at` is at
-    most the number of candidates.
+    nearest counts as found, because equal texts are interchangeable. A k of `spec.at` above the
+    number of candidates counts as that number.
     """
     query_ids = _query_ids(queries)
     found_by = _load_vectors(vectors, query_ids)
@@ -201,14 +201,16 @@ def measure_recall(
         heap.add_result(distances, ids[places])
     heap.finalize()
     exact, _ = rank_exactly(store, found_by[sample], heap.I, points[-1])
+    opened = MergedIndex(index)
+    probed = f", nprobe {spec.nprobe}" if opened.factory != "Flat" else ""
     rows = [
         {
             "index": name,
+            "factory": opened.factory + probed,
             "k": at,
             "recall": float((found[sample, :at] <= exact[:, at - 1 : at]).mean()),
             "queries": size,
-            "nprobe": spec.nprobe,
-            "ntotal": MergedIndex(index).ntotal,
+            "ntotal": opened.ntotal,
         }
         for at in points
     ]

@@ -34,6 +34,8 @@ def select_documents(spec: Select, documents: Path, queries: list[Path], selecti
     shard. All tasks are written whichever are evaluated, so that choosing tasks moves nothing; a
     subset without documents gives an empty file. `selection` is JSON: documents in the test shard
     and chosen, by task.
+
+    Raises `CorpusError` for a faulty record, and `ValueError` if no document at all is chosen.
     """
     by_task: dict[str, list[Document]] = {task: [] for task in TASKS}
     for document in read_documents(documents, needs_subset=True):
@@ -45,4 +47,9 @@ def select_documents(spec: Select, documents: Path, queries: list[Path], selecti
         with replacing(path) as beside:
             pq.write_table(pa.table(columns, schema=QUERIES), beside, compression="zstd")
         counts[task] = {"test_documents": len(members), "selected": len(chosen)}
+    if not any(count["selected"] for count in counts.values()):
+        raise ValueError(
+            f"{documents} has {sum(map(len, by_task.values()))} documents, and select.fraction "
+            f"{spec.fraction} chooses none of any task: raise it, or give select.count"
+        )
     write_json(selection, {"tasks": counts})

@@ -113,7 +113,10 @@ class Specs:
     def score(self, wildcards: Any) -> str:
         methods = self._config.methods
         candidates = {name: methods[name].candidates for name in self._config.evaluate.methods}
-        return canonical(merged(self._config.score, run=self._config.run, candidates=candidates))
+        cells = [(*cell, len(self._config.parts(cell[-1]))) for cell in self._config.cells()]
+        return canonical(
+            merged(self._config.score, run=self._config.run, candidates=candidates, cells=cells)
+        )
 
     def draw_figure(self, wildcards: Any) -> str:
         return canonical({"name": wildcards.figure})

@@ -66,7 +66,7 @@ class VectorStore:
     def fetch(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of `ids` (any shape) as float64, with one more axis at the end.
 
-        Raises `KeyError` for an id that no chunk holds.
+        Raises `ValueError` for an id that no chunk holds.
         """
         unique, places = np.unique(ids, return_inverse=True)
         rows = np.empty((len(unique), self.dimension))
@@ -75,7 +75,7 @@ class VectorStore:
             members = np.flatnonzero(files == file)
             offsets = unique[members] - self._starts[file] if file >= 0 else None
             if offsets is None or offsets[-1] >= len(self._arrays[file]):
-                raise KeyError(f"passage {unique[members[-1]]} is in no chunk: rebuild the index")
+                raise ValueError(f"passage {unique[members[-1]]} is in no chunk: rebuild the index")
             rows[members] = self._arrays[file][offsets]
         return rows[places].reshape(*np.shape(ids), self.dimension)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
-from tttnn.config.base import Section, nearest
+from tttnn.config.base import Names, Section, nearest
 from tttnn.config.corpus import Corpus, HuggingFaceSource, Source
 from tttnn.config.index import RANDOM, Embed, Gather, Index, Search
 from tttnn.config.methods import Evaluate, Method, Score
 from tttnn.config.models import Model, TrainedModel
 from tttnn.config.texts import Chunk, Select
 from tttnn.pile import SPLITS, TASKS
+
+FIGURES = ("before_after", "curves", "models", "control", "clean", "cost", "recall")
+"""Those of `tttnn.figures.draw`, which takes long to import."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -31,7 +34,7 @@ class Config(Section):
     """`config.yaml`, overlays and `--config`, merged and checked."""
 
     run: str
-    environment: str = "cpu"
+    environment: Literal["cpu", "gpu"] = "cpu"
     corpus: Corpus
     sources: dict[str, Source]
     chunk: Chunk
@@ -44,7 +47,7 @@ class Config(Section):
     methods: dict[str, Method]
     evaluate: Evaluate
     score: Score
-    figures: list[str] = Field(min_length=1)
+    figures: Names
 
     @field_validator("run")
     @classmethod
@@ -88,6 +91,8 @@ class Config(Section):
                 raise ValueError(f"evaluate.parts.{task} is {parts}: at least 1")
         if "default" not in self.evaluate.parts:
             raise ValueError("evaluate.parts needs a default")
+        for name in self.figures:
+            _choose(name, FIGURES, "figures")
         for name in self.evaluate.methods:
             _choose(name, self.methods, "evaluate.methods")
             method = self.methods[name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
@@ -70,10 +69,7 @@ def cost(folder: Path) -> Figure:
 
 def recall(folder: Path) -> Figure:
     """Share of the true nearest neighbors that each index finds."""
-    paths = sorted((folder / "recall").glob("*.csv"))
-    if not paths:
-        raise ValueError(f"{folder / 'recall'} holds no table: was the recall measured?")
-    table = pd.concat([pd.read_csv(path) for path in paths])
+    table = tables.read(folder, "recall")
     figure = style.new_figure(style.COLUMN, 2.4)
     axes = figure.subplots()
     for number, (index, rows) in enumerate(table.groupby("index", sort=False)):
@@ -84,7 +80,7 @@ def recall(folder: Path) -> Figure:
             color=style.colour(number),
             linestyle=style.LINES[number % len(style.LINES)],
             marker=style.marker(number),
-            label=f"{index} (nprobe {first.nprobe}, {first.ntotal:,} vectors)",
+            label=f"{index} ({first.factory}, {first.ntotal:,} vectors)",
         )
     axes.set_xscale("log")
     axes.set_xticks(sorted(table["k"].unique()))

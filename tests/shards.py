@@ -1,0 +1,119 @@
+"""Passages, vectors, queries and indexes on disk, as the stages before would have left them."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tttnn.config.index import Index
+from tttnn.index import fill_shard_index, merge_index, merge_training, train_shard_index
+
+SCHEMA = pa.schema(
+    [
+        ("passage_id", pa.int64()),
+        ("pile_set_name", pa.string()),
+        ("text", pa.string()),
+        ("sha256", pa.binary(32)),
+    ]
+)
+
+
+def write_passages(path: Path, ids: list[int], texts: list[str], subset: str = "Github") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    columns = [ids, [subset] * len(ids), texts, digests]
+    pq.write_table(pa.table(columns, schema=SCHEMA), path, row_group_size=256)
+    return path
+
+
+def write_queries(path: Path, ids: list[int], texts: list[str] | None = None) -> Path:
+    schema = pa.schema([("query_id", pa.int64()), ("text", pa.string())])
+    texts = [f"query {name}" for name in ids] if texts is None else texts
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table([ids, texts], schema=schema), path)
+    return path
+
+
+class Shards(NamedTuple):
+    """Files by shard and chunk, and all ids and vectors in their order."""
+
+    passages: list[list[Path]]
+    embeddings: list[list[Path]]
+    ids: np.ndarray
+    vectors: np.ndarray
+
+    @property
+    def files(self) -> dict[str, list[Path]]:
+        return {
+            "passages": list(chain.from_iterable(self.passages)),
+            "embeddings": list(chain.from_iterable(self.embeddings)),
+        }
+
+
+def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> Shards:
+    """`counts` holds the number of passages of each shard's chunks; `vectors` are theirs."""
+    passages, embeddings, ids, used = [], [], [], 0
+    for shard, chunks in enumerate(counts):
+        passages.append([])
+        embeddings.append([])
+        row = 0
+        for chunk, count in enumerate(chunks):
+            mine = [shard * 2**40 + row + i for i in range(count)]
+            name = f"{shard:02d}/{chunk}"
+            texts = [f"passage {passage}" for passage in mine]
+            passages[-1].append(write_passages(folder / f"passages/{name}.parquet", mine, texts))
+            path = folder / f"embeddings/{name}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, vectors[used : used + count])
+            embeddings[-1].append(path)
+            ids += mine
+            row += count
+            used += count
+    assert used == len(vectors)
+    return Shards(passages, embeddings, np.array(ids), vectors)
+
+
+def train_index(folder: Path, spec: Index, shards: Shards) -> Path:
+    learnt = []
+    for number, (passages, embeddings) in enumerate(
+        zip(shards.passages, shards.embeddings, strict=True)
+    ):
+        learnt.append(folder / f"trained/{number}.safetensors")
+        train_shard_index(spec, passages, embeddings, learnt[-1])
+    merge_training(spec, learnt, folder / "trained.faiss")
+    return folder / "trained.faiss"
+
+
+def fill_shards(folder: Path, spec: Index, trained: Path, shards: Shards) -> list[Path]:
+    filled = []
+    for number, (passages, embeddings) in enumerate(
+        zip(shards.passages, shards.embeddings, strict=True)
+    ):
+        filled.append(folder / f"shards/{number:02d}.faiss")
+        fill_shard_index(spec, trained, passages, embeddings, filled[-1])
+    return filled
+
+
+def build_index(folder: Path, spec: Index, shards: Shards) -> Path:
+    """All four stages; the path of the merged index."""
+    trained = train_index(folder, spec, shards)
+    filled = fill_shards(folder, spec, trained, shards)
+    merge_index(spec, trained, filled, **shards.files, output=folder / "merged")
+    return folder / "merged"
+
+
+def brute_force(
+    queries: np.ndarray, vectors: np.ndarray, ids: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances and ids of the k nearest, by (distance, id), one pair at a time."""
+    distances = np.array(
+        [[((q.astype(float) - v.astype(float)) ** 2).sum() for v in vectors] for q in queries]
+    )
+    order = [sorted(range(len(ids)), key=lambda i: (row[i], ids[i]))[:k] for row in distances]
+    return np.take_along_axis(distances, np.array(order), 1), ids[np.array(order)]

@@ -1,0 +1,254 @@
+"""The command line is made from the stages' signatures, and the rules say what it takes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+import typing
+from argparse import ArgumentParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from tiny import save_causal
+from tttnn.__main__ import _add_options, main
+from tttnn.adapt import Query
+from tttnn.adapt import adapt as adapt_loop
+from tttnn.config.methods import Recipe
+from tttnn.config.root import load
+from tttnn.models import load_causal
+from tttnn.stages import MODULES, Specs
+
+ROOT = Path(__file__).parents[2]
+RULES = re.findall(
+    r"^rule (\w+):\n(.*?)(?=^rule |\Z)",
+    "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))),
+    re.DOTALL | re.MULTILINE,
+)
+VALUES = {int: "7", str: "some", Path: "a/b", bool: None}
+
+
+def function(stage: str):
+    return getattr(importlib.import_module(MODULES[stage]), stage)
+
+
+def spec_of(stage: str) -> str:
+    """The spec that the shipped configuration gives a stage, for wildcards that exist."""
+    named = dict(re.findall(r"^rule (\w+):.*?spec=spec\.(\w+)", rules_text(), re.DOTALL | re.M))
+    model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
+    wildcards = SimpleNamespace(
+        shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves"
+    )
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}
+    return getattr(Specs(load(values)), named[stage])(wildcards)
+
+
+def rules_text() -> str:
+    return "\n".join(f"rule {name}:\n{body}" for name, body in RULES)
+
+
+def options_of(stage: str) -> tuple[list[str], dict]:
+    """Words for every parameter of a stage, and what they should become."""
+    words, expected = [], {}
+    for name, kind in typing.get_type_hints(function(stage)).items():
+        if name == "return":
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if name == "spec":
+            words.append(spec_of(stage))
+            expected[name] = kind.model_validate_json(words[-1])
+        elif typing.get_origin(kind) is list:
+            (item,) = typing.get_args(kind)
+            words += [VALUES[item], VALUES[item]]
+            expected[name] = [item(VALUES[item])] * 2
+        elif kind is bool:
+            expected[name] = True
+        else:
+            words.append(VALUES[kind])
+            expected[name] = kind(VALUES[kind])
+    return words, expected
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_a_stages_options_are_its_parameters(stage):
+    parser = ArgumentParser()
+    _add_options(parser, function(stage))
+    words, expected = options_of(stage)
+    assert vars(parser.parse_args(words)) == expected
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_a_missing_option_ends_with_two(stage, capsys):
+    words, expected = options_of(stage)
+    for name in expected:
+        option = f"--{name.replace('_', '-')}"
+        place = words.index(option)
+        rest = [word for word in words[place + 1 :] if word.startswith("--")]
+        end = words.index(rest[0]) if rest else len(words)
+        with pytest.raises(SystemExit) as caught:
+            main([stage, *words[:place], *words[end:]])
+        assert caught.value.code == 2
+        assert f"the following arguments are required: {option}" in capsys.readouterr().err
+
+
+def test_there_is_a_rule_for_every_stage_of_the_same_name():
+    assert {name for name, _ in RULES} == set(MODULES)
+    assert len(RULES) == len(MODULES)
+
+
+@pytest.mark.parametrize(("rule", "body"), RULES, ids=[name for name, _ in RULES])
+def test_a_rule_passes_exactly_what_its_stage_takes(rule, body):
+    command = "".join(re.findall(r'^ +"(.*)"$', body.partition("shell:")[2], re.MULTILINE))
+    words = shlex.split(command.replace("> {log:q} 2>&1", ""))
+    assert words[:4] == ["python", "-m", "tttnn", rule]
+    passed = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    parameters = inspect.signature(function(rule)).parameters
+    required = {name for name, p in parameters.items() if p.default is p.empty}
+    assert required <= passed <= set(parameters)
+    assert f'code=code("{rule}"' in body
+    assert "spec=spec." in body
+    assert command.endswith(" > {log:q} 2>&1")
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+def run(*words: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    command = [sys.executable, "-m", "tttnn", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_a_fault_of_the_input_is_one_line_and_no_traceback(tmp_path):
+    (tmp_path / "test.jsonl").write_text('{"text": "fine"}\n')
+    done = run(
+        "select_documents", "--spec", '{"count": 1}', "--documents", f"{tmp_path}/test.jsonl",
+        "--queries", f"{tmp_path}/q.parquet", "--selection", f"{tmp_path}/s.json",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("tttnn select_documents: ")
+    assert "test.jsonl, line 1: no subset" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"tttnn select_documents: .*nothing\.jsonl"):
+        options = ["--spec", '{"count": 1}', "--queries", "--selection", "s.json"]
+        main(["select_documents", "--documents", f"{tmp_path}/nothing.jsonl", *options])
+
+
+def test_a_wrong_spec_says_what_is_wrong_with_it(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["select_documents", "--spec", '{"cuont": 1}'])
+    assert caught.value.code == 2
+    assert "unknown key 'cuont'. Did you mean 'count'?" in capsys.readouterr().err
+
+
+def test_an_unknown_stage_ends_with_two(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["select_document"])
+    assert caught.value.code == 2
+    assert "select_documents" in capsys.readouterr().err
+
+
+def test_help_is_the_functions_docstring(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["select_documents", "--help"])
+    assert caught.value.code == 0
+    told = capsys.readouterr().out
+    assert "choosing tasks moves nothing" in told
+    assert "--queries" in told
+
+
+def test_a_list_may_be_empty():
+    parser = ArgumentParser()
+    _add_options(parser, function("chunk_shard"))
+    words, _ = options_of("chunk_shard")
+    place = words.index("--tokenizer")
+    del words[place + 1 : place + 3]
+    assert parser.parse_args(words).tokenizer == []
+
+
+# --- adapt -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_causal(tmp_path_factory.mktemp("gpt2"))
+
+
+GOOD = {"id": "a", "text": "some text, in U+2028\u2028two lines", "neighbors": ["some", "more"]}
+
+
+def adapt(folder: Path, model: Path, lines: list[str | dict], *options: str):
+    content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    (folder / "cases.jsonl").write_text(content + "\n", encoding="utf-8")
+    words = [str(folder / "cases.jsonl"), "--model", str(model), "--output", f"{folder}/out.json"]
+    main(["adapt", *words, "--learning-rate", "1e-3", "--neighbors", "2", *options])
+    return json.loads((folder / "out.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("not json", "not an object"),
+        ("", "not an object"),
+        ("[1, 2]", "not an object"),
+        ({"id": "b", "text": "some"}, "neighbors"),
+        ({"text": "some", "neighbors": []}, "id"),
+        ({**GOOD, "text": ""}, "text is empty"),
+        ({**GOOD, "text": 5}, "text is empty"),
+        ({**GOOD, "neighbors": ["one", 2]}, "neighbors must be a list"),
+        ({**GOOD, "neighbors": "one text"}, "neighbors must be a list"),
+        ({**GOOD, "neighbors": 3}, "neighbors must be a list"),
+    ],
+)
+def test_a_bad_case_names_its_line(bad, reason, tmp_path):
+    """Before any model is loaded."""
+    with pytest.raises(SystemExit, match=rf"^tttnn adapt: .*cases\.jsonl, line 3: .*{reason}"):
+        adapt(tmp_path, tmp_path / "no model", [GOOD, GOOD, bad, GOOD])
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_cases_are_adapted_to(model, tmp_path):
+    unescaped = json.dumps({**GOOD, "id": "b"}, ensure_ascii=False)
+    assert "\u2028" in unescaped  # str.splitlines would cut the case in two
+    results = adapt(tmp_path, model, [GOOD, unescaped])
+    assert [result["id"] for result in results] == ["a", "b"]
+    recipe = Recipe(num_neighbors=2, evaluate_at=[0, 1, 2], learning_rate=1e-3)
+    query = Query("a", GOOD["text"], GOOD["neighbors"])
+    (expected,) = adapt_loop(*load_causal(model), [query], recipe, 64)
+    assert results[0]["loglikelihood"] == [m.loglikelihood for m in expected.measurements]
+    assert results[0]["train_loss"] == [m.train_loss for m in expected.measurements[1:]]
+    assert results[0]["bytes"] == len(GOOD["text"].encode())
+
+
+def test_too_few_neighbours_of_a_case_are_an_error(model, tmp_path):
+    with pytest.raises(SystemExit, match="query a has 1 neighbours"):
+        adapt(tmp_path, model, [{**GOOD, "neighbors": ["one"]}])
+
+
+def test_split_and_dynamic_evaluate_the_second_half(model, tmp_path):
+    case = {**GOOD, "text": "first half" + "the second"}
+    (split,) = adapt(tmp_path, model, [case], "--split")
+    (dynamic,) = adapt(tmp_path, model, [case], "--dynamic")
+    (half,) = adapt(tmp_path, model, [{**case, "text": "the second"}])
+    (trained,) = adapt(
+        tmp_path, model, [{**case, "text": "the second", "neighbors": ["first half"] * 2}]
+    )
+    assert split == half
+    assert dynamic == trained
+    assert split["loglikelihood"][0] == dynamic["loglikelihood"][0]
+    assert not math.isclose(split["loglikelihood"][2], dynamic["loglikelihood"][2])
+    with pytest.raises(SystemExit, match="exclude each other"):
+        adapt(tmp_path, model, [case], "--split", "--dynamic")

@@ -1,0 +1,350 @@
+"""Evaluating in parts, and going on after being killed, give what one run gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shards import write_queries
+from tiny import save_causal
+from tttnn.adapt import Query, adapt
+from tttnn.config.methods import Recipe
+from tttnn.evaluate import ROWS, EvaluateSpec, evaluate_part
+from tttnn.models import load_causal
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+RECIPE = Recipe(num_neighbors=2, evaluate_at=[0, 1, 2], learning_rate=1e-3)
+SECONDS = ["train_seconds", "evaluate_seconds"]
+DOCUMENTS = 12
+
+
+class Task(NamedTuple):
+    """The inputs of a task: 12 documents, whose ids are in no order, with 3 neighbours each."""
+
+    model: Path
+    queries: Path
+    neighbors: Path
+
+
+def neighbor_text(name: int, rank: int) -> str:
+    return f"neighbour {rank} of {name}: " + "the same words again and again " * 4
+
+
+def write_neighbors(path: Path, ids: list[int], per_query: int = 3) -> Path:
+    rows = [
+        {
+            "query_id": name,
+            "rank": rank,
+            "overlap": [0.25, 0.125, 0.5][rank],
+            "text": neighbor_text(name, rank),
+        }
+        for name in ids
+        for rank in range(per_query)
+    ]
+    schema = pa.schema(
+        [
+            ("query_id", pa.int64()),
+            ("rank", pa.int32()),
+            ("overlap", pa.float64()),
+            ("text", pa.string()),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("task")
+    ids = [(7 * number) % DOCUMENTS + 1 for number in range(DOCUMENTS)]
+    texts = [f"document {name} " + "says the same words again " * 20 for name in ids]
+    return Task(
+        save_causal(folder / "gpt2"),
+        write_queries(folder / "queries.parquet", ids, texts),
+        write_neighbors(folder / "neighbors.parquet", ids),
+    )
+
+
+def evaluate(task: Task, output: Path, recipe: Recipe = RECIPE, parts: int = 1, part: int = 0):
+    evaluate_part(
+        EvaluateSpec(recipe=recipe, parts=parts),
+        **task._asdict(),
+        method="ttt",
+        task="pile_github",
+        part=part,
+        output=output,
+    )
+    return pq.read_table(output)
+
+
+def results(table: pa.Table) -> list[dict]:
+    """Rows without what a clock measured, by document."""
+    rows = table.drop_columns(SECONDS).to_pylist()
+    return sorted(rows, key=lambda row: (row["document_id"], row["num_neighbors"]))
+
+
+@pytest.fixture(scope="module")
+def whole(task, tmp_path_factory):
+    return evaluate(task, tmp_path_factory.mktemp("whole") / "0.parquet")
+
+
+def test_a_row_for_each_document_and_number_of_neighbours(task, whole):
+    assert whole.schema == ROWS
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    assert whole["document_id"].to_pylist() == [name for name in ids for _ in range(3)]
+    assert whole["num_neighbors"].to_pylist() == [0, 1, 2] * DOCUMENTS
+    names = ("model", "method", "task")
+    assert {tuple(row[n] for n in names) for row in whole.to_pylist()} == {
+        ("gpt2", "ttt", "pile_github")
+    }
+
+
+def test_rows_are_what_the_loop_measures(task, whole):
+    text = pq.read_table(task.queries)["text"].to_pylist()[5]
+    rows = whole.slice(15, 3).to_pylist()
+    name = rows[0]["document_id"]
+    query = Query(name, text, [neighbor_text(name, rank) for rank in range(2)])
+    (adapted,) = adapt(*load_causal(task.model), [query], RECIPE, 64)
+    for row, measured in zip(rows, adapted.measurements, strict=True):
+        assert row["loglikelihood"] == measured.loglikelihood
+        assert (row["steps"], row["train_tokens"]) == (measured.steps, measured.train_tokens)
+        assert row["bytes"] == row["tokens"] == len(text.encode())
+        assert row["words"] == len(text.split()) + 1  # the harness counts what a last space ends
+    assert rows[0]["train_loss"] is None
+    assert rows[2]["train_loss"] == adapted.measurements[2].train_loss
+
+
+def test_overlap_is_the_largest_so_far_of_the_neighbours_trained_on(whole):
+    """The neighbours' are 0.25, 0.125, and 0.5 of one that is not trained on."""
+    assert whole["overlap"].to_pylist() == [0.0, 0.25, 0.25] * DOCUMENTS
+
+
+@pytest.mark.parametrize("parts", [4, 5])
+def test_parts_change_nothing(parts, task, whole, tmp_path):
+    tables = [
+        evaluate(task, tmp_path / f"{part}.parquet", parts=parts, part=part)
+        for part in range(parts)
+    ]
+    assert max(map(len, tables)) - min(map(len, tables)) in (0, 3)
+    assert results(pa.concat_tables(tables)) == results(whole)
+
+
+def test_more_parts_than_documents_leave_empty_tables(task, tmp_path):
+    table = evaluate(task, tmp_path / "29.parquet", parts=30, part=29)
+    assert table.schema == ROWS
+    assert len(table) == 0
+
+
+def test_a_task_without_documents_gives_an_empty_table(task, tmp_path):
+    """And no model is loaded for it."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/manifest.json").write_text("{}")
+    empty = Task(
+        tmp_path / "model",
+        write_queries(tmp_path / "queries.parquet", []),
+        write_neighbors(tmp_path / "neighbors.parquet", []),
+    )
+    table = evaluate(empty, tmp_path / "0.parquet")
+    assert table.schema == ROWS
+    assert len(table) == 0
+    assert not list(tmp_path.glob(".*"))
+
+
+# --- killed ----------------------------------------------------------------------------------
+
+
+class Killed(NamedTuple):
+    """What a killed job left: its folder, and the rows of the documents it had finished."""
+
+    folder: Path
+    done: dict[int, list[dict]]
+
+
+@pytest.fixture(scope="module")
+def killed(task, tmp_path_factory):
+    """A job that gets SIGKILL once two documents are in its journal."""
+    folder = tmp_path_factory.mktemp("killed")
+    spec = EvaluateSpec(recipe=RECIPE, parts=1).model_dump_json()
+    options = {**task._asdict(), "method": "ttt", "task": "pile_github", "part": 0}
+    command = [sys.executable, "-m", "tttnn", "evaluate_part", "--spec", spec]
+    command += [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    command += ["--output", str(folder / "0.parquet")]
+    journal = folder / ".0.journal"
+    with (folder / "log").open("w") as log:
+        environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+        job = subprocess.Popen(command, stderr=log, env=environment)
+        try:
+            while not journal.is_file() or journal.read_bytes().count(b"\n") < 3:
+                assert job.poll() is None, (folder / "log").read_text()
+                time.sleep(0.002)
+        finally:
+            job.send_signal(signal.SIGKILL)
+            job.wait()
+    assert job.returncode == -signal.SIGKILL
+    assert not (folder / "0.parquet").exists()
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"]
+    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    assert 2 <= len(done) < DOCUMENTS
+    return Killed(folder, done)
+
+
+@pytest.fixture
+def left(killed, tmp_path):
+    """A copy of what the killed job left."""
+    shutil.copytree(killed.folder, tmp_path / "left")
+    return Killed(tmp_path / "left", killed.done)
+
+
+def kept(table: pa.Table, done: dict[int, list[dict]]) -> list[int]:
+    """The documents whose times in the table are the journal's: they were not evaluated again."""
+    seconds: dict[int, list] = {}
+    for row in table.to_pylist():
+        seconds.setdefault(row["document_id"], []).append([row[name] for name in SECONDS])
+    return [
+        name
+        for name, rows in done.items()
+        if seconds[name] == [[row[column] for column in SECONDS] for row in rows]
+    ]
+
+
+def test_a_killed_job_goes_on_where_it_was(left, task, whole, capsys):
+    table = evaluate(task, left.folder / "0.parquet")
+    message = f"going on after {len(left.done)} of {DOCUMENTS} documents"
+    assert message in capsys.readouterr().err
+    assert kept(table, left.done) == list(left.done)
+    assert results(table) == results(whole)
+    assert table["document_id"].to_pylist() == whole["document_id"].to_pylist()
+    assert not (left.folder / ".0.journal").exists()
+
+
+@pytest.mark.parametrize("tear", [1, 40])
+def test_a_torn_line_is_evaluated_again(tear, left, task, whole, capsys):
+    """The end of the journal did not reach the disk; what the next line would be is unknown."""
+    journal = left.folder / ".0.journal"
+    whole_lines = journal.read_bytes().rpartition(b"\n")[0]
+    journal.write_bytes(whole_lines[:-tear])
+    *kept_documents, torn = left.done
+    table = evaluate(task, left.folder / "0.parquet")
+    assert f"going on after {len(kept_documents)} of" in capsys.readouterr().err
+    assert kept(table, left.done) == kept_documents
+    assert torn not in kept_documents
+    assert results(table) == results(whole)
+
+
+def one_and_no_more(*arguments):
+    yield next(iter(adapt(*arguments)))
+    raise KeyboardInterrupt
+
+
+def test_killed_twice_with_half_a_line_at_the_end(left, task, whole, monkeypatch, capsys):
+    """The second time after one more document, shorter than what was there of a line."""
+    with (left.folder / ".0.journal").open("ab") as journal:
+        journal.write(b'[{"document_id": 3, ' + b" " * 100_000)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        evaluate(task, left.folder / "0.parquet")
+    capsys.readouterr()
+    table = evaluate(task, left.folder / "0.parquet")
+    assert f"going on after {len(left.done) + 1} of" in capsys.readouterr().err
+    assert kept(table, left.done) == list(left.done)
+    assert results(table) == results(whole)
+
+
+def changed(task: Task, folder: Path, what: str) -> tuple[Task, Recipe]:
+    if what == "settings":
+        return task, RECIPE.model_copy(update={"learning_rate": 2e-3})
+    if what == "model":
+        shutil.copytree(task.model, folder / "gpt2")
+        (folder / "gpt2/manifest.json").write_text('{"kind": "another"}\n')
+        return task._replace(model=folder / "gpt2"), RECIPE
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    neighbors = write_neighbors(folder / "neighbors.parquet", ids[::-1])
+    return task._replace(neighbors=neighbors), RECIPE
+
+
+@pytest.mark.parametrize("what", ["settings", "model", "neighbors"])
+def test_a_journal_of_something_else_is_thrown_away(what, left, task, capsys):
+    other, recipe = changed(task, left.folder, what)
+    table = evaluate(other, left.folder / "0.parquet", recipe)
+    assert "going on" not in capsys.readouterr().err
+    assert kept(table, left.done) == []
+    assert len(table) == 3 * DOCUMENTS
+
+
+def test_nothing_is_left_of_a_journal_thrown_away(left, task, monkeypatch, capsys):
+    """Not even when its replacement is shorter, and is itself gone on with."""
+    other, recipe = changed(task, left.folder, "settings")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        evaluate(other, left.folder / "0.parquet", recipe)
+    assert len((left.folder / ".0.journal").read_text().splitlines()) == 2
+    capsys.readouterr()
+    table = evaluate(other, left.folder / "0.parquet", recipe)
+    assert "going on after 1 of" in capsys.readouterr().err
+    assert kept(table, left.done) == []
+
+
+def test_a_journal_of_other_code_is_thrown_away(left, task, monkeypatch, capsys):
+    monkeypatch.setattr("tttnn.evaluate.fingerprint", lambda module: "edited")
+    evaluate(task, left.folder / "0.parquet")
+    assert "going on" not in capsys.readouterr().err
+
+
+def test_a_run_as_released_starts_again(left, task, monkeypatch, capsys):
+    """Its optimiser remembers the documents before, and the journal does not hold that."""
+    released = RECIPE.model_copy(update={"as_released": True})
+    output = left.folder / "0.parquet"
+    first = evaluate(task, output, released)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        evaluate(task, output, released)
+    capsys.readouterr()
+    again = evaluate(task, output, released)
+    assert "going on" not in capsys.readouterr().err
+    assert results(again) == results(first)
+
+
+# --- what must be refused --------------------------------------------------------------------
+
+
+def test_too_few_neighbours_are_an_error(task, tmp_path):
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    few = write_neighbors(tmp_path / "neighbors.parquet", ids, per_query=1)
+    with pytest.raises(ValueError, match=f"query {ids[0]} has 1 neighbours, .* trains on 2"):
+        evaluate(task._replace(neighbors=few), tmp_path / "0.parquet")
+    none = write_neighbors(tmp_path / "neighbors.parquet", ids[1:])
+    with pytest.raises(ValueError, match=f"query {ids[0]} has 0 neighbours"):
+        evaluate(task._replace(neighbors=none), tmp_path / "0.parquet")
+    assert not (tmp_path / "0.parquet").exists()
+
+
+def test_divergence_names_document_and_remedy(task, tmp_path):
+    diverging = RECIPE.model_copy(update={"learning_rate": 1e30})
+    first = pq.read_table(task.queries)["query_id"][0].as_py()
+    with pytest.raises(ValueError, match=rf"document {first} has .* nan after 1 .* learning_rate"):
+        evaluate(task, tmp_path / "0.parquet", diverging)
+    assert not (tmp_path / "0.parquet").exists()
+
+
+def test_a_window_longer_than_the_model_is_an_error(task, tmp_path):
+    with pytest.raises(ValueError, match=r"window is 65 tokens, but .* has positions for 64"):
+        evaluate(task, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 65}))
+
+
+def test_a_shorter_window_is_used(task, whole, tmp_path):
+    table = evaluate(task, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 32}))
+    assert table["steps"].to_pylist()[2] > whole["steps"].to_pylist()[2]
+    assert table["loglikelihood"].to_pylist()[0] != whole["loglikelihood"].to_pylist()[0]

@@ -1,0 +1,276 @@
+"""What makes Snakemake's cache right: settings and edits reach what they change, and no more."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from tttnn import provenance
+from tttnn.config.root import load
+from tttnn.provenance import canonical, fingerprint
+from tttnn.stages import MODULES, Specs, code
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "workflow/tttnn"
+WILDCARDS = SimpleNamespace(
+    shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves"
+)
+STAGES = [name for name in vars(Specs) if not name.startswith("_")]
+
+
+@pytest.fixture
+def values():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def specs(values: dict) -> dict[str, str]:
+    made = Specs(load(values))
+    return {name: getattr(made, name)(WILDCARDS) for name in STAGES}
+
+
+def backwards(value):
+    """The same mappings with their keys in the opposite order."""
+    if not isinstance(value, dict):
+        return value
+    return {key: backwards(value[key]) for key in reversed(value)}
+
+
+# --- spec ------------------------------------------------------------------------------------
+
+
+def test_the_order_of_keys_is_no_change(values):
+    assert list(backwards(values)) != list(values)
+    assert specs(backwards(values)) == specs(values)
+
+
+def test_the_spelling_of_numbers_is_no_change(values):
+    before = specs(values)
+    values["methods"]["ttt"] |= yaml.safe_load(
+        "{weight_decay: 1.0e-2, epsilon: 0.00000001, clip_norm: 1, betas: [0.90, 9.99e-1]}"
+    )
+    values["models"]["small"] |= yaml.safe_load("{weight_decay: .01, mask_probability: 15e-2}")
+    values["sources"]["demo"] |= yaml.safe_load("{copies: 1.0e-1}")
+    assert specs(values) == before
+
+
+def test_two_values_that_change_places_are_a_change(values):
+    values["sources"]["demo"] |= {"val_documents": 100, "test_documents": 200}
+    before = specs(values)
+    values["sources"]["demo"] |= {"val_documents": 200, "test_documents": 100}
+    after = specs(values)
+    assert {name for name in STAGES if before[name] != after[name]} == {"download_shard"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stages"),
+    [
+        ("run", "other", {"score"}),
+        ("corpus.on_bad_record", "fail", {"download_shard"}),
+        ("chunk.stride_tokens", 100, {"chunk_shard"}),
+        ("models.small.steps", 3, {"model"}),
+        ("models.large.steps", 3, set()),
+        ("models.small.adapt_learning_rate", 0.5, {"evaluate_part"}),
+        ("embed.batch_tokens", 100, {"embed"}),
+        ("indexes.ivf.factory", "IVF2,Flat", {"index"}),
+        ("indexes.ivf.nprobe", 5, {"search_index", "measure_recall"}),
+        ("indexes.flat.nprobe", 5, set()),
+        ("search.recall_queries", 5, {"measure_recall"}),
+        ("search.candidates", 60, {"search_index", "draw_random"}),
+        ("gather.ngram", 5, {"gather_neighbors"}),
+        ("select.count", 7, {"select_documents"}),
+        ("select.seed", 7, {"select_documents", "draw_random"}),
+        ("methods.ttt.learning_rate", 0.5, {"evaluate_part"}),
+        ("methods.ttt.seed", 5, {"evaluate_part"}),
+        ("methods.random.seed", 5, set()),
+        ("score.resamples", 5, {"score"}),
+        ("figures", ["curves"], set()),
+    ],
+)
+def test_a_setting_reaches_the_stages_that_read_it_and_no_others(path, value, stages, values):
+    before = specs(values)
+    *parents, key = path.split(".")
+    section = values
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    after = specs(values)
+    assert {name for name in STAGES if before[name] != after[name]} == stages
+
+
+def test_a_digest_of_another_shard_fetches_nothing_again(values):
+    values["sources"]["folder"] = {"kind": "local", "path": "data"}
+    values["corpus"]["source"] = "folder"
+    before = specs(values)["download_shard"]
+    values["sources"]["folder"]["sha256"] = {"train/01.jsonl.zst": "a" * 64}
+    assert specs(values)["download_shard"] == before
+    values["sources"]["folder"]["sha256"]["train/00.parquet"] = "b" * 64
+    assert specs(values)["download_shard"] != before
+
+
+def test_a_method_without_a_learning_rate_has_the_models(values):
+    values["methods"]["ttt"]["learning_rate"] = None
+    values["models"]["small"]["adapt_learning_rate"] = 0.125
+    assert '"learning_rate":0.125' in specs(values)["evaluate_part"]
+
+
+def test_canonical_json_is_sorted_tight_and_finite():
+    assert canonical({"b": 1, "a": [True, None, "ü"]}) == '{"a":[true,null,"ü"],"b":1}'
+    with pytest.raises(ValueError, match="JSON"):
+        canonical({"a": float("nan")})
+
+
+# --- code ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package that may be edited."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(PACKAGE, tmp_path / "tttnn", ignore=ignored))
+
+
+def test_a_copy_has_the_same_fingerprint_wherever_it_is(package):
+    for module in set(MODULES.values()):
+        assert fingerprint(module, package) == fingerprint(module)
+    assert len({fingerprint(module) for module in set(MODULES.values())}) == len(
+        set(MODULES.values())
+    )
+
+
+def append(text):
+    return lambda source: source + text
+
+
+def other_docstring(source):
+    assert source.startswith('"""')
+    return '"""Something else. ' + source.removeprefix('"""')
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "changes"),
+    [
+        ("search.py", append("\n# a comment\n\n\n"), False),
+        ("search.py", other_docstring, False),
+        ("vectors.py", other_docstring, False),
+        ("search.py", append("\nOTHER = 1\n"), True),
+        ("vectors.py", append("\nOTHER = 1\n"), True),  # imported
+        ("files.py", append("\nOTHER = 1\n"), True),
+        ("config/base.py", append("\nOTHER = 1\n"), True),  # imported by what is imported
+        ("evaluate.py", append("\nOTHER = 1\n"), False),
+        ("adapt.py", append("\nOTHER = 1\n"), False),
+        ("config/root.py", append("\nOTHER = 1\n"), False),
+        ("config/methods.py", append("\nOTHER = 1\n"), False),
+        ("stages.py", append("\nOTHER = 1\n"), False),
+    ],
+)
+def test_an_edit_changes_the_stages_that_reach_it(file, edit, changes, package):
+    path = package / file
+    path.write_text(edit(path.read_text()))
+    assert (fingerprint("tttnn.search", package) != fingerprint("tttnn.search")) == changes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        ("LIMIT = 256", "LIMIT=(256)  # more", False),
+        ("LIMIT = 256", "LIMIT = 257", True),
+        ("LIMIT = 'one'", 'LIMIT = "one"', False),
+        ("LIMIT = 'one'", "LIMIT = 'two'", True),
+        ("class A:\n    'doc'\n    x = 1\n    'of x'", "class A:\n    x = 1", False),
+        ("def f(x=1): return x", "def f(x=2): return x", True),
+    ],
+)
+def test_what_counts_is_the_syntax(before, after, changes, tmp_path):
+    digests = []
+    for name, text in (("before", before), ("after", after)):
+        folder = tmp_path / name / "tttnn"
+        folder.mkdir(parents=True)
+        (folder / "some.py").write_text(text)
+        digests.append(fingerprint("tttnn.some", folder))
+    assert (digests[0] != digests[1]) == changes
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import tttnn.other",
+        "from tttnn import other",
+        "from tttnn.other import X",
+        "def f():\n    from tttnn.other import X",
+    ],
+)
+def test_every_way_to_import_is_followed(statement, tmp_path):
+    digests = []
+    for value in (1, 2):
+        folder = tmp_path / str(value) / "tttnn"
+        folder.mkdir(parents=True)
+        (folder / "some.py").write_text(statement)
+        (folder / "other.py").write_text(f"from tttnn.some import Y\nX = {value}\n")  # a circle
+        digests.append(fingerprint("tttnn.some", folder))
+    assert digests[0] != digests[1]
+
+
+def test_a_module_that_is_not_there_is_an_error(package):
+    for name in ("tttnn.nothing", "tttnn", "json"):
+        with pytest.raises(ValueError, match="is no module of"):
+            fingerprint(name, package)
+
+
+def test_a_stage_may_name_modules_it_loads_itself():
+    plain, demo, http = (
+        code("download_shard", *modules)
+        for modules in ([], ["tttnn.sources.demo"], ["tttnn.sources.http"])
+    )
+    assert plain != demo != http != plain
+    assert code("search_index") == fingerprint("tttnn.search")
+
+
+# --- what the fingerprint relies on ----------------------------------------------------------
+
+
+def trees():
+    for path in PACKAGE.rglob("*.py"):
+        yield path.relative_to(PACKAGE), ast.parse(path.read_text())
+
+
+def test_imports_are_absolute_and_packages_hold_no_code():
+    """`fingerprint` follows neither relative imports nor a package's own file."""
+    for path, tree in trees():
+        relative = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+        assert not relative, path
+        if path.name == "__init__.py":
+            others = [n for n in tree.body if not isinstance(n, ast.Expr)]
+            names = [ast.unparse(n).split(" = ")[0] for n in others]
+            assert names == (["__version__"] if str(path) == "__init__.py" else []), path
+
+
+def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
+    """The sources, which the rule names to `code`, and the stages themselves."""
+    loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
+    assert loading == {"__main__.py", "download.py"}
+
+
+def test_every_stage_exists_and_reaches_neither_the_whole_config_nor_snakemake():
+    program = (
+        "import importlib, sys\n"
+        f"for name, module in {MODULES!r}.items():\n"
+        "    function = getattr(importlib.import_module(module), name)\n"
+        "    assert function.__module__ == module, name\n"
+        "for module in ('tttnn.config.root', 'tttnn.stages', 'snakemake'):\n"
+        "    assert module not in sys.modules, module\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+def test_nothing_in_the_package_imports_snakemake():
+    for path, tree in trees():
+        assert not [name for name in provenance._imports(tree) if "snakemake" in name], path

@@ -1,0 +1,124 @@
+"""What Snakemake plans: for every shipped configuration, and after a change."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+
+TINY = ("--configfile", "tiny.yaml")
+AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
+
+
+def test_the_demo_is_planned_from_an_empty_folder(checkout):
+    plan = checkout.plan()
+    assert plan["download_shard"] == 6
+    assert plan["evaluate_part"] == 22 * 4  # three models, and the control on one
+    assert plan["draw_figure"] == 7
+
+
+@pytest.mark.parametrize("overlay", ["local", "paper"])
+def test_every_overlay_is_planned(checkout, overlay):
+    plan = checkout.plan("--configfile", f"config/{overlay}.yaml")
+    assert plan["score"] == 1
+    assert plan["evaluate_part"] >= 22
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    started = time.monotonic()
+    printed = finished.snakemake(*TINY)
+    assert "Nothing to be done" in printed
+    print(f"nothing to be done, in {time.monotonic() - started:.1f} s")
+
+
+def test_one_task_of_one_model_by_naming_its_file(checkout):
+    target = "results/demo/evaluation/small/ttt/pile_github/0.parquet"
+    plan = checkout.plan(target)
+    assert plan["evaluate_part"] == 1
+    assert plan["gather_neighbors"] == 1
+    assert plan["train_model"] == 1
+    assert "score" not in plan
+
+
+def test_forcing_one_cell_reruns_that_cell_alone(finished):
+    target = "results/tiny/evaluation/small/ttt/pile_github/0.parquet"
+    assert finished.plan(*TINY, "--force", target) == Counter(evaluate_part=1)
+
+
+def test_a_method_s_learning_rate_reruns_its_evaluation_and_nothing_upstream(finished):
+    changed = finished.configure("changed", methods={"ttt": {"learning_rate": 0.5}})
+    plan = finished.plan("--configfile", "tiny.yaml", str(changed))
+    assert plan == Counter(evaluate_part=3, **AFTER_EVALUATION)
+
+
+def test_a_number_spelt_otherwise_changes_nothing(finished):
+    same = finished.configure("same", methods={"ttt": {"weight_decay": "1e-2"}})
+    assert finished.plan("--configfile", "tiny.yaml", str(same)) == Counter()
+
+
+def test_two_values_that_swap_places_are_seen(finished):
+    """Snakemake compares params as a set of values."""
+    swapped = finished.configure("swapped", search={"candidates": 5}, gather={"depth": 6})
+    with pytest.raises(AssertionError, match=r"gather\.depth"):
+        finished.plan("--configfile", "tiny.yaml", str(swapped))
+    swapped = finished.configure("swapped", score={"resamples": 1216, "seed": 50})
+    assert finished.plan("--configfile", "tiny.yaml", str(swapped)) == AFTER_EVALUATION
+
+
+def test_more_parts_rerun_the_evaluation_alone(finished):
+    parts = finished.configure("parts", evaluate={"parts": {"pile_arxiv": 2}})
+    plan = finished.plan("--configfile", "tiny.yaml", str(parts))
+    assert plan == Counter(evaluate_part=4, **AFTER_EVALUATION)
+
+
+def test_another_task_adds_its_own_jobs(finished):
+    tasks = ["pile_github", "pile_arxiv", "pile_enron", "pile_nih-exporter"]
+    more = finished.configure("more", evaluate={"tasks": tasks})
+    plan = finished.plan("--configfile", "tiny.yaml", str(more))
+    assert plan == Counter(gather_neighbors=2, evaluate_part=2, **AFTER_EVALUATION)
+
+
+def test_how_a_model_adapts_does_not_train_it_again(finished):
+    rate = finished.configure("rate", models={"small": {"adapt_learning_rate": 0.1}})
+    plan = finished.plan("--configfile", "tiny.yaml", str(rate))
+    assert plan == Counter(evaluate_part=6, **AFTER_EVALUATION)
+
+
+def test_an_edited_comment_or_docstring_reruns_nothing(copy):
+    copy.edit("workflow/tttnn/embed.py", "from pathlib", "# a comment\nfrom pathlib")
+    copy.edit("workflow/tttnn/embed.py", '"""Turn texts', '"""Really turn texts')
+    assert copy.plan(*TINY) == Counter()
+
+
+def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
+    copy.edit("workflow/tttnn/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
+    plan = copy.plan(*TINY)
+    assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 1
+    assert plan["train_shard_index"] == 4 and plan["evaluate_part"] == 6
+    for upstream in ("download_shard", "chunk_shard", "train_embedder", "train_model"):
+        assert upstream not in plan
+    assert "select_documents" not in plan
+
+
+def test_an_edit_to_the_drawing_draws_and_nothing_else(copy):
+    copy.edit("workflow/tttnn/figures/draw.py", "import annotations", "import annotations\nX = 1")
+    assert copy.plan(*TINY) == Counter(draw_figure=2)
+
+
+def test_a_typo_fails_at_once_and_names_the_nearest_key(checkout):
+    started = time.monotonic()
+    printed = checkout.snakemake("--dry-run", "--config", "evalaute={tasks: [x]}", ok=False)
+    print(f"refused in {time.monotonic() - started:.1f} s")
+    assert "unknown key 'evalaute'" in printed and "Did you mean 'evaluate'?" in printed
+    printed = checkout.snakemake(
+        "--dry-run", "--config", "methods={ttt: {lerning_rate: 1}}", ok=False
+    )
+    assert "methods.ttt: unknown key 'lerning_rate'" in printed
+    assert "Did you mean 'learning_rate'?" in printed
+    printed = checkout.snakemake("--dry-run", "--config", "evaluate={tasks: [github]}", ok=False)
+    assert "'github' is not known. Did you mean 'pile_github'?" in printed
+
+
+def test_lint_finds_nothing(checkout):
+    assert "Congratulations" in checkout.snakemake("--lint")
