@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LAYERS = pytest.StashKey[Counter[str]]()
 
 # Tests must not reach a model hub, and small models are quickest on one thread.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -21,3 +23,19 @@ def shared() -> Path:
     if not (folder / "fidelity").is_dir():
         pytest.skip(f"reference data not found in {folder}: set TTTNN_SHARED to their folder")
     return folder
+
+
+def count_layers(items: list[pytest.Item]) -> Counter[str]:
+    """How many tests there are in each folder of tests/."""
+    return Counter(item.path.relative_to(ROOT / "tests").parts[0] for item in items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[LAYERS] = count_layers(session.items)
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    layers = config.stash.get(LAYERS, Counter())
+    terminalreporter.write_line(
+        "tests by layer: " + ", ".join(f"{name} {count}" for name, count in sorted(layers.items()))
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +23,11 @@ def replacing(path: Path, *, directory: bool = False) -> Iterator[Path]:
     """A path beside `path` to write to; renamed to `path` on success, removed on failure.
 
     With `directory`, an empty folder is made there first. The suffix is kept, because libraries
-    choose formats by it.
+    choose formats by it; the name is always the same, so that what a killed job left behind is
+    gone with the next attempt.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    beside = path.with_name(f".new.{path.name}")
     _remove(beside)
     if directory:
         beside.mkdir()

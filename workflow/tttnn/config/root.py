@@ -73,6 +73,12 @@ class Config(Section):
                 _choose(shard, source.files, f"sources.{self.corpus.source}.files")
         if self.chunk.unit == "window":
             _choose(str(self.chunk.tokenizer), self.models, "chunk.tokenizer")
+            if self.chunk.window_tokens > self.embed.max_tokens - 2:
+                raise ValueError(
+                    f"chunk.window_tokens ({self.chunk.window_tokens}) and two special tokens are "
+                    f"above embed.max_tokens ({self.embed.max_tokens}): a window's end would not "
+                    "be embedded"
+                )
         if RANDOM in self.indexes:
             raise ValueError(f"indexes: {RANDOM!r} is taken by the random-neighbour control")
         for name in self.search.indexes:
@@ -102,6 +108,11 @@ class Config(Section):
                 _choose(model, self.evaluate.models, f"{where}.models")
             for task in method.tasks or []:
                 _choose(task, self.tasks, f"{where}.tasks")
+            if method.as_released and max(self.evaluate.parts.values()) > 1:
+                raise ValueError(
+                    f"{where}.as_released carries the optimiser from document to document, so its "
+                    "results depend on evaluate.parts: set every one of them to 1"
+                )
             if method.num_neighbors > self.gather.depth:
                 raise ValueError(
                     f"{where}.num_neighbors ({method.num_neighbors}) is above gather.depth "

@@ -15,8 +15,8 @@ class Chunk(Section):
     chunks_per_shard: int = Field(gt=0)
     unit: Literal["document", "window"] = "document"
     tokenizer: str | None = None  # `unit: window`: the model whose tokens are counted
-    window_tokens: int = Field(default=512, gt=1)
-    stride_tokens: int = Field(default=512, gt=0)
+    window_tokens: int = Field(default=510, gt=1)
+    stride_tokens: int = Field(default=510, gt=0)
 
     @model_validator(mode="after")
     def _stride_leaves_no_gap(self) -> Chunk:
