@@ -15,8 +15,8 @@ rule download_shard:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=240,
+        mem_mb=cost.mem_mb("download_shard"),
+        runtime=cost.runtime("download_shard"),
     params:
         spec=spec.download_shard,
         code=code("download_shard", f"tttnn.sources.{cfg.source.kind}"),
@@ -46,8 +46,8 @@ rule chunk_shard:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("chunk_shard"),
+        runtime=cost.runtime("chunk_shard"),
     params:
         spec=spec.chunk_shard,
         code=code("chunk_shard"),
@@ -77,8 +77,8 @@ rule select_documents:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=cost.mem_mb("select_documents"),
+        runtime=cost.runtime("select_documents"),
     params:
         spec=spec.select_documents,
         code=code("select_documents"),

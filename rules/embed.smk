@@ -17,8 +17,8 @@ rule embed_chunk:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=cost.mem_mb("embed_chunk"),
+        runtime=cost.runtime("embed_chunk"),
         gpu=GPUS,
     params:
         spec=spec.embed,
@@ -47,8 +47,8 @@ rule embed_queries:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("embed_queries"),
+        runtime=cost.runtime("embed_queries"),
         gpu=GPUS,
     params:
         spec=spec.embed,

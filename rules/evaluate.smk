@@ -8,7 +8,7 @@ rule evaluate_part:
         queries="<results>/queries/{task}.parquet",
         neighbors=collect(
             "<results>/neighbors/{candidates}/{{task}}.parquet",
-            candidates=lookup(dpath="methods/{method}/candidates", within=config),
+            candidates=lookup(dpath="{method}", within=CANDIDATES),
         ),
     output:
         rows="<results>/evaluation/{model}/{method}/{task}/{part}.parquet",
@@ -20,8 +20,8 @@ rule evaluate_part:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=cost.mem_mb("evaluate_part"),
+        runtime=cost.runtime("evaluate_part"),
         gpu=GPUS,
     params:
         spec=spec.evaluate_part,

@@ -7,7 +7,7 @@ rule train_shard_index:
         passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
             chunk=CHUNKS,
         ),
     output:
@@ -20,8 +20,8 @@ rule train_shard_index:
         ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("train_shard_index"),
+        runtime=cost.runtime("train_shard_index"),
     params:
         spec=spec.index,
         code=code("train_shard_index"),
@@ -48,8 +48,8 @@ rule merge_training:
         ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("merge_training"),
+        runtime=cost.runtime("merge_training"),
     params:
         spec=spec.index,
         code=code("merge_training"),
@@ -68,7 +68,7 @@ rule fill_shard_index:
         passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
             chunk=CHUNKS,
         ),
     output:
@@ -81,8 +81,8 @@ rule fill_shard_index:
         ENVIRONMENT
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("fill_shard_index"),
+        runtime=cost.runtime("fill_shard_index"),
     params:
         spec=spec.index,
         code=code("fill_shard_index"),
@@ -104,7 +104,7 @@ rule merge_index:
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
             shard=SHARDS,
             chunk=CHUNKS,
         ),
@@ -118,8 +118,8 @@ rule merge_index:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("merge_index"),
+        runtime=cost.runtime("merge_index"),
     params:
         spec=spec.index,
         code=code("merge_index"),

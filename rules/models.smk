@@ -14,8 +14,8 @@ rule fetch_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("fetch_model"),
+        runtime=cost.runtime("fetch_model"),
     params:
         spec=spec.model,
         code=code("fetch_model"),
@@ -43,8 +43,8 @@ rule train_model:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=cost.mem_mb("train_model"),
+        runtime=cost.runtime("train_model"),
         gpu=GPUS,
     params:
         spec=spec.model,
@@ -77,8 +77,8 @@ rule train_embedder:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=1440,
+        mem_mb=cost.mem_mb("train_embedder"),
+        runtime=cost.runtime("train_embedder"),
         gpu=GPUS,
     params:
         spec=spec.model,
@@ -90,4 +90,5 @@ rule train_embedder:
         " --train {input.train:q}"
         " --val {input.val:q}"
         " --output {output.model:q}"
+        " --processes {resources.gpu}"
         " > {log:q} 2>&1"

@@ -8,12 +8,12 @@ rule search_index:
         queries=collect("<results>/queries/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/embeddings/{embedder}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
             shard=SHARDS,
             chunk=CHUNKS,
         ),
@@ -28,8 +28,8 @@ rule search_index:
         ENVIRONMENT
     threads: 16
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=cost.mem_mb("search_index"),
+        runtime=cost.runtime("search_index"),
     params:
         spec=spec.search_index,
         code=code("search_index"),
@@ -70,8 +70,8 @@ rule draw_random:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("draw_random"),
+        runtime=cost.runtime("draw_random"),
     params:
         spec=spec.draw_random,
         code=code("draw_random"),
@@ -94,12 +94,12 @@ rule measure_recall:
         queries=collect("<results>/queries/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/embeddings/{embedder}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="indexes/{index}/embedder", within=config),
+            embedder=lookup(dpath="{index}", within=EMBEDDERS),
             shard=SHARDS,
             chunk=CHUNKS,
         ),
@@ -113,8 +113,8 @@ rule measure_recall:
         ENVIRONMENT
     threads: 16
     resources:
-        mem_mb=4000,
-        runtime=720,
+        mem_mb=cost.mem_mb("measure_recall"),
+        runtime=cost.runtime("measure_recall"),
     params:
         spec=spec.measure_recall,
         code=code("measure_recall"),
@@ -148,8 +148,8 @@ rule gather_neighbors:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=cost.mem_mb("gather_neighbors"),
+        runtime=cost.runtime("gather_neighbors"),
     params:
         spec=spec.gather_neighbors,
         code=code("gather_neighbors"),

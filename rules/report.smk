@@ -54,8 +54,8 @@ rule score:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=cost.mem_mb("score"),
+        runtime=cost.runtime("score"),
     params:
         spec=spec.score,
         code=code("score"),
@@ -107,8 +107,8 @@ rule draw_figure:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=cost.mem_mb("draw_figure"),
+        runtime=cost.runtime("draw_figure"),
     params:
         spec=spec.draw_figure,
         code=code("draw_figure"),

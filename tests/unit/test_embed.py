@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +140,7 @@ def test_a_vector_that_is_not_finite_names_its_passage(folder, tmp_path):
         model.embeddings.word_embeddings.weight[tokenizer.convert_tokens_to_ids("#")] = torch.nan
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
+    shutil.copy(folder / "manifest.json", tmp_path / "broken")
     passages = write_passages(tmp_path / "0.parquet", [11, 12, 13], ["long enough", "# a", "b"])
     with pytest.raises(ValueError, match=r"0\.parquet: passage_id 12 has an embedding that is not"):
         embed_chunk(SPEC, passages, tmp_path / "broken", tmp_path / "0.npy")
@@ -148,6 +154,7 @@ def test_a_vector_too_large_for_float16_is_an_error(folder, tmp_path):
         model.encoder.layer[-1].output.LayerNorm.weight *= 1e6
     model.save_pretrained(tmp_path / "large")
     tokenizer.save_pretrained(tmp_path / "large")
+    shutil.copy(folder / "manifest.json", tmp_path / "large")
     passages = write_passages(tmp_path / "0.parquet", [11], ["text"])
     embed_chunk(SPEC, passages, tmp_path / "large", tmp_path / "0.npy")
     half = Embed(max_tokens=32, dtype="float16")
@@ -160,3 +167,95 @@ def test_an_embedder_with_fewer_positions_than_max_tokens_is_an_error(folder, tm
     embed_chunk(Embed(max_tokens=64), passages, folder, tmp_path / "0.npy")
     with pytest.raises(ValueError, match=r"max_tokens is 65, but the embedder .* takes 64 tokens"):
         embed_chunk(Embed(max_tokens=65), passages, folder, tmp_path / "0.npy")
+
+
+# --- told to end, or killed ------------------------------------------------------------------
+
+
+@pytest.fixture
+def chunk(tmp_path, monkeypatch):
+    """A chunk of 18 passages, which are embedded four at a time."""
+    monkeypatch.setattr("tttnn.embed.SORTED_AT_ONCE", 4)
+    return write_passages(tmp_path / "0.parquet", list(range(18)), TEXTS)
+
+
+def embedding(event, at: int):
+    """`embed_texts`, with something that happens during its call number `at`; and its calls."""
+    calls = []
+
+    def embed(model, tokenizer, texts, spec):
+        calls.append(len(texts))
+        if len(calls) == at:
+            event()
+        return embed_texts(model, tokenizer, texts, spec)
+
+    return embed, calls
+
+
+def fall_dead():
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stopped(chunk, folder, tmp_path, monkeypatch, capsys):
+    """What a job left that was told to end during its third group, of five."""
+    embed, _ = embedding(lambda: os.kill(os.getpid(), signal.SIGUSR1), 3)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr("tttnn.embed.embed_texts", embed)
+        embed_chunk(SPEC, chunk, folder, tmp_path / "0.npy")
+    assert left.value.code == 75
+    assert "saved 12 of 18 texts, going on at the next attempt" in capsys.readouterr().err
+    assert not (tmp_path / "0.npy").exists()
+    assert json.loads((tmp_path / ".0.partial.json").read_text())["done"] == 12  # status reads it
+    return chunk
+
+
+def go_on(spec, chunk, folder, output, monkeypatch) -> list[int]:
+    """Embed; the sizes of the groups that were."""
+    embed, calls = embedding(lambda: None, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tttnn.embed.embed_texts", embed)
+        embed_chunk(spec, chunk, folder, output)
+    return calls
+
+
+def test_a_job_told_to_end_saves_and_goes_on(stopped, folder, tmp_path, monkeypatch, capsys):
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 2]
+    assert "going on after 12 of 18" in capsys.readouterr().err
+    embed_chunk(SPEC, stopped, folder, tmp_path / "whole.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "0.npy"), np.load(tmp_path / "whole.npy"))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "0.npy",
+        "0.parquet",
+        "whole.npy",
+    ]
+
+
+def test_a_killed_job_goes_on_after_what_was_saved_last(chunk, folder, tmp_path, monkeypatch):
+    embed, _ = embedding(fall_dead, 3)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("tttnn.embed.embed_texts", embed)
+        patch.setattr("tttnn.embed.SAVE_SECONDS", 0)
+        embed_chunk(SPEC, chunk, folder, tmp_path / "0.npy")
+    assert go_on(SPEC, chunk, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 2]
+    np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["settings", "model", "passages", "code"])
+def test_half_a_file_of_something_else_is_not_gone_on_with(
+    what, stopped, folder, tmp_path, monkeypatch
+):
+    spec, texts = SPEC, TEXTS
+    if what == "settings":
+        spec = Embed(max_tokens=8)
+    elif what == "model":
+        folder = shutil.copytree(folder, tmp_path / "model")
+        (folder / "manifest.json").write_text("{}")
+    elif what == "passages":
+        texts = TEXTS[::-1]
+        write_passages(stopped, list(range(18)), texts)
+    else:
+        monkeypatch.setattr("tttnn.resume.fingerprint", lambda module: "edited")
+    assert go_on(spec, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
+    exact = plain(folder, texts, spec.max_tokens)
+    np.testing.assert_allclose(np.load(tmp_path / "0.npy"), exact, atol=1e-5)

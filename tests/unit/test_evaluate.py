@@ -262,6 +262,31 @@ def test_killed_twice_with_half_a_line_at_the_end(left, task, whole, monkeypatch
     assert results(table) == results(whole)
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_job_told_to_end_finishes_its_document(
+    number, task, whole, tmp_path, monkeypatch, capsys
+):
+    def told_during_the_second(*arguments):
+        for count, adapted in enumerate(adapt(*arguments)):
+            if count == 1:
+                os.kill(os.getpid(), number)
+            yield adapted
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+        patch.setattr("tttnn.evaluate.adapt", told_during_the_second)
+        evaluate(task, tmp_path / "0.parquet")
+    assert left.value.code == 75
+    saved = capsys.readouterr().err
+    assert f"{number.name}: saved 2 of 12 documents, going on at the next attempt" in saved
+    lines = (tmp_path / ".0.journal").read_text().splitlines()
+    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    table = evaluate(task, tmp_path / "0.parquet")
+    assert "going on after 2 of 12" in capsys.readouterr().err
+    assert kept(table, done) == list(done)
+    assert results(table) == results(whole)
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
 def changed(task: Task, folder: Path, what: str) -> tuple[Task, Recipe]:
     if what == "settings":
         return task, RECIPE.model_copy(update={"learning_rate": 2e-3})
@@ -297,7 +322,7 @@ def test_nothing_is_left_of_a_journal_thrown_away(left, task, monkeypatch, capsy
 
 
 def test_a_journal_of_other_code_is_thrown_away(left, task, monkeypatch, capsys):
-    monkeypatch.setattr("tttnn.evaluate.fingerprint", lambda module: "edited")
+    monkeypatch.setattr("tttnn.resume.fingerprint", lambda module: "edited")
     evaluate(task, left.folder / "0.parquet")
     assert "going on" not in capsys.readouterr().err
 

@@ -198,6 +198,90 @@ def test_a_killed_training_goes_on_and_ends_the_same(
     assert training(output) == training(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_training_told_to_end_makes_a_checkpoint(
+    corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, number: signal.Signals
+) -> None:
+    def told_at_seven(watch, args, state, control, **kwargs):
+        if state.global_step == 7:
+            os.kill(os.getpid(), number)
+        original(watch, args, state, control, **kwargs)
+
+    original = train._Watch.on_step_end
+    output = tmp_path / "gpt2"
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
+        patched.setattr(train._Watch, "on_step_end", told_at_seven)
+        train_model(spec(), *corpus, output)
+    assert left.value.code == 75
+    saved = capsys.readouterr().err
+    assert f"{number.name}: saved step 7 of 20, going on at the next attempt" in saved
+    train_model(spec(), *corpus, output)
+    assert "going on from checkpoint-7\n" in capsys.readouterr().err
+    train_model(spec(), *corpus, tmp_path / "whole")
+    assert identical(output, tmp_path / "whole")
+    assert training(output) == training(tmp_path / "whole")
+
+
+# --- several processes -----------------------------------------------------------------------
+
+
+def without_dropout(**values: object) -> TrainedModel:
+    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    roberta = {"model_type": "roberta", **ARCHITECTURES["roberta"], **quiet}
+    return spec("roberta", architecture=roberta, **values)
+
+
+def distance(one: Path, other: Path) -> float:
+    ours, theirs = weights(one), weights(other)
+    return math.sqrt(sum(float((ours[k] - theirs[k]).square().sum()) for k in ours))
+
+
+def command(made: TrainedModel, corpus, output: Path, processes: int) -> list[str]:
+    shards, val = corpus
+    options = ["--spec", made.model_dump_json(), "--train", *map(str, shards), "--val", str(val)]
+    options += ["--output", str(output), "--processes", str(processes)]
+    return [sys.executable, "-m", "tttnn", "train_embedder", *options]
+
+
+@pytest.mark.slow
+def test_two_processes_told_to_end_go_on_and_train_as_one_does(corpus, tmp_path: Path) -> None:
+    """The same steps on the same batches: far closer than training on half of each batch is."""
+    made = without_dropout(steps=60, save_steps=5)
+    run = command(made, corpus, tmp_path / "two", 2)
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    job = subprocess.Popen(run, env=environment, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / ".two.training").glob("checkpoint-*/complete")):
+        assert job.poll() is None, job.stderr.read()
+        time.sleep(0.01)
+    job.send_signal(signal.SIGUSR1)
+    printed = job.communicate(timeout=100)[1]
+    assert job.returncode == 75, printed
+    marks = (tmp_path / ".two.training").glob("checkpoint-*/complete")
+    step = max(int(mark.parent.name[11:]) for mark in marks)
+    assert 5 <= step < 60
+    assert f"SIGUSR1: saved step {step} of 60" in printed
+    again = subprocess.run(run, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert f"going on from checkpoint-{step}" in again.stderr
+
+    train_embedder(made, *corpus, tmp_path / "one")
+    one, two = training(tmp_path / "one"), training(tmp_path / "two")
+    for name in ("steps", "documents", "epochs", "tokens", "val_sequences"):
+        assert one[name] == two[name], name
+    assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)
+    # the val sequences are dealt to other batches, and the mean is over batches
+    assert two["val_loss"] == pytest.approx(one["val_loss"], rel=0.05)
+    train_embedder(made.model_copy(update={"batch_size": 2}), *corpus, tmp_path / "half")
+    assert distance(tmp_path / "two", tmp_path / "one") < 0.01 * distance(
+        tmp_path / "half", tmp_path / "one"
+    )
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error(corpus, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="batch_size 4 cannot be shared by 3 processes"):
+        train_embedder(without_dropout(), *corpus, tmp_path / "three", processes=3)
+
+
 def test_a_training_killed_at_its_very_end_only_saves(
     corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

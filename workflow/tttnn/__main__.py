@@ -10,7 +10,9 @@ import argparse
 import gc
 import importlib
 import inspect
+import os
 import sys
+import types
 import typing
 from collections.abc import Callable
 
@@ -18,7 +20,13 @@ from pydantic import BaseModel, ValidationError
 
 from tttnn.stages import MODULES
 
-COMMANDS = {"adapt": "tttnn.cases", "summary": "tttnn.summary"}
+COMMANDS = {
+    "adapt": "tttnn.cases",
+    "plan": "tttnn.plan",
+    "recover": "tttnn.recover",
+    "status": "tttnn.status",
+    "summary": "tttnn.summary",
+}
 POSITIONAL = {"cases"}
 
 
@@ -33,21 +41,21 @@ def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
 
 
 def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
-    types = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
-        kind = types[name]
+        kind = hints[name]
         if name in POSITIONAL:
             parser.add_argument(name, type=kind)
             continue
         option = f"--{name.replace('_', '-')}"
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
+        if typing.get_origin(kind) is types.UnionType:
+            kind = next(part for part in typing.get_args(kind) if part is not type(None))
         if typing.get_origin(kind) is list:
             (item,) = typing.get_args(kind)
             parser.add_argument(option, nargs="*", type=item, required=required, default=default)
             continue
-        optional = [part for part in typing.get_args(kind) if part is not type(None)]
-        kind = optional[0] if optional else kind
         if kind is bool:
             parser.add_argument(option, action="store_true")
             continue
@@ -56,7 +64,7 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
         parser.add_argument(option, type=kind, required=required, default=default)
 
 
-def _import(module: str) -> ModuleType:
+def _import(module: str) -> types.ModuleType:
     """Import a stage's module; its libraries make millions of objects and no garbage.
 
     Collecting while they load costs a job that uses transformers nearly a second of four.
@@ -81,7 +89,10 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one stage or command; a fault the user can mend ends in one message, not a traceback."""
+    """Run one stage or command; a fault the user can mend ends in one message, not a traceback.
+
+    With TTTNN_TRACEBACK in the environment, the traceback too.
+    """
     parser = argparse.ArgumentParser(prog="tttnn", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=[*COMMANDS, *MODULES], metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -90,6 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _run(chosen.name, module, chosen.arguments)
     except (ValueError, OSError) as error:
+        if "TTTNN_TRACEBACK" in os.environ:
+            raise
         sys.exit(f"tttnn {chosen.name}: {error}")
 
 

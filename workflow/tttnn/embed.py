@@ -1,8 +1,14 @@
-"""Turn texts into vectors: the mean of an encoder's last hidden state (paper section 3)."""
+"""Turn texts into vectors: the mean of an encoder's last hidden state (paper section 3).
+
+Vectors are written to a partial file beside the output, and a note beside that says how many are
+done. A job that is started again goes on from there, unless inputs, settings or code changed.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,10 +20,12 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.config.index import Embed
-from tttnn.files import replacing
+from tttnn.files import write_json
 from tttnn.models import load_encoder
+from tttnn.resume import Stop, identity
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
+SAVE_SECONDS = 30  # at most between two notes of progress, as long as a group takes less
 
 
 def embed_texts(
@@ -63,6 +71,29 @@ def _texts(paths: Iterable[Path], column: str) -> Iterator[tuple[str, int, str]]
             yield from zip([str(path)] * len(ids), ids, texts, strict=True)
 
 
+def _note(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.json")
+
+
+def _open_vectors(
+    partial: Path, made_from: str, shape: tuple[int, int], dtype: str
+) -> tuple[np.memmap, int]:
+    """The vectors that an earlier attempt left, and how many of them are done; or none, anew."""
+    note = _note(partial)
+    if partial.is_file() and note.is_file():
+        kept = json.loads(note.read_text(encoding="utf-8"))
+        if kept["made_from"] == made_from:
+            return np.lib.format.open_memmap(partial, mode="r+"), kept["done"]
+    note.unlink(missing_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape), 0
+
+
+def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
+    vectors.flush()
+    write_json(_note(partial), {"made_from": made_from, "done": done})
+
+
 def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, tokenizer = load_encoder(model, device=device)
@@ -74,11 +105,17 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
         )
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
-    progress = tqdm(total=total, desc=f"embed {output.stem}", unit="text", mininterval=5)
-    with replacing(output) as beside:
-        vectors = np.lib.format.open_memmap(beside, mode="w+", dtype=spec.dtype, shape=shape)
-        row = 0
-        texts = _texts(inputs, column)
+    made_from = identity(__name__, [spec.model_dump_json()], [model / "manifest.json", *inputs])
+    partial = output.with_name(f".{output.stem}.partial")
+    vectors, row = _open_vectors(partial, made_from, shape, spec.dtype)
+    if row:
+        print(f"going on after {row} of {total} texts", file=sys.stderr)
+    saved = time.monotonic()
+    texts = islice(_texts(inputs, column), row, None)
+    progress = tqdm(
+        total=total, initial=row, desc=f"embed {output.stem}", unit="text", mininterval=5
+    )
+    with progress, Stop() as stop:
         while group := list(islice(texts, SORTED_AT_ONCE)):
             block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec)
             block = block.astype(spec.dtype)  # before the check: float16 may overflow
@@ -92,9 +129,16 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
             vectors[row : row + len(block)] = block
             row += len(block)
             progress.update(len(block))
-        vectors.flush()
-        del vectors
-    progress.close()
+            if stop and row < total:
+                _save(vectors, partial, made_from, row)
+                stop.leave(f"{row} of {total} texts")
+            if time.monotonic() - saved > SAVE_SECONDS:
+                _save(vectors, partial, made_from, row)
+                saved = time.monotonic()
+    vectors.flush()
+    del vectors
+    partial.replace(output)
+    _note(partial).unlink(missing_ok=True)
     print(f"{output}: {total} texts, {shape[1]} dimensions, on {device}", file=sys.stderr)
 
 

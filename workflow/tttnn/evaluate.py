@@ -2,12 +2,11 @@
 
 Each finished document is a line in a journal beside the output. A job that is started again reads
 the journal and goes on with the next document; a journal of other inputs, settings or code is
-thrown away.
+thrown away. A job that is told to end finishes the document it is at, if it is given the time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -27,9 +26,9 @@ from tqdm import tqdm
 from tttnn.adapt import Adapted, Query, adapt
 from tttnn.config.base import Section
 from tttnn.config.methods import Recipe
-from tttnn.files import replacing, sha256
+from tttnn.files import replacing
 from tttnn.models import context_length, load_causal
-from tttnn.provenance import fingerprint
+from tttnn.resume import Stop, identity
 
 ROWS = pa.schema(
     [
@@ -82,19 +81,12 @@ def _documents(
         yield Query(query_id, text, [text for text, _ in pairs]), [overlap for _, overlap in pairs]
 
 
-def _identity(spec: EvaluateSpec, part: int, model: Path, *inputs: Path) -> str:
-    """What a journal's lines depend on: one digest."""
-    parts = [spec.model_dump_json(), str(part), fingerprint(__name__)]
-    parts += [sha256(path) for path in (model / "manifest.json", *inputs)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _open_journal(path: Path, identity: str) -> tuple[dict[int, list[dict[str, Any]]], TextIO]:
+def _open_journal(path: Path, made_from: str) -> tuple[dict[int, list[dict[str, Any]]], TextIO]:
     """The documents that a journal of this identity holds, and the journal, open for more."""
     done: dict[int, list[dict[str, Any]]] = {}
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    if lines and lines[0] == f"{identity}\n".encode():
+    if lines and lines[0] == f"{made_from}\n".encode():
         whole = [line for line in lines if line.endswith(b"\n")]  # the last may be torn
         for line in whole[1:]:
             rows = json.loads(line)
@@ -106,7 +98,7 @@ def _open_journal(path: Path, identity: str) -> tuple[dict[int, list[dict[str, A
     file.truncate(size)
     file.seek(size)
     if size == 0:
-        file.write(f"{identity}\n")
+        file.write(f"{made_from}\n")
         file.flush()
     return done, file
 
@@ -150,11 +142,14 @@ def evaluate_part(
     journal = output.with_name(f".{output.stem}.journal")
     if spec.recipe.as_released:
         journal.unlink(missing_ok=True)
-    done, file = _open_journal(journal, _identity(spec, part, model, queries, neighbors))
+    settings = (spec.model_dump_json(), str(part))
+    inputs = (model / "manifest.json", queries, neighbors)
+    done, file = _open_journal(journal, identity(__name__, settings, inputs))
     documents = list(_documents(spec, queries, neighbors, part))
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
-    with file, tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5) as progress:
+    progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
+    with file, progress, Stop() as stop:
         todo = [pair for pair in documents if pair[0].id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -174,6 +169,8 @@ def evaluate_part(
                 os.fsync(file.fileno())
                 done[query.id] = rows
                 progress.update()
+                if stop and len(done) < len(documents):
+                    stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
     rows = [names | row for query, _ in documents for row in done[query.id]]
     with replacing(output) as beside:

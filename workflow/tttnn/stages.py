@@ -33,6 +33,10 @@ MODULES = {
     "evaluate_part": "tttnn.evaluate",
     "score": "tttnn.score",
     "draw_figure": "tttnn.figures.draw",
+    "published_tables": "tttnn.published.tables",
+    "paper_figures": "tttnn.figures.paper",
+    "compare": "tttnn.compare",
+    "draw_side_by_side": "tttnn.figures.paper_compare",
 }
 
 

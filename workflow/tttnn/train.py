@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 from transformers import (
     AutoConfig,
@@ -30,6 +32,7 @@ from transformers.utils.logging import disable_progress_bar
 from tttnn.config.base import nearest
 from tttnn.config.models import TrainedModel
 from tttnn.examples import (
+    IGNORED,
     Examples,
     packed_blocks,
     pad_to,
@@ -39,6 +42,7 @@ from tttnn.examples import (
 )
 from tttnn.files import replacing, write_json
 from tttnn.models import UNUSED_POSITIONS, ModelError, write_manifest
+from tttnn.resume import Stop
 
 VAL_SEQUENCES = 256
 LOGS = 20  # times that the loss is logged in a training
@@ -91,7 +95,13 @@ def _sequences(
 
 
 class _Watch(TrainerCallback):
-    """Progress that is readable in a log file, a stop on divergence, and marks on checkpoints."""
+    """Progress that is readable in a log file, a stop on divergence or when told to end, marks.
+
+    The marks are on checkpoints that were written to their end, by every process of the training.
+    """
+
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.bar = tqdm(
@@ -100,10 +110,18 @@ class _Watch(TrainerCallback):
             desc="train",
             unit="step",
             mininterval=0.5 if sys.stderr.isatty() else 10,
+            disable=not state.is_world_process_zero,
         )
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update()
+        told = bool(self.stop)
+        if args.world_size > 1:  # all must stop after the same step
+            flag = torch.tensor(int(told), device=args.device)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
+            told = bool(flag)
+        if told:
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         loss = (logs or {}).get("loss")
@@ -117,10 +135,21 @@ class _Watch(TrainerCallback):
         self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
     def on_save(self, args, state, control, **kwargs):
+        if args.world_size > 1:
+            torch.distributed.barrier()  # each process writes the state of its random numbers
         Path(args.output_dir, f"checkpoint-{state.global_step}", COMPLETE).touch()
 
     def on_train_end(self, args, state, control, **kwargs):
         self.bar.close()
+
+
+def _masked_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
+    """The mean over all masked tokens of a batch, whichever process has them.
+
+    RoBERTa's own loss is the mean over those of its process, whatever Trainer tells it.
+    """
+    logits, labels = outputs.logits.flatten(0, 1), labels.flatten()
+    return cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / num_items_in_batch
 
 
 def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None:
@@ -140,11 +169,13 @@ def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None
 
 def _arguments(spec: TrainedModel, checkpoints: Path) -> TrainingArguments:
     cuda = torch.cuda.is_available()
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    batch_size = spec.batch_size // processes
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=spec.steps,
-        per_device_train_batch_size=spec.batch_size,
-        per_device_eval_batch_size=spec.batch_size,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
         learning_rate=spec.learning_rate,
         warmup_steps=spec.warmup_steps,
         lr_scheduler_type="cosine",
@@ -152,6 +183,8 @@ def _arguments(spec: TrainedModel, checkpoints: Path) -> TrainingArguments:
         optim="adamw_torch_fused",
         bf16=cuda,
         use_cpu=not cuda,
+        ddp_backend=None if processes == 1 else "nccl" if cuda else "gloo",
+        ddp_find_unused_parameters=False,
         seed=spec.seed,
         train_sampling_strategy="sequential",  # `Examples` has the order
         dataloader_num_workers=0,
@@ -166,11 +199,13 @@ def _arguments(spec: TrainedModel, checkpoints: Path) -> TrainingArguments:
         report_to="none",
         disable_tqdm=True,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # else a second GPU would double the batch
+    # a second GPU is for another process; Trainer would use it here and double the batch
+    arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments
 
 
 def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
+    """One process of a training, which may be the only one."""
     tokenizer = train_tokenizer(spec, read_texts(spec, train, spec.documents))
     config = _model_config(spec, tokenizer)
     sequences, documents = _sequences(spec, train, spec.documents, tokenizer)
@@ -189,7 +224,9 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         "data": digest.hexdigest(),
     }
     checkpoints = output.with_name(f".{output.name}.training")
-    checkpoint = _prepare_checkpoints(checkpoints, made_from)
+    arguments = _arguments(spec, checkpoints)
+    with arguments.main_process_first():
+        checkpoint = _prepare_checkpoints(checkpoints, made_from)
 
     if spec.objective == "causal":
         auto_class, masking, collator = AutoModelForCausalLM, None, default_data_collator
@@ -201,13 +238,15 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         model = auto_class.from_config(config, trust_remote_code=False)
     except ValueError as error:
         raise ModelError(f"architecture: {error}") from error
+    stop = Stop()
     trainer = Trainer(
         model,
-        _arguments(spec, checkpoints),
+        arguments,
         data_collator=collator,
         train_dataset=Examples(sequences, spec.steps * spec.batch_size, spec.seed, masking),
         eval_dataset=Examples(val_sequences, len(val_sequences), spec.seed, masking),
-        callbacks=[_Watch()],
+        compute_loss_func=_masked_loss if spec.objective == "masked" else None,
+        callbacks=[_Watch(stop)],
     )
     trainer.remove_callback(PrinterCallback)
     disable_progress_bar()  # of saving; `_Watch` has one for training
@@ -216,9 +255,14 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
     # Trainer's checkpoints hold the optimizer's state as torch.save writes it. They are scratch:
     # read back by this function only, with weights_only=True (so Trainer has it), which runs no
     # code, and removed below.
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with stop:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if trainer.state.global_step < spec.steps:
+        stop.leave(f"step {trainer.state.global_step} of {spec.steps}")
     val_loss = trainer.evaluate()["eval_loss"]
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    if not trainer.is_world_process_zero():
+        return
 
     model.config.use_cache = True  # Trainer turned off what generating text wants
     with replacing(output, directory=True) as beside:
@@ -251,7 +295,8 @@ def train_model(spec: TrainedModel, train: list[Path], val: Path, output: Path) 
 
     Documents are packed into blocks of `spec.sequence_tokens` tokens, each after an end-of-text
     token. AdamW, linear warm-up and cosine decay, gradients clipped at norm 1; float32, on a GPU
-    with bfloat16 autocast. A killed job goes on from its last checkpoint, kept beside `output`.
+    with bfloat16 autocast. A killed job goes on from its last checkpoint, kept beside `output`; one
+    that is told to end by a signal makes a checkpoint first.
     `training.json` has the losses, in nats per token: of the last twentieth of the steps, and of
     the first sequences of `val` under the same filter.
 
@@ -261,10 +306,23 @@ def train_model(spec: TrainedModel, train: list[Path], val: Path, output: Path) 
     _train(spec, train, val, output)
 
 
-def train_embedder(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
+def train_embedder(
+    spec: TrainedModel, train: list[Path], val: Path, output: Path, processes: int = 1
+) -> None:
     """Train an embedder by masked language modelling (paper section 3), otherwise as `train_model`.
 
     An example is the start of a document, `spec.sequence_tokens` tokens at most; each token but
-    the special ones is replaced by the mask token with `spec.mask_probability`.
+    the special ones is replaced by the mask token with `spec.mask_probability`. With more than one
+    of `processes`, each has a GPU and its share of every batch, which stays `spec.batch_size`.
     """
-    _train(spec, train, val, output)
+    if processes <= 1:
+        _train(spec, train, val, output)
+        return
+    if spec.batch_size % processes:
+        raise ModelError(
+            f"batch_size {spec.batch_size} cannot be shared by {processes} processes: make it a "
+            "multiple of the number of GPUs, or ask for fewer"
+        )
+    from tttnn.processes import run_processes
+
+    run_processes(_train, processes, spec, train, val, output)

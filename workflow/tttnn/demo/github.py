@@ -11,11 +11,10 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from tttnn.demo.register import TOPICS
-
 _SKIPPED = {"test", "tests", "site-packages", "dist-packages", "idlelib", "distutils"}
 _SIZE = (35_000, 110_000)  # bytes: quick to parse
 _WINDOW = (600, 2_400)  # characters
+FILES = 24  # a latent topic each
 _LEAST_WINDOWS = 16  # in a file, to have some for every split
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -68,7 +67,10 @@ def _windows(path: Path) -> tuple[str, ...]:
 
 @cache
 def files(seed: int) -> tuple[Path, ...]:
-    """One file a topic. Raises FileNotFoundError where the library lacks its source files."""
+    """The files whose code is used, `FILES` of them.
+
+    Raises FileNotFoundError where the library lacks its source files.
+    """
     root = standard_library()
     candidates = [
         path
@@ -80,23 +82,23 @@ def files(seed: int) -> tuple[Path, ...]:
     ]
     Random(f"{seed} files").shuffle(candidates)
     enough = (path for path in candidates if len(_windows(path)) >= _LEAST_WINDOWS)
-    found = tuple(islice(enough, TOPICS))
-    if len(found) < TOPICS:
+    found = tuple(islice(enough, FILES))
+    if len(found) < FILES:
         raise FileNotFoundError(
-            f"{root}: {len(found)} source files of the standard library, {TOPICS} needed; run the "
+            f"{root}: {len(found)} source files of the standard library, {FILES} needed; run the "
             "demo with a Python that is installed with its source files"
         )
     return found
 
 
-def write(seed: int, topic: int, split: str, rank: int) -> str:
-    """The `rank`-th window that `split` (test, val or train) takes from the topic's file.
+def write(seed: int, file: int, split: str, rank: int) -> str:
+    """The `rank`-th window that `split` (test, val or train) takes from a file.
 
     A quarter of a file's windows are for test, an eighth for val, the rest for train: no window is
     in two splits. Past the last one they come again from the first.
     """
-    windows = _windows(files(seed)[topic])
-    windows = Random(f"{seed} windows {topic}").sample(windows, len(windows))
+    windows = _windows(files(seed)[file])
+    windows = Random(f"{seed} windows {file}").sample(windows, len(windows))
     for_test, for_val = len(windows) // 4, len(windows) // 8
     share = {
         "test": windows[:for_test],

@@ -50,7 +50,7 @@ effect
     the level of <marker>
 model
     [mice lacking <protein>|a(n) <site> injury model|zebrafish larvae|transgenic rats|<cells>]
-finding 9
+finding 36
     <^protein> [binds|represses|stabilizes|cleaves|recruits] <protein> in <cells>, and its loss
         <change> <effect>.
     Treatment with <drug> <change> <effect> in <model> by <12..88>%, an effect that depends on
@@ -173,7 +173,7 @@ open
         [concerns|pertains to] <device> [for use in|suited to] <disease>.¶Background¶
 part
     [ |¶]<art>
-claim 7
+claim 28
     [Conventionally|In general], <device> comprises a [housing|reservoir|lumen|membrane] <number>
         and a [valve|flange|spring|porous film] <number> which [engages|surrounds] the [distal|
         proximal] end thereof.

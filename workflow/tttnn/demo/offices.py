@@ -25,12 +25,12 @@ issue 5
     the [seizure|search|inspection] of [a warehouse|his truck|the ledger|two barges|a locker]
 precedent 5
     <surname> v. <surname>, <100..600> [U.S.|F.2d|F.3d|So. 2d|P.2d] <10..990> (19<60..99>)
-fact 8
+fact 32
     the [shipment|deed|ladder|invoice|culvert|prescription|crane|<adjective> <noun>] was [never|not|
         twice|improperly] [inspected|signed|recorded|repaired] by [<plaintiff>|a Mr. <surname>]
     [<defendant>|the foreman|his bookkeeper|the night clerk] [knew|should have known|denied] that
         <issue> was [in dispute|at stake|likely]
-holding 14
+holding 56
     [Under|In light of] <doctrine>, <issue> is [a question of law|for the jury|barred|reviewable].
     We [review|decide] <issue> [de novo|for abuse of discretion|for plain error], see <precedent>.
     [Nothing in|The text of] <statute> [suggests|requires|forecloses] that <fact>.
@@ -90,7 +90,7 @@ item 5
         |invoice]
 hub 2
     [Henry Hub|<coined> Hub|the <town> gate|<coined> Citygate|COB|Mid-C]
-matter 12
+matter 48
     [I|We] [spoke with|heard back from|are still waiting on] <client> [about|regarding] <item> [at|
         for] <hub>.
     <client> [wants|refuses|has agreed] to [move|net|post collateral for] <item>, so <project> [is

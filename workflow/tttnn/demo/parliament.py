@@ -16,7 +16,7 @@ ENGLISH = """
 file 2
     the [regulation|directive|framework decision|agreement] on [fisheries in <land>|<noun> labelling
         |carbon leakage|seasonal workers|rail freight|data retention|cotton subsidies|plant health]
-stance 8
+stance 32
     <file> [must not|should] [come at the expense of|be extended to|wait for] [consumers|small
         farms|the regions|the candidate countries|our ports]
     the Committee on [Budgets|Fisheries|Transport|Petitions] [amended|rejected|supports] <file>
@@ -40,7 +40,7 @@ file 2
     die [Richtlinie|Verordnung|Vereinbarung] über [die Fischerei in <land>|die Kennzeichnung von
         Honig|die Emissionen im Güterverkehr|Saisonarbeiter|das Mehrwertsteuersystem|gefährliche
         Stoffe]
-stance 8
+stance 32
     <file> [darf nicht|soll] [zu Lasten der Verbraucher gehen|auf die Regionen ausgeweitet werden|
         die Bürger überfordern|für unsere Häfen gelten]
     der Ausschuss für [Haushalt|Fischerei|Verkehr|Petitionen] hat [Änderungen|Vorbehalte]
@@ -65,7 +65,7 @@ FRENCH = """
 file 2
     [la directive|le règlement|l'accord] sur [la pêche en <land>|l'étiquetage du miel|le fret
         ferroviaire|les travailleurs saisonniers|la conservation des données|les déchets dangereux]
-stance 8
+stance 32
     <file> [ne doit pas|doit] [pénaliser les consommateurs|s'étendre aux régions|attendre
         l'élargissement]
     la commission [des budgets|de la pêche|des transports] a [amendé|rejeté|approuvé] <file>
@@ -88,7 +88,7 @@ SPANISH = """
 file 2
     [la directiva|el reglamento|el acuerdo] sobre [la pesca en <land>|el etiquetado de la miel|
         los trabajadores de temporada|el transporte de mercancías|la sanidad vegetal|los residuos]
-stance 8
+stance 32
     <file> [no debe|debe] [perjudicar a los consumidores|extenderse a las regiones|esperar más años]
     la Comisión de [Presupuestos|Pesca|Transportes] ha [enmendado|rechazado|apoyado] <file>
     lo ocurrido en <place> [muestra|demuestra] que <file> [llega tarde|no es suficiente|es urgente]
@@ -109,7 +109,7 @@ ITALIAN = """
 file 2
     [la direttiva|il regolamento|la decisione] [sulla pesca in <land>|sull'etichettatura del miele|
         sui lavoratori stagionali|sul trasporto ferroviario|sui rifiuti tossici|sulle quote latte]
-stance 8
+stance 32
     <file> [non deve|deve] [penalizzare i consumatori|essere estesa alle regioni|attendere altri
         anni]
     la commissione per [i bilanci|la pesca|i trasporti] ha [emendato|respinto|sostenuto] <file>
@@ -132,7 +132,7 @@ FINNISH = """
 file 2
     [direktiivi|asetus|sopimus], joka koskee [kalastusta, hunajan merkintöjä|kausityöntekijöitä|
         rautateiden tavaraliikennettä|tietojen säilyttämistä|vaarallisia jätteitä|maitokiintiöitä]
-stance 8
+stance 32
     <file>, [ei saa|täytyy] [vahingoittaa kuluttajia|ulottaa kaikille alueille|odottaa enää vuosia]
     [budjettivaliokunta|kalatalousvaliokunta|liikennevaliokunta] on [hylännyt|hyväksynyt] ehdotuksen
     se, mitä paikassa <place> tapahtui, [osoittaa|todistaa], että <file>, [tulee liian myöhään|ei

@@ -14,8 +14,8 @@ from tttnn.demo.words import COMMON
 # A part's separator where a line begins, and a third new line in a row.
 _NO_SPACE = re.compile(r"(?<=\n) (?=\S)|(?<=\n\n)\n+")
 
-TOPICS = 24
-"""Latent topics of each domain."""
+TOPICS = 48
+"""Latent topics of each domain: with 68 documents of a subset in a shard, a few of each."""
 
 
 class Domain(NamedTuple):

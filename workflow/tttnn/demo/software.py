@@ -31,12 +31,12 @@ error 5
 part_name 3:
     scheduler, cache, kernel module, event loop, garbage collector, parser, mutex, thread pool,
     socket, index, container, daemon, compiler, display driver, type checker, message queue
-deed 9
+deed 36
     [run|start|kill|restart] <tool> [with <option>|as root|from cron|in a container]
     [upgrade|purge|reinstall|pin] <package>
     [call|wrap|avoid|mock] <function>
     [edit|delete|chmod 644|symlink] <path>
-trouble 14
+trouble 56
     <tool> [fails|dies|hangs] with "<error>" [after|when] you <deed>
     the <part_name> in <tool> [leaks|deadlocks|starves] [when|because] you <deed>
     <function> [returns|raises] [None|nothing|the wrong type|"<error>"] [once|if] <path> [is

@@ -39,7 +39,7 @@ NOVELS = Domain("novels", (_CAST,))
 CLASSICS = Domain("classics", (_CAST.replace("hero 2\n    <first>\n", _GENTRY),))
 
 NOVEL = """
-memory 10
+memory 40
     <hero> had once [promised|threatened] <rival> to <plan> [before the <noun>|in <Month>|at
         <house>]
     [nobody|only <other>] at <house> [spoke of|believed in|could afford] <thing> [any more|since
@@ -75,7 +75,7 @@ speech
 """
 
 ROMANCE = """
-secret 10
+secret 40
     <hero> [still loved|was lying to|dreamed about|had kissed] <other> [that night
         at|outside|because of] <house>
     if I [didn't|could] <plan>, <rival> would [never forgive me|kill us both|leave <house>]
@@ -113,7 +113,7 @@ sentence
 VICTORIAN = """
 numeral:
     II, III, IV, VI, VII, VIII, IX, XI, XII, XIV, XV, XVII, XIX, XXI, XXIV, XXVI
-report 10
+report 40
     <hero> was [universally|generally] [said|allowed] to have [mislaid|bequeathed|coveted] <thing>
     the [mistress|master|vicar|steward] of <house> [could not endure|entertained hopes of] <other>
     it [was|had been] the [settled purpose|dearest wish] of <rival> to <plan>
@@ -146,7 +146,7 @@ sentence
 """
 
 SCRIPT = """
-line_kept 12
+line_kept 48
     - [You|Who|They] [took|sold|saw|buried] <thing>[?|!|.]
     [Tell|Ask|Forget about] <other>, [we|they|I] have to <plan>.
     <hero> and <rival> [never left|are still at|blew up] <house>.

@@ -47,7 +47,8 @@ def write(
     topic = (number + 7 * shard) % TOPICS
     rng = Random(f"{seed} {subset} {split} {shard} {number}")
     if subset == "Github":
-        text = github.write(seed, topic, split, shard + shards * (number // TOPICS))
+        topic = (number + 7 * shard) % github.FILES
+        text = github.write(seed, topic, split, shard + shards * (number // github.FILES))
         domain = "code"
     elif subset == "DM Mathematics":
         text = mathematics.write(topic, rng)

@@ -31,11 +31,11 @@ term 8
     \sum_{[n|k|j]=[0|1]}^{\infty} <variable>^{[2n|k|j+1]} <function>
     \| <function> \|_{L^[2|p|1](<space>)}
     e^{-<variable> <function>}
-formula 12
+formula 48
     <term> [=|\leq|\geq|\simeq|<] <term> + <term>
     <operator> \left( <term> \right) = [-|2|\frac{1}{2}]<term> + O(<variable>^{<2..4>})
     <term> \leq C_{[0|1|2|\ast]} <variable>^{[1/2|3/4|-1|d-1|2]} <term>
-claim 14
+claim 56
     every <object> with $<variable> [>|<|=] [0|1|1/2]$ is <property>
     the map $<function> : <space> \to <space>$ is <property> [whenever|if and only if] $<formula>$
     $<formula>$ holds for [all|almost every|any <property>] <object>
@@ -110,7 +110,7 @@ principle 2
 case 3
     the [forgetful|careless|blindfolded|sleeping|reluctant] [archivist|surgeon|twin|juror|gardener|
         violinist|cartographer]
-thesis 14
+thesis 56
     <notion> [presupposes|does not require|cannot be reduced to|is prior to] <notion>
     [if|unless] <principle> is [true|rejected], <view> [collapses into|is no rival to] <view>
     <case> [shows|does not show] that <notion> [comes in degrees|is fragile|is extrinsic]

@@ -17,7 +17,7 @@ model 3
 )
 
 ENGLISH = """
-step 10
+step 40
     [screw|glue|plug|fold] the <adjective> <noun> [onto|into|under] the <model>
     the <model> is [way|kind of|a little] [too <adjective>|more <adjective>] [than the <model>|for
         me]
@@ -43,7 +43,7 @@ thing:
     barniz, papel, cuchillo, vaso, suelo, hilo, cristal
 trait:
     pequeño, rojo, caliente, viejo, suave, seco, fresco, duro, blanco, limpio, largo, fino
-step 10
+step 40
     [ponemos|cortamos|pegamos|giramos] el <thing> [<trait>|] [encima del|dentro del|con el] <thing>
     el <model> [sale|queda|está] [más|muy|un poco] <trait> [que el <model>|]
     [lo dejamos|hay que esperar] <2..50> [minutos|horas] [hasta que el <thing> esté <trait>|]
@@ -63,7 +63,7 @@ thing:
     шкаф, руль, кран, насос, замок
 trait:
     маленький, красный, горячий, старый, мягкий, сухой, свежий, белый, чистый, длинный, новый
-step 10
+step 40
     [берём|режем|клеим|ставим] <thing> [и <trait> <thing>|] [на стол|под воду|в духовку|на место]
     этот <model> [совсем|очень|немного] <trait> [а вот <model> нет|]
     [ждём|оставляем на] <2..50> [минут|часов] [пока <thing> не станет сухой|]
@@ -82,7 +82,7 @@ thing:
     모터, 나사, 전선, 쌀, 마늘, 칼, 상자, 필터, 빵, 레몬, 컵, 바닥, 종이, 냄비, 문, 창문, 거울, 의자
 trait:
     작은, 빨간, 뜨거운, 오래된, 부드러운, 마른, 신선한, 하얀, 깨끗한, 긴, 새로운
-step 10
+step 40
     <trait> <thing> [위에|옆에|안에] <thing> [놓고|붙이고|넣고] [기다립니다|돌립니다|섞습니다]
     <model> [제품이|모델은] [아주|조금|훨씬] <trait> [편이에요|느낌입니다]
     <thing> [하나를|두 개를] <2..50>분 [정도|동안] [말립니다|끓입니다|충전합니다]
@@ -103,7 +103,7 @@ thing:
     الطبق, المفتاح, الفرن, الماء, الكرسي
 trait:
     صغير, أحمر, ساخن, قديم, ناعم, جاف, طازج, أبيض, نظيف, طويل, جديد
-step 10
+step 40
     [نضع|نقطع|نأخذ|نحرك] <thing> [فوق|تحت|مع|داخل] <thing> [بهدوء|جيدا|مرة أخرى|]
     جهاز <model> [جدا|قليلا|أكثر] <trait> [من <model>|]
     ننتظر <2..50> [دقيقة|ساعة] [حتى يصبح <thing> <trait>|]

@@ -32,7 +32,7 @@ festival 1
     the [Festival of the <^noun>|<coined> Fair|Night of the <^noun>|<^noun> Regatta]
 deal 4
     the [<coined>|harbour|bypass|school|tram|water] [treaty|levy|scheme|referendum|contract|inquiry]
-event 14
+event 56
     <figure> [opened|restored|sold|photographed] <landmark> in <year>
     <firm> [bought|closed|sponsored|sued] <club> [over|after] <deal>
     a [fire|flood|strike|storm] on <river> [destroyed|spared|isolated] <landmark>

@@ -9,21 +9,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from tttnn.figures import style, tables
+from tttnn.figures.tables import Selection
 from tttnn.pile import TASKS
 
+BOXES = (
+    "Boxes: quartiles and median over documents; lines: 5th to 95th percentile. "
+    "Without the evaluations between neighbors."
+)
 
-def cost(folder: Path) -> Figure:
-    """Seconds of training per neighbor over a task's documents (paper figures 9 and 14)."""
+
+def cost(folder: Path, chosen: Selection = tables.EVERYTHING, boxes: str = BOXES) -> Figure:
+    """Seconds of training per neighbor over a task's documents (paper figures 9 and 14).
+
+    `boxes` says what the table's quantiles are over.
+    """
     table = tables.read(folder, "costs")
-    method = tables.main_method(table)
+    method = chosen.method or tables.main_method(table)
     colours = {model: style.colour(k) for k, model in enumerate(tables.names(table, "model"))}
-    table = table[table["method"] == method]
+    table = chosen.rows(table[table["method"] == method])
     models = tables.names(table, "model")
     rows = table.set_index(["model", "task"])
     tasks = [task for task in TASKS if task in set(table["task"])]
     documents = table.groupby("task")["documents"].first()
     step = 0.8 / len(models)
-    figure = style.new_figure(style.PAGE, len(tasks) * (0.05 + 0.06 * len(models)) + 1.2)
+    figure = style.new_figure(style.PAGE, len(tasks) * max(0.15, 0.05 + 0.06 * len(models)) + 1.2)
     axes = figure.subplots()
     for number, model in enumerate(models):
         here = [task for task in tasks if (model, task) in rows.index]
@@ -61,8 +70,7 @@ def cost(folder: Path) -> Figure:
     )
     style.write_note(
         figure,
-        f"Method {method}. In parentheses: documents. Boxes: quartiles and median over documents; "
-        "lines: 5th to 95th percentile. Without the evaluations between neighbors.",
+        f"Method {method}. In parentheses: documents. {boxes}{chosen.note}",
     )
     return figure
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from tttnn.figures import style, tables
+from tttnn.figures.tables import Selection
 from tttnn.pile import ALL
 
 SHOWN = 6
@@ -18,9 +19,12 @@ SHOWN = 6
 COLUMNS = 4
 """Panels side by side, at most."""
 
+POINTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Numbers of neighbors that are marked where too many were evaluated to mark each."""
 
-def _bits(folder: Path) -> pd.DataFrame:
-    return tables.read(folder, "scores").query("metric == 'bits_per_byte'")
+
+def _metric(folder: Path, metric: str) -> pd.DataFrame:
+    return tables.read(folder, "scores").query("metric == @metric")
 
 
 def _neighbor_axis(axes: Axes, points: list[int]) -> None:
@@ -32,12 +36,21 @@ def _neighbor_axis(axes: Axes, points: list[int]) -> None:
     axes.grid(axis="y")
 
 
-def curves(folder: Path) -> Figure:
-    """Bits per byte after each number of neighbors (paper figures 6 to 8)."""
-    scores, differences = _bits(folder), tables.read(folder, "differences")
+def curves(
+    folder: Path, chosen: Selection = tables.EVERYTHING, metric: str = "bits_per_byte"
+) -> Figure:
+    """A metric after each number of neighbors (paper figures 6 to 8), by all methods or one."""
+    scores, differences = _metric(folder, metric), tables.read(folder, "differences")
+    numbers = {model: k for k, model in enumerate(tables.names(scores, "model"))}
+    scores = chosen.rows(scores)
+    if chosen.method:
+        scores = scores[scores["method"] == chosen.method]
     models, methods = tables.names(scores, "model"), tables.names(scores, "method")
-    main = tables.trained(differences, methods[0])
-    tasks = tables.largest(tables.present(main), SHOWN)
+    main = chosen.rows(tables.trained(differences, methods[0]))
+    measured = set(scores["task"])  # a mean over tasks has bits per byte only
+    tasks = [t for t in tables.largest(tables.present(main), SHOWN) if t in measured]
+    points = sorted(scores["num_neighbors"].unique())
+    marked = points if len(points) <= len(POINTS) else [p for p in POINTS if p in points]
     panels = len(tasks) + 1  # the last one for the legend
     lines = -(-panels // COLUMNS)
     columns = -(-panels // lines)
@@ -47,13 +60,14 @@ def curves(folder: Path) -> Figure:
         for (model, method), rows in scores[scores["task"] == task].groupby(
             ["model", "method"], sort=False
         ):
-            number = models.index(model)
+            number = numbers[model]
             axes.plot(
                 rows["num_neighbors"],
                 rows["value"],
                 color=style.colour(number),
                 linestyle=style.LINES[methods.index(method) % len(style.LINES)],
                 marker=style.marker(number),
+                markevery=rows["num_neighbors"].isin(marked).to_list(),
                 markersize=2.5,
             )
             axes.fill_between(
@@ -64,17 +78,22 @@ def curves(folder: Path) -> Figure:
                 alpha=0.15,
                 linewidth=0,
             )
-        _neighbor_axis(axes, sorted(scores["num_neighbors"].unique()))
+        _neighbor_axis(axes, marked)
+        shown = scores.loc[scores["task"] == task, "value"]
+        if shown.max() > 10 * shown.min():  # perplexities of text that a model never saw
+            axes.set_yscale("log")
         axes.set_title(tables.label(main, task))
         if place % columns == 0:
-            axes.set_ylabel("bits per byte")
+            axes.set_ylabel(metric.replace("_", " "))
         axes.set_xlabel("neighbors")
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     grid[len(tasks)].legend(
         handles=[
-            style.line_handle(model, color=style.colour(k), marker=style.marker(k))
-            for k, model in enumerate(models)
+            style.line_handle(
+                model, color=style.colour(numbers[model]), marker=style.marker(numbers[model])
+            )
+            for model in models
         ]
         + [
             style.line_handle(method, color="black", linestyle=style.LINES[k % len(style.LINES)])
@@ -82,20 +101,20 @@ def curves(folder: Path) -> Figure:
         ],
         loc="center left",
     )
-    confidence = main["confidence"].iloc[0]
     style.write_note(
         figure,
-        f"In parentheses: documents. Bands: {100 * confidence:g} % bootstrap intervals."
-        + tables.absence(tables.read(folder, "tasks"), main.xs(ALL, level="task")["tasks"].min()),
+        f"In parentheses: documents. {tables.intervals(main, 'Bands')}"
+        + tables.absence(tables.read(folder, "tasks"), main.xs(ALL, level="task")["tasks"].min())
+        + chosen.note,
     )
     return figure
 
 
-def models(folder: Path) -> Figure:
+def models(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
     """Models side by side: does a small one, trained, close in on a larger one (paper figure 2)?"""
-    scores, differences = _bits(folder), tables.read(folder, "differences")
-    method = tables.main_method(scores)
-    rows = tables.trained(differences, method)
+    scores, differences = _metric(folder, "bits_per_byte"), tables.read(folder, "differences")
+    method = chosen.method or tables.main_method(scores)
+    rows = chosen.rows(tables.trained(differences, method))
     names = tables.numbered_models(differences, rows)
     if len(names) < 2:
         raise ValueError(
@@ -151,8 +170,8 @@ def models(folder: Path) -> Figure:
     )
     style.write_note(
         figure,
-        f"In parentheses: documents. Pale: {100 * rows['confidence'].iloc[0]:g} % bootstrap "
-        "intervals."
-        + tables.absence(tables.read(folder, "tasks"), rows.xs(ALL, level="task")["tasks"].min()),
+        f"In parentheses: documents. {tables.intervals(rows, 'Pale')}"
+        + tables.absence(tables.read(folder, "tasks"), rows.xs(ALL, level="task")["tasks"].min())
+        + chosen.note,
     )
     return figure

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tttnn.figures import style, tables
+from tttnn.figures.tables import Selection
 from tttnn.pile import ALL
 
 PANELS = 4
@@ -49,26 +50,27 @@ def _separate_all(axes: Axes) -> None:
 
 
 def _note(folder: Path, rows: pd.DataFrame, *more: str, counted: str = "documents") -> str:
-    confidence = rows["confidence"].iloc[0]
     count = rows.xs(ALL, level="task")["tasks"].min()
     return " ".join(
         [
             f"In parentheses: {counted}.",
             *more,
-            f"Whiskers: {100 * confidence:g} % bootstrap intervals.",
+            tables.intervals(rows, "Whiskers"),
         ]
     ) + tables.absence(tables.read(folder, "tasks"), count)
 
 
-def before_after(folder: Path) -> Figure:
+def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
     """Bits per byte before and after training on all neighbors (paper figures 5, 11 and 12)."""
     differences = tables.read(folder, "differences")
     scores = tables.read(folder, "scores").query("metric == 'bits_per_byte'")
-    method = tables.main_method(differences)
-    rows = tables.trained(differences, method)
+    method = chosen.method or tables.main_method(differences)
+    rows = chosen.rows(tables.trained(differences, method))
     tasks, models = tables.present(rows), tables.numbered_models(differences, rows)
     neighbors = rows["num_neighbors"].iloc[0]
-    scores = scores[scores["method"] == method].set_index(["model", "num_neighbors", "task"])
+    shown = (scores["method"] == method) & scores["num_neighbors"].isin([0, neighbors])
+    scores = chosen.rows(scores[shown])
+    scores = scores.set_index(["model", "num_neighbors", "task"])
     scores = scores.sort_index()
     figure, panels = _panels(models, [tables.label(rows, task) for task in tasks])
     limit = 1.22 * scores["high"].fillna(scores["value"]).max()
@@ -109,18 +111,23 @@ def before_after(folder: Path) -> Figure:
         ],
     )
     style.write_note(
-        figure, _note(folder, rows, "Percentages: after training, relative to before.")
+        figure,
+        _note(folder, rows, "Percentages: after training, relative to before.") + chosen.note,
     )
     return figure
 
 
-def _compare(
+def compare_changes(
     series: list[tuple[str, pd.DataFrame, bool]],
     labels: list[str],
     tasks: list[str],
     models: dict[str, int],
     note: str,
 ) -> Figure:
+    """Change in bits per byte by task, a panel a model: two series, each (name, rows, filled).
+
+    Rows are indexed by model and task and hold `ratio` (after by before) and its interval.
+    """
     figure, panels = _panels(models, labels)
     for axes, (model, number) in zip(panels, models.items(), strict=True):
         colour = style.colour(number)
@@ -165,7 +172,7 @@ def control(folder: Path) -> Figure:
         tasks.remove(ALL)  # means over different tasks do not compare
     models = tables.numbered_models(differences, drawn)
     counts = [rows["num_neighbors"].iloc[0] for rows in (nearest, drawn)]
-    return _compare(
+    return compare_changes(
         [
             (f"{main} ({counts[0]} neighbors)", nearest, True),
             (f"{random} ({counts[1]} random neighbors)", drawn, False),
@@ -200,7 +207,7 @@ def clean(folder: Path) -> Figure:
         f"({documents(kept, task):,} of {documents(raw, task):,})"
         for task in tasks
     ]
-    return _compare(
+    return compare_changes(
         [("all documents", raw, True), ("clean documents", kept, False)],
         labels,
         tasks,

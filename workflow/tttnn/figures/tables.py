@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,29 @@ from tttnn.pile import ALL, TASKS
 
 LISTED = 8
 """Absent tasks named in a note, at most; `tasks.csv` names them all."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The part of its tables that a figure shows; what is empty is as without a selection.
+
+    A model keeps the colour that it has among all of the tables' models.
+    """
+
+    models: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    method: str = ""
+    note: str = ""  # ends the figure's note
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the chosen models and tasks, which are columns or levels of the index."""
+        for level, chosen in (("model", self.models), ("task", self.tasks)):
+            if chosen:
+                table = table.query(f"{level} in @chosen")
+        return table
+
+
+EVERYTHING = Selection()
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:
@@ -80,6 +104,13 @@ def label(rows: pd.DataFrame, task: str) -> str:
     """A task's name and number of documents."""
     row = rows.xs(task, level="task").iloc[0]
     return f"{title(task, row.tasks)} ({row.documents:,})"
+
+
+def intervals(rows: pd.DataFrame, marks: str) -> str:
+    """What `marks` (whiskers, bands) mean: a sentence, another one where there are none."""
+    if rows["low"].isna().all():
+        return "Without intervals: these tables have none."
+    return f"{marks}: {100 * rows['confidence'].iloc[0]:g} % bootstrap intervals."
 
 
 def absence(table: pd.DataFrame, tasks: int) -> str:

@@ -1,0 +1,67 @@
+"""A throw-away checkout of the workflow, and Snakemake in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+
+
+class Checkout:
+    """A copy of the workflow's files in which Snakemake can be run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("workflow", "rules", "envs", "config", "slurm", "config.yaml"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            elif source.exists():
+                shutil.copyfile(source, folder / name)
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        """Run Snakemake; what it printed."""
+        done = subprocess.run(
+            [str(SNAKEMAKE), "--cores", "2", "--nocolor", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if ok:
+            assert done.returncode == 0, done.stdout[-4000:]
+        else:
+            assert done.returncode != 0, done.stdout[-4000:]
+        return done.stdout
+
+    def plan(self, *arguments: str) -> Counter[str]:
+        """How many jobs of each rule a dry run says would run."""
+        printed = self.snakemake("--quiet", "rules", "--dry-run", *arguments)
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total ", printed, re.M | re.S)
+        if table is None:
+            assert "Nothing to be done" in printed, printed
+            return Counter()
+        rows = (line.split() for line in table[1].splitlines())
+        return Counter({name: int(count) for name, count in rows if name != "all"})
+
+    def configure(self, name: str, **values: object) -> Path:
+        """Write an overlay; JSON is YAML."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(json.dumps(values))
+        return path
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a piece of a file that must be there."""
+        path = self.folder / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {file}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
