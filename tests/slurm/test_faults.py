@@ -25,7 +25,7 @@ def trouble(copy):
         *("--configfile", DEMO, str(copy.configure("slow", **slow))),
         "--set-resources",
         "evaluate_part:runtime=attempt",  # minutes
-        "measure_recall:mem_mb=250*attempt**2",
+        "measure_recall:mem_mb=150*attempt**4",
         *("--forcerun", "measure_recall"),
         "--",
         *(f"{EVALUATION}/{task}/0.parquet" for task in (CANCELLED, OVERDUE)),

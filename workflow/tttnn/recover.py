@@ -79,7 +79,7 @@ def recover(cancel: bool = False, wait: bool = False) -> None:
     jobs that are left, in SLURM or as local processes.
 
     --cancel  end them: what they have saved is kept, and the next run goes on from there
-    --wait    let them finish (on SLURM their outputs count; a local job's are made again)
+    --wait    let them finish (new outputs of SLURM jobs count; a local job's are made again)
 
     When none is left, the folder is unlocked, and the command that goes on is printed. After Ctrl-C
     nothing of this is needed: the same command again goes on.
