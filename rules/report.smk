@@ -59,12 +59,12 @@ rule score:
     params:
         spec=spec.score,
         code=code("score"),
-        evaluation=f"results/{cfg.run}/evaluation",
+        results=subpath(input.selection, ancestor=2),
     message:
         "Score all evaluations"
     shell:
         "python -m tttnn score --spec {params.spec:q}"
-        " --evaluation {params.evaluation:q}"
+        " --evaluation {params.results:q}/evaluation"
         " --selection {input.selection:q}"
         " --manifests {input.manifests:q}"
         " --recalls {input.recalls:q}"
