@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from layers import LAYERS
+
 ROOT = Path(__file__).parent.parent
-LAYERS = pytest.StashKey[Counter[str]]()
 
 # Tests must not reach a model hub, and small models are quickest on one thread.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

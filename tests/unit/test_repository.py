@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import LAYERS
+from layers import LAYERS
 
 ROOT = Path(__file__).parents[2]
 

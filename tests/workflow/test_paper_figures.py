@@ -6,8 +6,8 @@ from collections import Counter
 
 import pandas as pd
 
+from synthetic_run import make_run
 from tttnn.published.names import FIGURES
-from unit.synthetic_run import make_run
 
 FIGURES_ALONE = ("--cores", "1", "paper_figures")
 
