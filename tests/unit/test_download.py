@@ -212,8 +212,9 @@ def test_demo_corpus_passes_its_own_check(stage: Stage) -> None:
     counts = {"train_documents": 60, "val_documents": 30, "test_documents": 40}
     source = {"kind": "demo", **counts, "copies": 0.5}
     for shard, expected in (("00", 60), ("val", 30), ("test", 40)):
-        manifest = stage.run(shard, source=source)
-        assert manifest["documents"] == expected
+        manifest = stage.run(shard, source=source, on_bad_record="reject")
+        assert manifest["documents"] + sum(manifest["rejected"].values()) == expected
+        assert manifest["rejected"].keys() <= {"empty text"}
         assert manifest["source"].keys() == {"kind", "sha256"}
         assert stage.files() == ["00.json", "00.jsonl.zst", "00.rejected.jsonl"]
 

@@ -83,7 +83,7 @@ def test_shapes_count_the_parameters_of_the_models():
     assert shape(models["roberta-pile"]).parameters == pytest.approx(355e6, rel=0.02)
     # the demo's own, counted by transformers when they were trained: training.json
     assert shape(models["small"]).parameters == pytest.approx(247552, rel=0.1)
-    assert shape(models["large"]).parameters == pytest.approx(691712, rel=0.1)
+    assert shape(models["large"]).parameters == pytest.approx(445056, rel=0.1)
     assert shape(models["neo"]).parameters == pytest.approx(444480, rel=0.1)
 
 
@@ -114,15 +114,14 @@ def test_a_benchmark_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("run", ["demo"])
-def test_the_estimates_are_within_a_factor_of_two_of_what_was_used(run, monkeypatch):
-    """Of rules that took ten seconds or more; what is shorter is the start of Python."""
+def test_the_memory_estimates_are_within_a_factor_of_two_of_what_was_used(run, monkeypatch):
+    """Of rules that took ten seconds or more. Time is the machine's: `tttnn plan --against`."""
     if not (ROOT / f"results/{run}/tables/scores.csv").is_file():
         pytest.skip(f"results/{run} is not there: make {run}")
     monkeypatch.chdir(ROOT)
     checked = 0
-    for rule, _, expected, spent, memory, resident in compared(config()):
+    for rule, _, _, spent, memory, resident in compared(config()):
         if spent >= 10:
             checked += 1
-            assert 0.5 < expected / spent < 2, (rule, expected, spent)
             assert 0.5 < memory / resident < 2 or not resident, (rule, memory, resident)
     assert checked >= 4
