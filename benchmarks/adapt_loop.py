@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--neighbors", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # so that processor time is work, not waiting
     model, tokenizer = load_causal(options.model)
     window = context_length(model)
     points = [point for point in (0, 1, 2, 5, 10, 20, 50) if point <= options.neighbors]
@@ -100,18 +101,18 @@ def main() -> None:
     query = Query(0, text(0, 300), neighbors)
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     for _ in range(options.repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         reference = plain(model, tokenizer, query, window)
-        seconds["plain"].append(time.perf_counter() - started)
-        started = time.perf_counter()
+        seconds["plain"].append(time.process_time() - started)
+        started = time.process_time()
         (ours,) = adapt(model, tokenizer, [query], recipe, window)
-        seconds["ours"].append(time.perf_counter() - started)
+        seconds["ours"].append(time.process_time() - started)
     difference = max(
         abs(measurement.loglikelihood / reference[measurement.num_neighbors] - 1)
         for measurement in ours.measurements
     )
     for name, values in seconds.items():
-        print(f"{name:6} {statistics.median(values):8.3f} s a document (median of {len(values)})")
+        print(f"{name:6} {statistics.median(values):8.3f} CPU s a document (median of {len(values)})")
     ratios = [a / b for a, b in zip(seconds["plain"], seconds["ours"], strict=True)]
     print(f"plain / ours {statistics.median(ratios):.2f}; largest difference {difference:.1e}")
 
