@@ -112,7 +112,7 @@ def main() -> None:
         for measurement in ours.measurements
     )
     for name, values in seconds.items():
-        print(f"{name:6} {statistics.median(values):8.3f} CPU s a document (median of {len(values)})")
+        print(f"{name:6} {statistics.median(values):8.3f} CPU s, median of {len(values)}")
     ratios = [a / b for a, b in zip(seconds["plain"], seconds["ours"], strict=True)]
     print(f"plain / ours {statistics.median(ratios):.2f}; largest difference {difference:.1e}")
 
