@@ -17,7 +17,7 @@ test: .venv/ready .venv/dev
 	$(BIN)/python -m pytest
 
 lint: .venv/ready .venv/dev
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow/Snakefile rules
 	$(BIN)/snakemake --lint

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from remote import DEMO, RemoteCheckout
 
 CLUSTER = Path(__file__).with_name("cluster")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from remote import DEMO, submitted
 from snakemake.cli import parse_args
 
 from checkout import ROOT
+from remote import DEMO, submitted
 
 
 def files(folder: Path) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 
 import pyarrow.parquet as pq
 import pytest
+
 from remote import DEMO, submitted, wait_until
 
 EVALUATION = "results/slurm-demo/evaluation/small/ttt"

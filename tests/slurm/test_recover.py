@@ -8,6 +8,7 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
+
 from remote import DEMO, wait_until
 
 EVALUATION = "results/slurm-demo/evaluation/small"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from synthetic_run import make_run
 
+from synthetic_run import make_run
 from tttnn.compare import compare, subset
 from tttnn.config.texts import Select
 from tttnn.figures.paper_compare import draw_side_by_side

@@ -6,8 +6,8 @@ from pathlib import Path
 import jinja2
 import pytest
 from docutils.core import publish_parts
-from synthetic_run import make_run
 
+from synthetic_run import make_run
 from tttnn.figures.draw import FIGURES, draw_figure
 from tttnn.pile import TASKS
 

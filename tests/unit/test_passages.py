@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from shards import write_passages
 
+from shards import write_passages
 from tttnn.passages import PassageStore, passage_id
 
 FIRST_OF_SHARD_3 = 3 * 2**40

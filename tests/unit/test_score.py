@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from synthetic_run import SCHEMA, draw_task, make_run, row, run_score, write_rows
 
+from synthetic_run import SCHEMA, draw_task, make_run, row, run_score, write_rows
 from tttnn.config.base import Section
 from tttnn.pile import ALL, TASKS
 from tttnn.score import ScoreSpec, pile_weights

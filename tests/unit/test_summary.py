@@ -2,8 +2,8 @@
 
 import pandas as pd
 import pytest
-from synthetic_run import make_run
 
+from synthetic_run import make_run
 from tttnn.pile import ALL, TASKS
 from tttnn.summary import WIDTH, summary
 
