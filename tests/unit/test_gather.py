@@ -1,4 +1,4 @@
-"""Neighbours get their texts, and how much of the query each of them repeats."""
+"""Neighbours get their texts, and how alike each of them and the query are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 
 from shards import write_passages, write_queries
 from tttnn.config.index import Gather
-from tttnn.gather import containment, gather_neighbors, ngrams
+from tttnn.gather import gather_neighbors
+from tttnn.passages import list_passages
 
 WORDS = [f"word{number}" for number in range(40)]
 
@@ -17,7 +18,12 @@ def sentence(first: int, last: int) -> str:
     return " ".join(WORDS[first:last])
 
 
-def gather(folder, queries: dict[int, str], texts: list[str], found, depth=50, ngram=13):
+def manifest(folder, passages):
+    list_passages(passages, folder / "manifest.json")
+    return folder / "manifest.json"
+
+
+def gather(folder, queries: dict[int, str], texts: list[str], found, **spec):
     """`found` holds the places in `texts` of each query's candidates."""
     half = len(texts) // 2
     ids = [*range(half), *(2**40 + row for row in range(len(texts) - half))]
@@ -42,10 +48,10 @@ def gather(folder, queries: dict[int, str], texts: list[str], found, depth=50, n
     pq.write_table(pa.table([list(c) for c in columns], schema=schema), folder / "c.parquet")
     write_queries(folder / "q.parquet", list(queries), list(queries.values()))
     gather_neighbors(
-        Gather(depth=depth, ngram=ngram),
+        Gather(**spec),
         folder / "c.parquet",
         folder / "q.parquet",
-        passages,
+        manifest(folder, passages),
         folder / "out.parquet",
     )
     return pq.read_table(folder / "out.parquet").to_pylist()
@@ -63,51 +69,69 @@ def test_neighbours_are_the_candidates_with_their_texts(tmp_path):
     assert [r["distance"] for r in rows] == [0.5, 1.5, 0.5, 1.5]
     assert [r["pile_set_name"] for r in rows] == ["ArXiv", "Github", "Github", "ArXiv"]
     assert [r["passage_id"] for r in rows] == [1, 2**40 + 2, 2**40, 1]
+    assert [r["exact"] for r in rows] == [True, False, False, False]
     assert [r["overlap"] for r in rows] == [1.0, 0.0, 0.0, 0.0]
+    assert [r["jaccard"] for r in rows] == [1.0, 0.0, 0.0, 0.0]
 
 
-def test_overlap_by_hand(tmp_path):
-    """A query of 20 words has 8 13-grams."""
+def test_measures_by_hand(tmp_path):
+    """A query of 20 words has 8 13-grams and 16 5-grams."""
     texts = [
         sentence(0, 20),  # the query
-        "Before: " + sentence(0, 20).upper() + " and after!",  # as a part, in capitals
-        sentence(0, 16),  # its first 16 words hold 4
-        sentence(7, 30),  # its last 13 words hold 1
-        sentence(8, 40),  # its last 12 words hold none
+        "Before: " + sentence(0, 20).upper() + " and after!",  # 23 words, 19 5-grams
+        sentence(0, 16),  # its first 16 words hold 4 of the one, 12 of the other
+        sentence(7, 30),  # its last 13 words hold 1 and 9; here are 10 more of the latter
+        sentence(8, 40),  # its last 12 words hold none and 8; here are 20 more
         " ".join(reversed(WORDS)),  # the same words in another order
     ]
     rows = gather(tmp_path, {1: sentence(0, 20)}, texts, [range(6)])
+    assert [row["exact"] for row in rows] == [True, *5 * [False]]
     assert [row["overlap"] for row in rows] == [1, 1, 0.5, 0.125, 0, 0]
+    assert [row["jaccard"] for row in rows] == [1, 16 / 19, 12 / 16, 9 / 26, 8 / 36, 0]
 
 
-def test_a_query_of_few_words_is_one_gram(tmp_path):
+def test_the_sizes_of_the_grams_are_the_configurations(tmp_path):
     texts = ["so it is, really", "it is so", "it", "Is it so? It is!"]
     rows = gather(tmp_path, {1: "It is so."}, texts, [range(4)])
-    assert [row["overlap"] for row in rows] == [0, 1, 0, 0]
-    rows = gather(tmp_path, {1: "It is so."}, texts, [range(4)], ngram=2)
+    assert [row["overlap"] for row in rows] == [row["jaccard"] for row in rows] == [0, 1, 0, 0]
+    rows = gather(tmp_path, {1: "It is so."}, texts, [range(4)], ngram=2, shingle=1)
     assert [row["overlap"] for row in rows] == [0.5, 1, 0, 0.5]
+    assert [row["jaccard"] for row in rows] == [3 / 4, 1, 1 / 3, 1]
 
 
-def test_grams_by_hand():
-    assert ngrams("A b, a B! b", 2) == {("a", "b"), ("b", "a"), ("b", "b")}
-    assert ngrams("Zwölf Boxkämpfer", 13) == {("zwölf", "boxkämpfer")}
-    assert ngrams("?!\n", 13) == set()
-    assert containment(set(), "text") == 0.0
+def test_equal_words_are_no_exact_copy(tmp_path):
+    texts = ["If a > b\n return b", "if a < b return b"]
+    rows = gather(tmp_path, {1: "if a > b return B"}, texts, [range(2)])
+    assert [row["exact"] for row in rows] == [True, False]
+    assert [row["jaccard"] for row in rows] == [1, 1]
 
 
 def test_many_queries_are_gathered_in_groups(tmp_path, monkeypatch):
     monkeypatch.setattr("tttnn.gather.QUERIES_AT_ONCE", 3)
     texts = [f"text {number}" for number in range(10)]
-    queries = {name: f"query {name}" for name in range(100, 108)}
+    queries = {name: f"text {name % 100}" for name in range(100, 108)}
     found = [[(3 * n + i) % 10 for i in range(4)] for n in range(8)]
     rows = gather(tmp_path, queries, texts, found)
+    assert [row["exact"] for row in rows] == [
+        n % 100 == i for n, places in zip(queries, found, strict=True) for i in places
+    ]
     assert [row["text"] for row in rows] == [f"text {i}" for places in found for i in places]
     assert [row["query_id"] for row in rows] == [name for name in queries for _ in range(4)]
 
 
+def test_of_a_split_document_the_evaluated_half_counts(tmp_path):
+    gather(tmp_path, {1: "the first half"}, [sentence(0, 20), "two"], [[0]])
+    halves = {"query_id": [1], "text": ["the first half"], "continuation": [sentence(0, 20)]}
+    pq.write_table(pa.table(halves), tmp_path / "q.parquet")
+    files = [tmp_path / name for name in ("c.parquet", "q.parquet", "manifest.json", "out.parquet")]
+    gather_neighbors(Gather(), *files)
+    (row,) = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (row["exact"], row["overlap"], row["jaccard"]) == (True, 1.0, 1.0)
+
+
 def test_a_task_without_queries_gives_an_empty_table(tmp_path):
     assert gather(tmp_path, {}, ["one", "two"], []) == []
-    assert "overlap" in pq.read_schema(tmp_path / "out.parquet").names
+    assert {"exact", "overlap", "jaccard"} <= set(pq.read_schema(tmp_path / "out.parquet").names)
 
 
 def test_candidates_of_other_passages_are_an_error(tmp_path):
@@ -118,7 +142,7 @@ def test_candidates_of_other_passages_are_an_error(tmp_path):
             Gather(),
             tmp_path / "c.parquet",
             tmp_path / "q.parquet",
-            [tmp_path / "0.parquet"],
+            manifest(tmp_path, [tmp_path / "0.parquet"]),
             tmp_path / "out.parquet",
         )
     assert not (tmp_path / "out.parquet").exists()

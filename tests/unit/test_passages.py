@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shards import write_passages
-from tttnn.passages import PassageStore, passage_id
+from tttnn.passages import PassageStore, list_passages, listed, passage_id
 
 FIRST_OF_SHARD_3 = 3 * 2**40
 
@@ -60,3 +60,15 @@ def test_chunks_out_of_order_are_an_error(tmp_path):
     ]
     with pytest.raises(ValueError, match="order"):
         PassageStore([paths[0], paths[2], paths[1]])
+
+
+def test_a_list_of_chunks_can_be_moved_with_them(tmp_path):
+    chunks = [
+        write_passages(tmp_path / f"one/{shard}/0.parquet", [shard << 40], ["text"])
+        for shard in (0, 1)
+    ]
+    list_passages(chunks, tmp_path / "one/manifest.json")
+    (tmp_path / "one").rename(tmp_path / "two")
+    found = listed(tmp_path / "two/manifest.json")
+    assert found == [tmp_path / "two/0/0.parquet", tmp_path / "two/1/0.parquet"]
+    assert PassageStore(found).fetch([1 << 40]) == {1 << 40: ("text", "Github")}

@@ -1,8 +1,10 @@
-"""Fetch the texts of the nearest candidates, and say how much of the query each one repeats."""
+"""Fetch the texts of the nearest candidates, and say how alike each one and its query are."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +14,8 @@ from tqdm import tqdm
 
 from tttnn.config.index import Gather
 from tttnn.files import replacing
-from tttnn.passages import PassageStore
+from tttnn.overlap import containment, exact, jaccard, ngrams, words
+from tttnn.passages import PassageStore, listed
 
 NEIGHBORS = pa.schema(
     [
@@ -21,47 +24,47 @@ NEIGHBORS = pa.schema(
         ("passage_id", pa.int64()),
         ("distance", pa.float64()),
         ("pile_set_name", pa.string()),
+        ("exact", pa.bool_()),
         ("overlap", pa.float64()),
+        ("jaccard", pa.float64()),
         ("text", pa.string()),
     ]
 )
 QUERIES_AT_ONCE = 512  # whose neighbours' texts are in memory together
-WORD = re.compile(r"\w+")
 
 
-def ngrams(text: str, n: int) -> set[tuple[str, ...]]:
-    """The word n-grams of a text, lower-cased; of a text shorter than n words, all its words."""
-    words = WORD.findall(text.lower())
-    if not words:
-        return set()
-    n = min(n, len(words))
-    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
-
-
-def containment(query: set[tuple[str, ...]], text: str) -> float:
-    """The share of a query's n-grams that `text` contains; 0 for a query without words."""
-    if not query:
-        return 0.0
-    n = len(next(iter(query)))
-    return len(query & ngrams(text, n)) / len(query)
+def compare(spec: Gather, query: str, texts: Iterable[str]) -> Iterator[tuple[bool, float, float]]:
+    """`exact`, `overlap` and `jaccard` of a query and each of `texts`."""
+    own = words(query)
+    grams, shingles = ngrams(own, spec.ngram), ngrams(own, spec.shingle)
+    for text in texts:
+        found = words(text)
+        yield (
+            found == own and exact(query, text),  # other words: no need to split the texts
+            containment(grams, found),
+            jaccard(shingles, ngrams(found, spec.shingle)),
+        )
 
 
 def gather_neighbors(
-    spec: Gather, candidates: Path, queries: Path, passages: list[Path], output: Path
+    spec: Gather, candidates: Path, queries: Path, passages: Path, output: Path
 ) -> None:
     """Write a task's neighbours: its first `spec.depth` candidates a query, with their texts.
 
-    `overlap` is the share of the query's word n-grams (`spec.ngram`, 13 as in the literature on
-    contamination) that the neighbour contains: 1 for a copy, near 0 for another text.
+    `passages` is the list of `tttnn.passages.list_passages`. Three columns say how alike a
+    neighbour and the text that will be evaluated are, of a split document its `continuation`:
+
+    - `exact`: they are equal but for case and white space;
+    - `overlap`: the share of the text's word n-grams (`spec.ngram`, 13 as in Brown et al. 2020,
+      appendix C) that the neighbour contains: 1 for a copy, also within a longer text;
+    - `jaccard`: similarity of the sets of word n-grams (`spec.shingle`; the resemblance of Broder
+      1997): it still sees a copy whose edits leave no 13 words in a row.
     """
-    store = PassageStore(passages)
+    store = PassageStore(listed(passages))
     table = pq.read_table(candidates)
     table = table.filter(pc.less(table["rank"], spec.depth))
-    texts = pq.read_table(queries)
-    grams = {
-        query_id: ngrams(text, spec.ngram)
-        for query_id, text in zip(*(c.to_pylist() for c in texts.columns), strict=True)
-    }
+    rows = pq.read_table(queries).to_pylist()
+    texts = {row["query_id"]: row.get("continuation", row["text"]) for row in rows}
     per_query = len(table) // max(1, len(texts))
     step = QUERIES_AT_ONCE * max(1, per_query)
     with (
@@ -72,14 +75,14 @@ def gather_neighbors(
             rows = table.slice(start, step)
             ids = rows["passage_id"].to_pylist()
             found = store.fetch(ids)
-            overlaps = [
-                containment(grams[query], found[passage][0])
-                for query, passage in zip(rows["query_id"].to_pylist(), ids, strict=True)
-            ]
+            measured = []
+            pairs = zip(rows["query_id"].to_pylist(), ids, strict=True)
+            for query, group in groupby(pairs, key=itemgetter(0)):
+                measured += compare(spec, texts[query], (found[passage][0] for _, passage in group))
             columns = [
                 *rows.columns,
                 pa.array([found[passage][1] for passage in ids], pa.string()),
-                pa.array(overlaps, pa.float64()),
+                *(pa.array([row[place] for row in measured]) for place in range(3)),
                 pa.array([found[passage][0] for passage in ids], pa.string()),
             ]
             writer.write_table(pa.table(columns, schema=NEIGHBORS))

@@ -6,12 +6,16 @@ table: `shard << 40 | row`.
 
 from __future__ import annotations
 
+import json
+import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tttnn.files import write_json
 
 ROW_BITS = 40
 ROW_GROUP = 256  # rows; small, because neighbours are fetched from all over a shard
@@ -29,6 +33,27 @@ PASSAGES = pa.schema(
 def passage_id(shard: int, row: int) -> int:
     """The id of row `row` of shard number `shard`."""
     return shard << ROW_BITS | row
+
+
+def list_passages(passages: list[Path], manifest: Path) -> None:
+    """Write the list of all chunk files, JSON, for those who want passages from any of them.
+
+    Files are in order of shard and chunk, named from the manifest's folder, with their rows.
+    """
+    files = [
+        {
+            "file": os.path.relpath(path, manifest.parent),
+            "rows": pq.ParquetFile(path).metadata.num_rows,
+        }
+        for path in passages
+    ]
+    write_json(manifest, {"passages": files})
+
+
+def listed(manifest: Path) -> list[Path]:
+    """The chunk files that a manifest lists."""
+    files = json.loads(manifest.read_text(encoding="utf-8"))["passages"]
+    return [manifest.parent / entry["file"] for entry in files]
 
 
 class PassageStore:
