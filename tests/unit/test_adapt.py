@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tiny import CAUSAL, save_causal
-from tttnn.adapt import Query, adapt
+from tttnn.adapt import adapt
 from tttnn.config.methods import Recipe
+from tttnn.measure import Query
 from tttnn.models import load_causal
 
 RECIPE = Recipe(num_neighbors=3, evaluate_at=[0, 1, 3], learning_rate=1e-3)

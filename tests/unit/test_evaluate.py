@@ -18,9 +18,11 @@ import pytest
 
 from shards import write_queries
 from tiny import save_causal
-from tttnn.adapt import Query, adapt
-from tttnn.config.methods import Recipe
+from tttnn.adapt import adapt
+from tttnn.config.methods import Interpolate, Recipe
 from tttnn.evaluate import ROWS, EvaluateSpec, evaluate_part
+from tttnn.gather import NEIGHBORS
+from tttnn.measure import Query
 from tttnn.models import load_causal
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -46,21 +48,16 @@ def write_neighbors(path: Path, ids: list[int], per_query: int = 3) -> Path:
         {
             "query_id": name,
             "rank": rank,
+            "distance": float(rank),
+            "exact": rank == 1,
             "overlap": [0.25, 0.125, 0.5][rank],
+            "jaccard": [0.1, 0.2, 0.7][rank],
             "text": neighbor_text(name, rank),
         }
         for name in ids
         for rank in range(per_query)
     ]
-    schema = pa.schema(
-        [
-            ("query_id", pa.int64()),
-            ("rank", pa.int32()),
-            ("overlap", pa.float64()),
-            ("text", pa.string()),
-        ]
-    )
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    pq.write_table(pa.Table.from_pylist(rows, schema=NEIGHBORS), path)
     return path
 
 
@@ -76,10 +73,14 @@ def task(tmp_path_factory):
     )
 
 
-def evaluate(task: Task, output: Path, recipe: Recipe = RECIPE, parts: int = 1, part: int = 0):
+def evaluate(
+    task: Task, output: Path, recipe: Recipe = RECIPE, parts: int = 1, part: int = 0, **spec
+) -> pa.Table:
     evaluate_part(
-        EvaluateSpec(recipe=recipe, parts=parts),
-        **task._asdict(),
+        EvaluateSpec(recipe=recipe, parts=parts, **spec),
+        model=task.model,
+        queries=task.queries,
+        neighbors=[task.neighbors],
         method="ttt",
         task="pile_github",
         part=part,
@@ -128,6 +129,68 @@ def test_rows_are_what_the_loop_measures(task, whole):
 def test_overlap_is_the_largest_so_far_of_the_neighbours_trained_on(whole):
     """The neighbours' are 0.25, 0.125, and 0.5 of one that is not trained on."""
     assert whole["overlap"].to_pylist() == [0.0, 0.25, 0.25] * DOCUMENTS
+    assert whole["jaccard"].to_pylist() == [0.0, 0.1, 0.2] * DOCUMENTS
+    assert whole["exact"].to_pylist() == [False, False, True] * DOCUMENTS
+
+
+def test_neighbours_that_overlap_too_much_are_passed_over(task, tmp_path):
+    recipe = RECIPE.model_copy(update={"num_neighbors": 1, "evaluate_at": [0, 1]})
+    table = evaluate(task, tmp_path / "0.parquet", recipe, max_overlap=0.25)
+    assert table["overlap"].to_pylist() == [0.0, 0.125] * DOCUMENTS
+    rows = table.to_pylist()
+    query = pq.read_table(task.queries).to_pylist()[0]
+    texts = Query(query["query_id"], query["text"], [neighbor_text(query["query_id"], 1)])
+    (adapted,) = adapt(*load_causal(task.model), [texts], recipe, 64)
+    assert rows[1]["loglikelihood"] == adapted.measurements[1].loglikelihood
+
+
+def test_a_stopped_document_stays_as_it_is(task, whole, tmp_path):
+    """A selection may end a document's neighbours early; elsewhere that is an error."""
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    few = write_neighbors(tmp_path / "neighbors.parquet", ids, per_query=1)
+    table = evaluate(task._replace(neighbors=few), tmp_path / "0.parquet", stops=True)
+    rows, expected = results(table), results(whole)
+    for point in (0, 1):
+        assert rows[point::3] == expected[point::3]
+    constant = {"loglikelihood", "steps", "train_tokens", "overlap", "jaccard", "exact"}
+    for one, two in zip(rows[1::3], rows[2::3], strict=True):
+        assert two["num_neighbors"] == 2
+        assert {name: one[name] for name in constant} == {name: two[name] for name in constant}
+
+
+def test_the_second_half_is_evaluated_and_the_first_trained_on(task, tmp_path):
+    """Dynamic evaluation needs no neighbours."""
+    halves = pa.table(
+        {"query_id": [5], "text": ["the first half " * 3], "continuation": ["and the second"]}
+    )
+    pq.write_table(halves, tmp_path / "halves.parquet")
+    recipe = RECIPE.model_copy(update={"text": "split", "train_on": "query"})
+    evaluate_part(
+        EvaluateSpec(recipe=recipe, parts=1),
+        model=task.model,
+        queries=tmp_path / "halves.parquet",
+        neighbors=[],
+        method="dynamic",
+        task="pile_github",
+        part=0,
+        output=tmp_path / "0.parquet",
+    )
+    rows = pq.read_table(tmp_path / "0.parquet").to_pylist()
+    assert {row["bytes"] for row in rows} == {len("and the second")}
+    query = Query(5, "and the second", ["the first half " * 3] * 2)
+    (adapted,) = adapt(*load_causal(task.model), [query], RECIPE, 64)
+    assert [row["loglikelihood"] for row in rows] == [
+        measured.loglikelihood for measured in adapted.measurements
+    ]
+
+
+def test_a_mixture_has_a_row_for_each_alpha(task, tmp_path):
+    recipe = Interpolate(
+        kind="interpolate", num_neighbors=2, evaluate_at=[0, 2], alphas=[0.0, 0.25]
+    )
+    rows = evaluate(task, tmp_path / "0.parquet", recipe).to_pylist()[:3]
+    assert [(row["num_neighbors"], row["alpha"]) for row in rows] == [(0, 0), (2, 0), (2, 0.25)]
+    assert rows[0]["loglikelihood"] == rows[1]["loglikelihood"] != rows[2]["loglikelihood"]
 
 
 @pytest.mark.parametrize("parts", [4, 5])
@@ -253,7 +316,7 @@ def test_killed_twice_with_half_a_line_at_the_end(left, task, whole, monkeypatch
         journal.write(b'[{"document_id": 3, ' + b" " * 100_000)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        patch.setattr("tttnn.adapt.adapt", one_and_no_more)
         evaluate(task, left.folder / "0.parquet")
     capsys.readouterr()
     table = evaluate(task, left.folder / "0.parquet")
@@ -273,7 +336,7 @@ def test_a_job_told_to_end_finishes_its_document(
             yield adapted
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
-        patch.setattr("tttnn.evaluate.adapt", told_during_the_second)
+        patch.setattr("tttnn.adapt.adapt", told_during_the_second)
         evaluate(task, tmp_path / "0.parquet")
     assert left.value.code == 75
     saved = capsys.readouterr().err
@@ -312,7 +375,7 @@ def test_nothing_is_left_of_a_journal_thrown_away(left, task, monkeypatch, capsy
     """Not even when its replacement is shorter, and is itself gone on with."""
     other, recipe = changed(task, left.folder, "settings")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        patch.setattr("tttnn.adapt.adapt", one_and_no_more)
         evaluate(other, left.folder / "0.parquet", recipe)
     assert len((left.folder / ".0.journal").read_text().splitlines()) == 2
     capsys.readouterr()
@@ -334,7 +397,7 @@ def test_a_run_as_released_starts_again(left, task, monkeypatch, capsys):
     first = evaluate(task, output, released)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tttnn.evaluate.adapt", one_and_no_more)
+        patch.setattr("tttnn.adapt.adapt", one_and_no_more)
         evaluate(task, output, released)
     capsys.readouterr()
     again = evaluate(task, output, released)
@@ -348,7 +411,7 @@ def test_a_run_as_released_starts_again(left, task, monkeypatch, capsys):
 def test_too_few_neighbours_are_an_error(task, tmp_path):
     ids = pq.read_table(task.queries)["query_id"].to_pylist()
     few = write_neighbors(tmp_path / "neighbors.parquet", ids, per_query=1)
-    with pytest.raises(ValueError, match=f"query {ids[0]} has 1 neighbours, .* trains on 2"):
+    with pytest.raises(ValueError, match=f"query {ids[0]} has 1 neighbours, but the method uses 2"):
         evaluate(task._replace(neighbors=few), tmp_path / "0.parquet")
     none = write_neighbors(tmp_path / "neighbors.parquet", ids[1:])
     with pytest.raises(ValueError, match=f"query {ids[0]} has 0 neighbours"):

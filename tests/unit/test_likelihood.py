@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tiny import CAUSAL, save_causal
-from tttnn.likelihood import log_likelihood, rolling_windows, size
+from tttnn.likelihood import log_likelihood, rolling_windows, size, token_log_probabilities
 from tttnn.models import load_causal
 
 
@@ -78,3 +78,21 @@ def test_uniform_model_has_the_entropy_of_its_vocabulary(tmp_path):
             parameter.zero_()
     windows = rolling_windows(list(range(1, 100)), 0, 16)
     assert log_likelihood(model, windows) == pytest.approx(-99 * math.log(257), rel=1e-6)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 16, 8192])
+def test_each_tokens_part_in_the_order_of_the_text(batch_tokens, tmp_path):
+    model, _ = load_causal(save_causal(tmp_path))
+    tokens = torch.randint(1, 257, (29,), generator=torch.Generator().manual_seed(1)).tolist()
+    # a shorter text beside it is padded in their common batch
+    windows = rolling_windows(tokens, 0, 8) + rolling_windows([5, 6, 7], 0, 8)
+    expected = []
+    for inputs, targets in windows:
+        with torch.no_grad():
+            log_p = model(torch.tensor([inputs])).logits[0].double().log_softmax(-1)
+        chosen = log_p[-len(targets) :].gather(1, torch.tensor(targets)[:, None])
+        expected += chosen.flatten().tolist()
+    found = token_log_probabilities(model, windows, batch_tokens)
+    assert found.tokens.tolist() == pytest.approx(expected, rel=1e-5)
+    assert found.total == log_likelihood(model, windows, batch_tokens)
+    assert found.total == pytest.approx(sum(expected), rel=1e-6)

@@ -8,61 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tttnn.config.methods import Recipe
-from tttnn.likelihood import Size, log_likelihood, prefix_token, rolling_windows, size
-
-
-@dataclass(frozen=True)
-class Query:
-    """A text to evaluate, and the texts to train on, in training order."""
-
-    id: int | str
-    text: str
-    neighbors: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The query under the model trained on its first `num_neighbors` neighbours.
-
-    `train_loss` is the mean over the latest neighbour's windows (nats a token, before each step),
-    NaN before the first; `steps`, `train_tokens` and `train_seconds` are since the weights were put
-    back; `evaluate_seconds` is of this evaluation alone.
-    """
-
-    num_neighbors: int
-    loglikelihood: float
-    train_loss: float
-    steps: int
-    train_tokens: int
-    train_seconds: float
-    evaluate_seconds: float
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """A query's measurements, ascending in `num_neighbors`, and its size."""
-
-    query: Query
-    size: Size
-    measurements: list[Measurement]
-
-
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-
-
-def _clock(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+from tttnn.config.methods import Lora, Recipe
+from tttnn.likelihood import log_likelihood, prefix_token, rolling_windows, size
+from tttnn.measure import Adapted, Measurement, Query, check_neighbors, clock, tokens
 
 
 def _seed(recipe: Recipe, query: Query) -> int:
@@ -82,6 +37,37 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
     )
 
 
+def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
+    """Freeze the weights and put low-rank adapters beside them; returns what takes them off.
+
+    Adapters start at zero effect, so the model is still the same function.
+    """
+    from peft import LoraConfig, get_peft_model  # two seconds, and rarely needed
+
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets)
+    torch.manual_seed(seed)
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):
+        adapted = get_peft_model(model, config)  # says that GPT-2 stores its weights transposed
+
+    def take_off() -> None:
+        adapted.unload()
+        for parameter in trainable:
+            parameter.requires_grad_()
+
+    return take_off
+
+
+def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
+    """What is trained on between measurements `count - 1` and `count`."""
+    if recipe.train_on == "query":
+        return [query.context]
+    neighbor = query.neighbors[count - 1 : count]
+    if recipe.train_on == "query_then_neighbors" and count == 1:
+        return [query.context, *neighbor]
+    return neighbor
+
+
 def adapt(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -92,7 +78,11 @@ def adapt(
     """Adapt `model` to each query in turn and yield what was measured.
 
     `window` is the model's context length in tokens. `recipe.learning_rate` must be set. After
-    each query, and when the generator is closed, the weights are bit for bit what they were.
+    each query, and when the generator is closed, the weights are bit for bit what they were; with
+    `recipe.accumulate` only at the end.
+
+    `recipe.step` says what a gradient step is of: a window; all windows of a neighbour, with equal
+    weights; or, `batch`, of all neighbours, as many steps as there are neighbours.
 
     With `recipe.as_released` the loop does what the paper's released code does where that differs:
     one optimiser serves all queries, so that its moments and step count leak from one to the next,
@@ -102,68 +92,100 @@ def adapt(
     Raises `ValueError` if a query has fewer neighbours than the recipe trains on.
     """
     device = model.device
+    take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
-    state = [*model.parameters(), *model.buffers()]
+    state = [*parameters, *model.buffers()]
     original = [tensor.detach().clone() for tensor in state]
     prefix = prefix_token(tokenizer)
     optimizer = _optimizer(parameters, recipe)
 
-    def step(ids: Sequence[int]) -> float:
-        inputs = torch.tensor([ids], device=device)
-        optimizer.zero_grad()
-        loss = model(input_ids=inputs, labels=inputs, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        optimizer.step()
-        return loss.item()
+    def put_back() -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(state, original)
 
-    for query in queries:
-        if len(query.neighbors) < recipe.num_neighbors:
-            raise ValueError(
-                f"query {query.id} has {len(query.neighbors)} neighbours, but the method trains "
-                f"on {recipe.num_neighbors}: lower num_neighbors, or look why retrieval found fewer"
-            )
-        torch.manual_seed(_seed(recipe, query))
-        if not recipe.as_released:
-            optimizer = _optimizer(parameters, recipe)
-        tokens = _tokens(tokenizer, query.text)
-        windows = rolling_windows(tokens, prefix, window)
-        measurements: list[Measurement] = []
+    def pieces(text: str) -> list[list[int]]:
+        ids = [*([prefix] if recipe.prefix else []), *tokens(tokenizer, text)]
+        cut = [ids[i : i + window] for i in range(0, len(ids), window)]
+        return cut if recipe.as_released else [piece for piece in cut if len(piece) > 1]
+
+    def step(batch: Sequence[list[int]]) -> list[float]:
+        losses = []
+        optimizer.zero_grad()
+        for ids in batch:
+            inputs = torch.tensor([ids], device=device)
+            loss = model(input_ids=inputs, labels=inputs, use_cache=False).loss
+            (loss / len(batch)).backward()
+            losses.append(loss.item())
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        optimizer.step()
+        return losses
+
+    def batches(query: Query, count: int) -> list[list[list[int]]]:
+        """The steps between two measurements, each a list of windows."""
+        if recipe.step == "batch":
+            texts = query.neighbors if count <= len(query.neighbors) else []
+            whole = [piece for text in texts for piece in pieces(text)]
+            return [whole] if whole else []
+        cut = [pieces(text) for text in _texts(query, recipe, count)]
+        if recipe.step == "neighbor":
+            return [windows for windows in cut if windows]
+        return [[piece] for windows in cut for piece in windows]
+
+    def measured(query: Query, windows: list) -> Iterator[Measurement]:
         train_loss, steps, train_tokens, train_seconds = math.nan, 0, 0, 0.0
-        try:
-            for count in range(recipe.num_neighbors + 1):
-                if count > 0:
-                    started = _clock(device)
-                    ids = _tokens(tokenizer, query.neighbors[count - 1])
-                    pieces = [ids[i : i + window] for i in range(0, len(ids), window)]
-                    if not recipe.as_released:
-                        pieces = [piece for piece in pieces if len(piece) > 1]
-                    model.train(recipe.dropout == "as_model")
-                    losses = [step(piece) for piece in pieces]
-                    losses = [loss for loss in losses if not math.isnan(loss)]
-                    train_loss = sum(losses) / len(losses) if losses else math.nan
-                    steps += len(pieces)
-                    train_tokens += sum(len(piece) for piece in pieces)
-                    train_seconds += _clock(device) - started
-                if count not in recipe.evaluate_at:
-                    continue
-                model.eval()
-                started = _clock(device)
-                loglikelihood = log_likelihood(model, windows)
-                seconds = _clock(device) - started
-                measurements.append(
-                    Measurement(
-                        num_neighbors=count,
-                        loglikelihood=loglikelihood,
-                        train_loss=train_loss,
-                        steps=steps,
-                        train_tokens=train_tokens,
-                        train_seconds=train_seconds,
-                        evaluate_seconds=seconds,
-                    )
+        last: Measurement | None = None
+        for count in range(recipe.num_neighbors + 1):
+            if count > 0:
+                started = clock(device)
+                todo = batches(query, count)
+                model.train(recipe.dropout == "as_model")
+                losses = [loss for batch in todo for loss in step(batch)]
+                losses = [loss for loss in losses if not math.isnan(loss)]
+                train_loss = sum(losses) / len(losses) if losses else math.nan
+                steps += len(todo)
+                train_tokens += sum(len(piece) for batch in todo for piece in batch)
+                train_seconds += clock(device) - started
+            if count not in recipe.evaluate_at:
+                continue
+            if last is not None and last.steps == steps:  # the same weights
+                last = replace(
+                    last,
+                    num_neighbors=count,
+                    train_loss=train_loss,
+                    train_seconds=train_seconds,
+                    evaluate_seconds=0.0,
                 )
-        finally:
+            else:
+                model.eval()
+                started = clock(device)
+                loglikelihood = log_likelihood(model, windows)
+                last = Measurement(
+                    num_neighbors=count,
+                    loglikelihood=loglikelihood,
+                    train_loss=train_loss,
+                    steps=steps,
+                    train_tokens=train_tokens,
+                    train_seconds=train_seconds,
+                    evaluate_seconds=clock(device) - started,
+                )
+            yield last
+
+    try:
+        for query in queries:
+            if recipe.train_on != "query":
+                check_neighbors(query, recipe.num_neighbors)
+            torch.manual_seed(_seed(recipe, query))
+            if not recipe.as_released:
+                optimizer = _optimizer(parameters, recipe)
+            ids = tokens(tokenizer, query.text)
+            measurements = list(measured(query, rolling_windows(ids, prefix, window)))
             model.eval()
-            with torch.no_grad():
-                torch._foreach_copy_(state, original)
-        yield Adapted(query, size(query.text, tokens), measurements)
+            if not recipe.accumulate:
+                put_back()
+            yield Adapted(query, size(query.text, ids), measurements)
+    finally:
+        model.eval()
+        put_back()
+        if take_off is not None:
+            take_off()

@@ -8,18 +8,16 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
 
 from tttnn import adapt as engine
 from tttnn.config.methods import Recipe
 from tttnn.files import write_json
+from tttnn.measure import Query
 from tttnn.models import context_length, load_causal
-
-SPLIT_TOKENS = 1024
-"""The query's share of a long document, in tokens of the language model (paper appendix A)."""
+from tttnn.split import SPLIT_TOKENS, split_text
 
 
-def read_cases(path: Path) -> list[engine.Query]:
+def read_cases(path: Path) -> list[Query]:
     """Read JSONL of objects with `id`, `text` and `neighbors`, texts in training order.
 
     Raises `ValueError` naming the line of a case that lacks one of them or has an empty text.
@@ -28,7 +26,7 @@ def read_cases(path: Path) -> list[engine.Query]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             case = json.loads(line)
-            query = engine.Query(case["id"], case["text"], case["neighbors"])
+            query = Query(case["id"], case["text"], case["neighbors"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}, line {number}: not an object with id, text and neighbors ({error!r})"
@@ -40,16 +38,6 @@ def read_cases(path: Path) -> list[engine.Query]:
             raise ValueError(f"{path}, line {number}: neighbors must be a list of texts")
         queries.append(query)
     return queries
-
-
-def split_text(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, str]:
-    """Halve a document as the paper's split experiment does: query text, evaluated text.
-
-    The first half of the tokens, but of 2,048 tokens or more the first 1,024.
-    """
-    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-    cut = SPLIT_TOKENS if len(ids) >= 2 * SPLIT_TOKENS else len(ids) // 2
-    return tokenizer.decode(ids[:cut]), tokenizer.decode(ids[cut:])
 
 
 def adapt(
@@ -83,13 +71,15 @@ def adapt(
     recipe = Recipe(
         num_neighbors=neighbors,
         evaluate_at=list(range(neighbors + 1)),
+        text="split" if split or dynamic else "document",
+        train_on="query" if dynamic else "neighbors",
         learning_rate=learning_rate,
         as_released=as_released,
     )
     if split or dynamic:
-        halves = [split_text(tokenizer, query.text) for query in queries]
+        halves = [split_text(tokenizer, query.text, SPLIT_TOKENS) for query in queries]
         queries = [
-            engine.Query(query.id, second, [first] * neighbors if dynamic else query.neighbors)
+            Query(query.id, second, query.neighbors, context=first)
             for query, (first, second) in zip(queries, halves, strict=True)
         ]
     adapted = engine.adapt(network, tokenizer, queries, recipe, window or context_length(network))

@@ -105,7 +105,7 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
         )
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
-    made_from = identity(__name__, [spec.model_dump_json()], [model / "manifest.json", *inputs])
+    made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])
     partial = output.with_name(f".{output.stem}.partial")
     vectors, row = _open_vectors(partial, made_from, shape, spec.dtype)
     if row:

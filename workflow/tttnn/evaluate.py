@@ -7,15 +7,15 @@ thrown away. A job that is told to end finishes the document it is at, if it is 
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
-from tttnn.adapt import Adapted, Query, adapt
 from tttnn.config.base import Section
-from tttnn.config.methods import Recipe
+from tttnn.config.methods import ENGINES, AnyRecipe
 from tttnn.files import replacing
+from tttnn.measure import Adapted, Query
 from tttnn.models import context_length, load_causal
 from tttnn.resume import Stop, identity
 
@@ -37,6 +37,7 @@ ROWS = pa.schema(
         ("task", pa.string()),
         ("document_id", pa.int64()),
         ("num_neighbors", pa.int32()),
+        ("alpha", pa.float64()),  # the neighbours' share in a mixture; null where nothing is mixed
         ("loglikelihood", pa.float64()),  # natural log, summed over the document
         ("bytes", pa.int64()),
         ("words", pa.int64()),
@@ -46,39 +47,74 @@ ROWS = pa.schema(
         ("steps", pa.int32()),
         ("train_seconds", pa.float64()),
         ("evaluate_seconds", pa.float64()),
-        ("overlap", pa.float64()),  # largest among the neighbours trained on so far
+        # the largest among the neighbours used so far; see `tttnn.overlap`
+        ("exact", pa.bool_()),
+        ("overlap", pa.float64()),
+        ("jaccard", pa.float64()),
     ]
 )
-"""A row per document and number of neighbours; see `tttnn.adapt.Measurement`."""
+"""A row per document, number of neighbours and alpha; see `tttnn.measure.Measurement`."""
+
+OVERLAPS = ("exact", "overlap", "jaccard")
 
 
 class EvaluateSpec(Section):
     """The method's recipe, and into how many parts a task's documents are dealt."""
 
-    recipe: Recipe
+    recipe: AnyRecipe
     parts: int
+    max_overlap: float | None = None  # neighbours that overlap this much are passed over
+    stops: bool = False  # whether a selection may have ended a document's neighbours early
 
 
-def _documents(
-    spec: EvaluateSpec, queries: Path, neighbors: Path, part: int
-) -> Iterator[tuple[Query, list[float]]]:
-    """The part's documents with their neighbours, and each neighbour's overlap."""
-    table = pq.read_table(queries)
-    rows = zip(*(table[name].to_pylist() for name in ("query_id", "text")), strict=True)
-    mine = [row for position, row in enumerate(rows) if position % spec.parts == part]
+class Case(NamedTuple):
+    """A query, and the overlaps of its neighbours: for each, in the order of `OVERLAPS`."""
+
+    query: Query
+    overlaps: list[tuple[float, float, float]]
+
+
+def _neighbors(spec: EvaluateSpec, path: Path, mine: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Rows of these queries' neighbours that are to be used, by query, in order of rank."""
     found = pq.read_table(
-        neighbors,
-        columns=["query_id", "rank", "overlap", "text"],
-        filters=(pc.field("rank") < spec.recipe.num_neighbors)
-        & pc.field("query_id").isin([query_id for query_id, _ in mine]),
-    ).sort_by([("query_id", "ascending"), ("rank", "ascending")])
-    by_query: dict[int, list[tuple[str, float]]] = {}
-    columns = (found[name].to_pylist() for name in ("query_id", "text", "overlap"))
-    for query_id, text, overlap in zip(*columns, strict=True):
-        by_query.setdefault(query_id, []).append((text, overlap))
-    for query_id, text in mine:
-        pairs = by_query.get(query_id, [])
-        yield Query(query_id, text, [text for text, _ in pairs]), [overlap for _, overlap in pairs]
+        path,
+        columns=["query_id", "rank", "distance", *OVERLAPS, "text"],
+        filters=pc.field("query_id").isin(mine),
+    )
+    if spec.max_overlap is not None:
+        found = found.filter(pc.less(found["overlap"], spec.max_overlap))
+    by_query: dict[int, list[dict[str, Any]]] = {}
+    for row in found.sort_by([("query_id", "ascending"), ("rank", "ascending")]).to_pylist():
+        rows = by_query.setdefault(row["query_id"], [])
+        if len(rows) < spec.recipe.num_neighbors:
+            rows.append(row)
+    return by_query
+
+
+def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> list[Case]:
+    """The part's documents with their neighbours."""
+    rows = [
+        row
+        for position, row in enumerate(pq.read_table(queries).to_pylist())
+        if position % spec.parts == part
+    ]
+    mine = [row["query_id"] for row in rows]
+    by_query = _neighbors(spec, neighbors[0], mine) if neighbors else {}
+    cases = []
+    for row in rows:
+        used = by_query.get(row["query_id"], [])
+        is_split = "continuation" in row
+        query = Query(
+            id=row["query_id"],
+            text=row["continuation"] if is_split else row["text"],
+            neighbors=[neighbor["text"] for neighbor in used],
+            distances=[neighbor["distance"] for neighbor in used],
+            context=row["text"] if is_split else None,
+            stopped=spec.stops,
+        )
+        overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
+        cases.append(Case(query, overlaps))
+    return cases
 
 
 def _open_journal(path: Path, made_from: str) -> tuple[dict[int, list[dict[str, Any]]], TextIO]:
@@ -103,8 +139,9 @@ def _open_journal(path: Path, made_from: str) -> tuple[dict[int, list[dict[str, 
     return done, file
 
 
-def _rows(adapted: Adapted, overlaps: list[float]) -> list[dict[str, Any]]:
-    largest = [0.0, *accumulate(overlaps, max)]
+def _rows(adapted: Adapted, overlaps: list[tuple[float, float, float]]) -> list[dict[str, Any]]:
+    none = (0.0, 0.0, 0.0)
+    largest = [none, *accumulate(overlaps, lambda a, b: tuple(map(max, a, b)))]
     rows = []
     for measurement in adapted.measurements:
         if not math.isfinite(measurement.loglikelihood):
@@ -114,7 +151,9 @@ def _rows(adapted: Adapted, overlaps: list[float]) -> list[dict[str, Any]]:
                 "learning_rate, or check the model"
             )
         row = {"document_id": adapted.query.id} | adapted.size._asdict() | asdict(measurement)
-        row["overlap"] = largest[measurement.num_neighbors]
+        used = min(measurement.num_neighbors, len(overlaps))
+        row |= dict(zip(OVERLAPS, largest[used], strict=True))
+        row["exact"] = bool(row["exact"])
         if math.isnan(row["train_loss"]):
             row["train_loss"] = None
         rows.append(row)
@@ -125,7 +164,7 @@ def evaluate_part(
     spec: EvaluateSpec,
     model: Path,
     queries: Path,
-    neighbors: Path,
+    neighbors: list[Path],
     method: str,
     task: str,
     part: int,
@@ -133,24 +172,27 @@ def evaluate_part(
 ) -> None:
     """Evaluate the documents whose place in `queries` is `part` modulo `spec.parts`.
 
-    `output` is parquet, `ROWS`. A row depends on the document, the method, the model and the seed
-    alone, so the number of parts changes nothing. (As-released runs carry the optimiser's state
-    from document to document: they do depend on it, and a killed one starts again.)
+    `neighbors` is the task's file of them, or empty for a method that uses none. `output` is
+    parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
+    number of parts changes nothing. (Recipes that carry something from document to document do
+    depend on it, and a killed one starts again.)
 
     Raises `ValueError` for a document with too few neighbours or a likelihood that is not finite.
     """
     journal = output.with_name(f".{output.stem}.journal")
-    if spec.recipe.as_released:
+    if getattr(spec.recipe, "depends_on_order", False):
         journal.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
-    inputs = (model / "manifest.json", queries, neighbors)
-    done, file = _open_journal(journal, identity(__name__, settings, inputs))
-    documents = list(_documents(spec, queries, neighbors, part))
+    inputs = (model / "manifest.json", queries, *neighbors)
+    # imported by name, so that an edit of one kind of method evaluates no other again
+    module = ENGINES[spec.recipe.kind]
+    done, file = _open_journal(journal, identity([__name__, module], settings, inputs))
+    documents = _cases(spec, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
     progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
     with file, progress, Stop() as stop:
-        todo = [pair for pair in documents if pair[0].id not in done]
+        todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
@@ -161,7 +203,9 @@ def evaluate_part(
                     f"the method's window is {window} tokens, but {model} has positions for "
                     f"{longest}: lower it, or set it to null"
                 )
-            adapted = adapt(network, tokenizer, (query for query, _ in todo), spec.recipe, window)
+            engine = getattr(importlib.import_module(module), module.rpartition(".")[2])
+            texts = (case.query for case in todo)
+            adapted = engine(network, tokenizer, texts, spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps)
                 file.write(json.dumps(rows) + "\n")

@@ -8,9 +8,11 @@ tokens; the last window, which may predict fewer, is given as much left context 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,6 +31,16 @@ class Size(NamedTuple):
     bytes: int
     words: int
     tokens: int
+
+
+class TokenLogProbabilities(NamedTuple):
+    """`total` is bit for bit `log_likelihood`; `tokens`, (n,) float64, sums to it but for rounding.
+
+    In the order of the text, natural logarithms.
+    """
+
+    total: float
+    tokens: npt.NDArray[np.float64]
 
 
 def rolling_windows(tokens: Sequence[int], prefix: int, length: int) -> list[Window]:
@@ -54,19 +66,17 @@ def size(text: str, tokens: Sequence[int]) -> Size:
     return Size(len(text.encode("utf-8")), len(re.split(r"\s+", text)), len(tokens))
 
 
-@torch.inference_mode()
-def log_likelihood(
-    model: PreTrainedModel, windows: Sequence[Window], batch_tokens: int = 8192
-) -> float:
-    """Natural-log likelihood summed over the windows' targets.
+def padded(
+    windows: Sequence[Window], batch_tokens: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of windows as (inputs, targets), both (b, t), of at most `batch_tokens` inputs.
 
     Windows are padded on the right, which a causal model cannot see from the left, so no attention
-    mask is needed and a batch gives what single windows give. The log-softmax is in float32.
+    mask is needed and a batch gives what single windows give. Targets are -100 where nothing is
+    predicted.
     """
-    device = model.device
     longest = max(len(window.inputs) for window in windows)
     per_batch = max(1, batch_tokens // longest)
-    total = torch.zeros((), dtype=torch.float64, device=device)
     for start in range(0, len(windows), per_batch):
         batch = windows[start : start + per_batch]
         width = max(len(window.inputs) for window in batch)
@@ -76,9 +86,39 @@ def log_likelihood(
             end = len(window.inputs)
             inputs[row, :end] = torch.tensor(window.inputs)
             targets[row, end - len(window.targets) : end] = torch.tensor(window.targets)
-        logits = model(input_ids=inputs.to(device), use_cache=False).logits.float()
-        losses = cross_entropy(
-            logits.flatten(0, 1), targets.to(device).flatten(), ignore_index=-100, reduction="none"
-        )
+        yield inputs, targets
+
+
+def _losses(
+    model: PreTrainedModel, windows: Sequence[Window], batch_tokens: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """A batch at a time, of each position: its loss, 0 without a target; and has it a target."""
+    for inputs, targets in padded(windows, batch_tokens):
+        logits = model(input_ids=inputs.to(model.device), use_cache=False).logits.float()
+        goals = targets.to(model.device).flatten()
+        losses = cross_entropy(logits.flatten(0, 1), goals, ignore_index=-100, reduction="none")
+        yield losses, goals != -100
+
+
+@torch.inference_mode()
+def log_likelihood(
+    model: PreTrainedModel, windows: Sequence[Window], batch_tokens: int = 8192
+) -> float:
+    """Natural-log likelihood summed over the windows' targets; the log-softmax is in float32."""
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    for losses, _ in _losses(model, windows, batch_tokens):
         total -= losses.double().sum()
     return total.item()
+
+
+@torch.inference_mode()
+def token_log_probabilities(
+    model: PreTrainedModel, windows: Sequence[Window], batch_tokens: int = 8192
+) -> TokenLogProbabilities:
+    """The log-likelihood and its part in each of the windows' targets, from the same one pass."""
+    total = torch.zeros((), dtype=torch.float64, device=model.device)
+    parts = []
+    for losses, predicted in _losses(model, windows, batch_tokens):
+        total -= losses.double().sum()
+        parts.append(-losses[predicted].double())
+    return TokenLogProbabilities(total.item(), torch.cat(parts).cpu().numpy())

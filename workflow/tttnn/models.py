@@ -88,7 +88,8 @@ def check_folder(folder: Path) -> list[str]:
     return weight_files(folder)
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model's folder; raises `ModelError` where there is none."""
     try:
         return AutoTokenizer.from_pretrained(folder, **LOCAL)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -122,7 +123,7 @@ def _load(
             f"{type(model).__name__} has, such as {missing[0]}: it was made for another use, or "
             "its config.json is not its own"
         )
-    return model.to(device).eval(), _tokenizer(folder)
+    return model.to(device).eval(), load_tokenizer(folder)
 
 
 def load_causal(
@@ -210,7 +211,7 @@ def write_manifest(folder: Path, origin: dict[str, Any]) -> None:
     config and tokenizer load and that the weights' headers can be read; raises `ModelError`.
     """
     weights = check_folder(folder)
-    tokenizer = _tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     for name in weights:
         if name == WEIGHTS_INDEX:
             continue

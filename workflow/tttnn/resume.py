@@ -22,9 +22,9 @@ SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 TRY_AGAIN = os.EX_TEMPFAIL  # 75
 
 
-def identity(module: str, settings: Iterable[str], files: Iterable[Path]) -> str:
-    """One digest of what half-done work depends on: a stage's module, its settings, its inputs."""
-    parts = [fingerprint(module), *settings, *(sha256(path) for path in files)]
+def identity(modules: Iterable[str], settings: Iterable[str], files: Iterable[Path]) -> str:
+    """One digest of what half-done work depends on: a stage's modules, settings and inputs."""
+    parts = [*map(fingerprint, modules), *settings, *(sha256(path) for path in files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
