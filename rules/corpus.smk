@@ -63,16 +63,43 @@ rule chunk_shard:
         " > {log:q} 2>&1"
 
 
+rule list_passages:
+    input:
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
+    output:
+        manifest="<results>/passages/manifest.json",
+    log:
+        "<logs>/list_passages.log",
+    benchmark:
+        "<benchmarks>/list_passages.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("list_passages"),
+        runtime=cost.runtime("list_passages"),
+    params:
+        code=code("list_passages"),
+    message:
+        "List the passages of all shards"
+    shell:
+        "python -m tttnn list_passages --passages {input.passages:q}"
+        " --manifest {output.manifest:q}"
+        " > {log:q} 2>&1"
+
+
 rule select_documents:
     input:
-        documents="<results>/corpus/test.jsonl.zst",
+        documents="<results>/corpus/{queries}.jsonl.zst",
     output:
-        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
-        selection="<results>/queries/selection.json",
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+        selection="<results>/queries/{queries}/selection.json",
     log:
-        "<logs>/select_documents.log",
+        "<logs>/select_documents/{queries}.log",
     benchmark:
-        "<benchmarks>/select_documents.tsv"
+        "<benchmarks>/select_documents/{queries}.tsv"
+    wildcard_constraints:
+        queries="|".join(SPLITS),
     conda:
         ENVIRONMENT
     threads: 1
@@ -83,10 +110,39 @@ rule select_documents:
         spec=spec.select_documents,
         code=code("select_documents"),
     message:
-        "Choose the test documents of every task"
+        "Choose the {wildcards.queries} documents of every task"
     shell:
         "python -m tttnn select_documents --spec {params.spec:q}"
         " --documents {input.documents:q}"
         " --queries {output.queries:q}"
         " --selection {output.selection:q}"
+        " > {log:q} 2>&1"
+
+
+rule split_documents:
+    input:
+        queries=collect("<results>/queries/test/{task}.parquet", task=TASKS),
+        model=f"<results>/models/{cfg.split.tokenizer}",
+    output:
+        halves=collect("<results>/queries/halves/{task}.parquet", task=TASKS),
+    log:
+        "<logs>/split_documents.log",
+    benchmark:
+        "<benchmarks>/split_documents.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("split_documents"),
+        runtime=cost.runtime("split_documents"),
+    params:
+        spec=spec.split_documents,
+        code=code("split_documents"),
+    message:
+        "Halve the test documents"
+    shell:
+        "python -m tttnn split_documents --spec {params.spec:q}"
+        " --queries {input.queries:q}"
+        " --model {input.model:q}"
+        " --outputs {output.halves:q}"
         " > {log:q} 2>&1"

@@ -1,5 +1,6 @@
 """Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy,
-and all tasks' queries → queries/embeddings/{embedder}.npy."""
+and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.npy; the sets are `test`, `val`,
+and `halves`, the first halves of the test documents."""
 
 
 rule embed_chunk:
@@ -35,14 +36,14 @@ rule embed_chunk:
 
 rule embed_queries:
     input:
-        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         model="<results>/models/{embedder}",
     output:
-        vectors="<results>/queries/embeddings/{embedder}.npy",
+        vectors="<results>/queries/{queries}/embeddings/{embedder}.npy",
     log:
-        "<logs>/embed_queries/{embedder}.log",
+        "<logs>/embed_queries/{queries}/{embedder}.log",
     benchmark:
-        "<benchmarks>/embed_queries/{embedder}.tsv"
+        "<benchmarks>/embed_queries/{queries}/{embedder}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
@@ -54,7 +55,7 @@ rule embed_queries:
         spec=spec.embed,
         code=code("embed_queries"),
     message:
-        "Embed the queries of all tasks"
+        "Embed the {wildcards.queries} queries of all tasks"
     shell:
         "python -m tttnn embed_queries --spec {params.spec:q}"
         " --queries {input.queries:q}"

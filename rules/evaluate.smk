@@ -1,14 +1,17 @@
 """Evaluate: a model, a method and a task's neighbours → evaluation/{model}/{method}/{task}/{part}.parquet,
-a row per document and number of neighbours."""
+a row per document and number of neighbours; on validation documents → validation/."""
 
 
 rule evaluate_part:
     input:
         model="<results>/models/{model}",
-        queries="<results>/queries/{task}.parquet",
+        queries=collect(
+            "<results>/queries/{queries}/{{task}}.parquet",
+            queries=lookup(dpath="{method}", within=QUERIES),
+        ),
         neighbors=collect(
-            "<results>/neighbors/{candidates}/{{task}}.parquet",
-            candidates=lookup(dpath="{method}", within=CANDIDATES),
+            "<results>/neighbors/{folder}/{{task}}.parquet",
+            folder=lookup(dpath="{method}", within=NEIGHBORS),
         ),
     output:
         rows="<results>/evaluation/{model}/{method}/{task}/{part}.parquet",
@@ -25,7 +28,7 @@ rule evaluate_part:
         gpu=GPUS,
     params:
         spec=spec.evaluate_part,
-        code=code("evaluate_part"),
+        code=spec.evaluation_code,
     message:
         "Evaluate {wildcards.model} with {wildcards.method} on {wildcards.task}, part {wildcards.part}"
     shell:
@@ -38,3 +41,28 @@ rule evaluate_part:
         " --part {wildcards.part}"
         " --output {output.rows:q}"
         " > {log:q} 2>&1"
+
+
+use rule evaluate_part as validate_part with:
+    input:
+        model="<results>/models/{model}",
+        queries="<results>/queries/val/{task}.parquet",
+        neighbors=collect(
+            "<results>/neighbors/val/{candidates}/{{task}}.parquet",
+            candidates=lookup(dpath="{method}", within=CANDIDATES),
+        ),
+    output:
+        rows="<results>/validation/{model}/{method}/{task}/{part}.parquet",
+    log:
+        "<logs>/validate_part/{model}/{method}/{task}/{part}.log",
+    benchmark:
+        "<benchmarks>/validate_part/{model}/{method}/{task}/{part}.tsv"
+    resources:
+        mem_mb=cost.mem_mb("validate_part"),
+        runtime=cost.runtime("validate_part"),
+        gpu=GPUS,
+    params:
+        spec=spec.validate_part,
+        code=spec.evaluation_code,
+    message:
+        "Evaluate {wildcards.model} with {wildcards.method} on validation documents of {wildcards.task}"

@@ -1,13 +1,14 @@
-"""Neighbours: queries + index/{index}/merged → candidates/{candidates}/{task}.parquet → with texts
-neighbors/{candidates}/{task}.parquet; `candidates` is an index or `random`."""
+"""Neighbours: queries/{queries} + index/{index}/merged → candidates/{queries}/{candidates}/{task}.parquet
+→ with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is an index, `random`, or a
+selection from an index's candidates."""
 
 
 rule search_index:
     input:
         index="<results>/index/{index}/merged",
-        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/embeddings/{embedder}.npy",
+            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
             embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -18,11 +19,11 @@ rule search_index:
             chunk=CHUNKS,
         ),
     output:
-        candidates=collect("<results>/candidates/{{index}}/{task}.parquet", task=TASKS),
+        candidates=collect("<results>/candidates/{{queries}}/{{index}}/{task}.parquet", task=TASKS),
     log:
-        "<logs>/search_index/{index}.log",
+        "<logs>/search_index/{queries}/{index}.log",
     benchmark:
-        "<benchmarks>/search_index/{index}.tsv"
+        "<benchmarks>/search_index/{queries}/{index}.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -34,7 +35,7 @@ rule search_index:
         spec=spec.search_index,
         code=code("search_index"),
     message:
-        "Search index {wildcards.index} for all queries at once"
+        "Search index {wildcards.index} for all {wildcards.queries} queries at once"
     shell:
         "python -m tttnn search_index --spec {params.spec:q}"
         " --index {input.index:q}"
@@ -48,9 +49,9 @@ rule search_index:
 
 rule draw_random:
     input:
-        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/embeddings/{embedder}.npy",
+            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
             embedder=cfg.embedders[0],
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -61,11 +62,11 @@ rule draw_random:
             chunk=CHUNKS,
         ),
     output:
-        candidates=collect("<results>/candidates/random/{task}.parquet", task=TASKS),
+        candidates=collect("<results>/candidates/{{queries}}/random/{task}.parquet", task=TASKS),
     log:
-        "<logs>/draw_random.log",
+        "<logs>/draw_random/{queries}.log",
     benchmark:
-        "<benchmarks>/draw_random.tsv"
+        "<benchmarks>/draw_random/{queries}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
@@ -76,7 +77,7 @@ rule draw_random:
         spec=spec.draw_random,
         code=code("draw_random"),
     message:
-        "Draw random neighbours: the control"
+        "Draw random neighbours of the {wildcards.queries} queries: the control"
     shell:
         "python -m tttnn draw_random --spec {params.spec:q}"
         " --queries {input.queries:q}"
@@ -90,10 +91,10 @@ rule draw_random:
 rule measure_recall:
     input:
         index="<results>/index/{index}/merged",
-        candidates=collect("<results>/candidates/{{index}}/{task}.parquet", task=TASKS),
-        queries=collect("<results>/queries/{task}.parquet", task=TASKS),
+        candidates=collect("<results>/candidates/test/{{index}}/{task}.parquet", task=TASKS),
+        queries=collect("<results>/queries/test/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/embeddings/{embedder}.npy",
+            "<results>/queries/test/embeddings/{embedder}.npy",
             embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -133,17 +134,97 @@ rule measure_recall:
         " > {log:q} 2>&1"
 
 
+rule measure_distances:
+    input:
+        candidates=collect(
+            "<results>/candidates/test/{name}/{task}.parquet", name=MEASURED, task=TASKS
+        ),
+    output:
+        distances="<results>/tables/distances.csv",
+        pairs="<results>/tables/pairs.parquet",
+    log:
+        "<logs>/measure_distances.log",
+    benchmark:
+        "<benchmarks>/measure_distances.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("measure_distances"),
+        runtime=cost.runtime("measure_distances"),
+    params:
+        spec=spec.measure_distances,
+        code=code("measure_distances"),
+    message:
+        "Describe how far neighbours are"
+    shell:
+        "python -m tttnn measure_distances --spec {params.spec:q}"
+        " --candidates {input.candidates:q}"
+        " --distances {output.distances:q}"
+        " --pairs {output.pairs:q}"
+        " > {log:q} 2>&1"
+
+
+rule choose_neighbors:
+    input:
+        candidates=collect(
+            "<results>/candidates/{{queries}}/{index}/{task}.parquet",
+            index=lookup(dpath="{selection}", within=SELECTIONS),
+            task=TASKS,
+        ),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+        vectors=collect(
+            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
+            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+        ),
+        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
+            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+            shard=SHARDS,
+            chunk=CHUNKS,
+        ),
+    output:
+        candidates=collect(
+            "<results>/candidates/{{queries}}/{{selection}}/{task}.parquet", task=TASKS
+        ),
+    log:
+        "<logs>/choose_neighbors/{queries}/{selection}.log",
+    benchmark:
+        "<benchmarks>/choose_neighbors/{queries}/{selection}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("choose_neighbors"),
+        runtime=cost.runtime("choose_neighbors"),
+    params:
+        spec=spec.choose_neighbors,
+        code=code("choose_neighbors"),
+    message:
+        "Choose neighbours of the {wildcards.queries} queries: {wildcards.selection}"
+    shell:
+        "python -m tttnn choose_neighbors --spec {params.spec:q}"
+        " --candidates {input.candidates:q}"
+        " --queries {input.queries:q}"
+        " --vectors {input.vectors:q}"
+        " --passages {input.passages:q}"
+        " --embeddings {input.embeddings:q}"
+        " --outputs {output.candidates:q}"
+        " > {log:q} 2>&1"
+
+
 rule gather_neighbors:
     input:
-        candidates="<results>/candidates/{candidates}/{task}.parquet",
-        queries="<results>/queries/{task}.parquet",
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
+        candidates="<results>/candidates/{queries}/{candidates}/{task}.parquet",
+        queries="<results>/queries/{queries}/{task}.parquet",
+        passages="<results>/passages/manifest.json",
     output:
-        neighbors="<results>/neighbors/{candidates}/{task}.parquet",
+        neighbors="<results>/neighbors/{queries}/{candidates}/{task}.parquet",
     log:
-        "<logs>/gather_neighbors/{candidates}/{task}.log",
+        "<logs>/gather_neighbors/{queries}/{candidates}/{task}.log",
     benchmark:
-        "<benchmarks>/gather_neighbors/{candidates}/{task}.tsv"
+        "<benchmarks>/gather_neighbors/{queries}/{candidates}/{task}.tsv"
     conda:
         ENVIRONMENT
     threads: 1

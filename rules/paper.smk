@@ -106,7 +106,7 @@ rule compare:
         mem_mb=2000,
         runtime=10,
     params:
-        spec=spec.select_documents,
+        spec=spec.compare,
         code=code("compare"),
         data=subpath(input[0], parent=True),
         tables=subpath(input.scores, parent=True),

@@ -4,10 +4,17 @@
 rule score:
     input:
         evaluations=EVALUATIONS,
-        selection="<results>/queries/selection.json",
+        validations=VALIDATIONS,
+        selection="<results>/queries/test/selection.json",
+        validation=["<results>/queries/val/selection.json"] if VALIDATIONS else [],
         manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
-        recalls=collect("<results>/index/{index}/recall.csv", index=cfg.search.indexes),
+        recalls=collect("<results>/index/{index}/recall.csv", index=cfg.built_indexes),
     output:
+        "<results>/tables/efficiency.csv",
+        "<results>/tables/alphas.csv",
+        "<results>/tables/recall.csv",
+        "<results>/tables/documents.parquet",
+        "<results>/tables/summary.tex",
         scores=report(
             "<results>/tables/scores.csv",
             caption="../workflow/report/scores.rst",
@@ -25,6 +32,18 @@ rule score:
             caption="../workflow/report/differences.rst",
             category="Tables",
             labels={"table": "differences"},
+        ),
+        comparisons=report(
+            "<results>/tables/comparisons.csv",
+            caption="../workflow/report/comparisons.rst",
+            category="Tables",
+            labels={"table": "comparisons"},
+        ),
+        duplicates=report(
+            "<results>/tables/duplicates.csv",
+            caption="../workflow/report/duplicates.rst",
+            category="Tables",
+            labels={"table": "duplicates"},
         ),
         costs=report(
             "<results>/tables/costs.csv",
@@ -44,8 +63,6 @@ rule score:
             category="Tables",
             labels={"table": "corpus"},
         ),
-        recall="<results>/tables/recall.csv",
-        latex="<results>/tables/summary.tex",
     log:
         "<logs>/score.log",
     benchmark:
@@ -59,23 +76,17 @@ rule score:
     params:
         spec=spec.score,
         code=code("score"),
-        results=subpath(input.selection, ancestor=2),
+        results=subpath(input.selection, ancestor=3),
+        tables=subpath(output.scores, parent=True),
     message:
         "Score all evaluations"
     shell:
         "python -m tttnn score --spec {params.spec:q}"
-        " --evaluation {params.results:q}/evaluation"
-        " --selection {input.selection:q}"
+        " --results {params.results:q}"
+        " --selections {input.selection:q} {input.validation:q}"
         " --manifests {input.manifests:q}"
         " --recalls {input.recalls:q}"
-        " --scores {output.scores:q}"
-        " --clean {output.clean:q}"
-        " --differences {output.differences:q}"
-        " --costs {output.costs:q}"
-        " --tasks {output.tasks:q}"
-        " --corpus {output.corpus:q}"
-        " --recall {output.recall:q}"
-        " --latex {output.latex:q}"
+        " --tables {params.tables:q}"
         " > {log:q} 2>&1"
 
 
@@ -90,7 +101,13 @@ rule draw_figure:
             labels={"table": "costs"},
         ),
         tasks="<results>/tables/tasks.csv",
-        recall="<results>/tables/recall.csv",
+        others=collect(
+            "<results>/tables/{table}",
+            table=[
+                *("recall.csv", "efficiency.csv", "comparisons.csv", "documents.parquet"),
+                *("distances.csv", "pairs.parquet"),
+            ],
+        ),
     output:
         svg=report(
             "<figures>/{figure}.svg",

@@ -16,7 +16,23 @@ from tttnn.pile import TASKS
 from tttnn.score import ScoreSpec, score
 
 POINTS = [0, 1, 2, 5, 10, 20, 50]
-CANDIDATES = {"nearest": "flat", "shuffled": "random"}
+HALVES = {"second_half": "flat", "dynamic": None}
+ABLATIONS = {
+    # share of the main method's gain, of its seconds, and of its tokens
+    "sift": (1.1, 1.4, 0.9),
+    "farthest": (0.7, 1.0, 1.0),
+    "lora": (0.8, 0.6, 1.0),
+    "batch": (0.9, 6.0, 20.0),
+    "in_context": (0.1, 0.0, 1.0),
+    "second_half": (0.8, 1.0, 1.0),
+    "dynamic": (0.5, 1.0, 0.3),
+}
+CANDIDATES = {
+    "nearest": "flat",
+    "shuffled": "random",
+    **dict.fromkeys(ABLATIONS, "flat"),
+    **HALVES,
+}
 RECALL = {"flat": ("Flat", 1, 1, 1), "ivf": ('"IVF64,Flat, nprobe 16"', 0.91, 0.97, 0.985)}
 
 SCHEMA = pa.schema(
@@ -24,12 +40,15 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("model", "method", "task")),
         ("document_id", pa.int64()),
         ("num_neighbors", pa.int32()),
+        ("alpha", pa.float64()),
         ("loglikelihood", pa.float64()),
         *((name, pa.int64()) for name in ("bytes", "words", "tokens")),
         ("train_loss", pa.float64()),
         ("train_tokens", pa.int64()),
         ("steps", pa.int32()),
-        *((name, pa.float64()) for name in ("train_seconds", "evaluate_seconds", "overlap")),
+        *((name, pa.float64()) for name in ("train_seconds", "evaluate_seconds")),
+        ("exact", pa.bool_()),
+        *((name, pa.float64()) for name in ("overlap", "jaccard")),
     ]
 )
 
@@ -49,6 +68,7 @@ def row(document: int, neighbors: int, **values: Any) -> dict[str, Any]:
         "task": "pile_arxiv",
         "document_id": document,
         "num_neighbors": neighbors,
+        "alpha": None,
         "loglikelihood": -100.0,
         "bytes": 100,
         "words": 20,
@@ -58,7 +78,9 @@ def row(document: int, neighbors: int, **values: Any) -> dict[str, Any]:
         "steps": neighbors,
         "train_seconds": 0.5 * neighbors,
         "evaluate_seconds": 0.1,
+        "exact": False,
         "overlap": 0.0,
+        "jaccard": 0.0,
     } | values
 
 
@@ -68,6 +90,7 @@ def write_selection(path: Path, selected: dict[str, int]) -> Path:
         task: {"test_documents": 5 * selected.get(task, 0), "selected": selected.get(task, 0)}
         for task in TASKS
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"tasks": counts}))
     return path
 
@@ -91,7 +114,13 @@ def write_recall(path: Path, index: str) -> Path:
     return path
 
 
-def run_score(folder: Path, evaluations: list[Path], selected: dict[str, int], **spec: Any) -> Path:
+def run_score(
+    folder: Path,
+    evaluations: list[Path],
+    selected: dict[str, int],
+    validation: dict[str, int] | None = None,
+    **spec: Any,
+) -> Path:
     """Run the stage on these files; the folder of its tables."""
     tables = folder / "tables"
     manifests = [
@@ -99,19 +128,26 @@ def run_score(folder: Path, evaluations: list[Path], selected: dict[str, int], *
         write_manifest(folder / "corpus" / "01.json", {"ArXiv": 7}, {"empty text": 2}),
         write_manifest(folder / "corpus" / "test.json", {"ArXiv": 5}, {"no subset": 1}),
     ]
-    outputs = ("scores", "clean", "differences", "costs", "tasks", "corpus", "recall")
     cells = Counter(path.parts[-4:-1] for path in evaluations)
     score(
         spec=ScoreSpec(
-            **{"run": "made-up", "candidates": CANDIDATES} | spec,
+            **{
+                "run": "made-up",
+                "candidates": CANDIDATES,
+                "mixtures": {},
+                "halves": list(HALVES),
+            }
+            | spec,
             cells=[(*name, parts) for name, parts in cells.items()],
         ),
-        evaluation=evaluations[0].parents[3],
-        selection=write_selection(folder / "selection.json", selected),
+        results=evaluations[0].parents[4],
+        selections=[
+            write_selection(folder / f"queries/{split}/selection.json", counts)
+            for split, counts in (("test", selected), ("val", validation or {}))
+        ],
         manifests=manifests,
         recalls=[write_recall(folder / "recall" / f"{index}.csv", index) for index in RECALL],
-        **{name: tables / f"{name}.csv" for name in outputs},
-        latex=tables / "summary.tex",
+        tables=tables,
     )
     return tables
 
@@ -124,13 +160,17 @@ def draw_task(model: str, method: str, task: str, documents: int) -> list[dict[s
     bits = level * np.exp(of_task.normal(0, 0.15, documents))
     overlap = of_task.beta(0.5, 2, documents)
     scale = 1 if model == "small" else 0.85 if model == "medium" else 0.65
-    if method != "nearest":
+    of_gain, of_seconds, of_tokens = ABLATIONS.get(method, (1.0, 1.0, 1.0))
+    if method == "shuffled":
         gain, overlap = -0.02, 0 * overlap
+    if method in HALVES:
+        bits = 1.1 * bits
     of_cell = np.random.default_rng(zlib.crc32(f"{model}/{method}/{task}".encode()))
     rows = []
     for document in range(documents):
         seconds = size[document] / 2e4 / scale**3 * np.exp(of_cell.normal(0, 0.3))
-        own = gain * scale * (0.5 + overlap[document]) + of_cell.normal(0, 0.01)
+        own = of_gain * gain * scale * (0.5 + overlap[document]) + of_cell.normal(0, 0.01)
+        copied = overlap[document] > 0.7
         for point in POINTS:
             trained = np.log1p(point) / np.log1p(POINTS[-1])
             rows.append(
@@ -144,10 +184,11 @@ def draw_task(model: str, method: str, task: str, documents: int) -> list[dict[s
                     * (size[document] * bits[document] * scale * (1 - own * trained)),
                     bytes=int(size[document]),
                     words=int(size[document]) // 6 + 1,
-                    train_seconds=seconds * point,
-                    train_tokens=int(size[document]) * point // 4,
+                    train_seconds=of_seconds * seconds * point,
+                    train_tokens=int(of_tokens * size[document] * point / 4),
                     evaluate_seconds=size[document] / 1e5,
                     overlap=overlap[document] if point else 0.0,
+                    exact=bool(copied and point and document % 2),
                 )
             )
     return rows
@@ -158,9 +199,14 @@ def make_run(
     selected: dict[str, int],
     models: tuple[str, ...] = ("small", "medium", "large"),
     methods: tuple[str, ...] = ("nearest", "shuffled"),
+    ablations: tuple[str, ...] = (),
+    ablated: tuple[str, ...] = (),
     **spec: Any,
 ) -> Path:
-    """A whole run over the selected tasks; the folder of its tables, recall among them."""
+    """A whole run over the selected tasks; the folder of its tables, recall among them.
+
+    `ablations` are more methods, evaluated with the first model on the tasks `ablated`.
+    """
     evaluations = [
         write_rows(
             folder / "evaluation" / model / method / task / "0.parquet",
@@ -169,5 +215,12 @@ def make_run(
         for method in methods
         for model in models
         for task in TASKS
+    ] + [
+        write_rows(
+            folder / "evaluation" / models[0] / method / task / "0.parquet",
+            draw_task(models[0], method, task, selected.get(task, 0)),
+        )
+        for method in ablations
+        for task in ablated
     ]
     return run_score(folder, evaluations, selected, **spec)

@@ -78,7 +78,7 @@ def test_a_cancelled_or_overdue_evaluation_goes_on_where_it_was(trouble, task):
     assert re.search(r"going on after [123] of 4 documents", log.read_text())
     table = pq.read_table(checkout.folder / EVALUATION / task / "0.parquet")
     columns = (table[name].to_pylist() for name in ("document_id", "num_neighbors"))
-    queries = pq.read_table(checkout.folder / f"results/slurm-demo/queries/{task}.parquet")
+    queries = pq.read_table(checkout.folder / f"results/slurm-demo/queries/test/{task}.parquet")
     documents = queries["query_id"].to_pylist()
     rows = list(zip(*columns, strict=True))
     assert rows == [(document, n) for document in documents for n in (0, 1, 5)]

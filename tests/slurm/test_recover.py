@@ -34,7 +34,13 @@ def test_after_sigkill_the_run_goes_on(copy, option):
     method = option.removeprefix("--")
     folder = copy.folder / EVALUATION / method
     targets = [f"{EVALUATION}/{method}/{task}/0.parquet" for task in TASKS]
-    slow = {"candidates": "ivf", "num_neighbors": 5, "evaluate_at": [0, 1, 5], "window": 16}
+    slow = {
+        "like": "ttt",
+        "candidates": "ivf",
+        "num_neighbors": 5,
+        "evaluate_at": [0, 1, 5],
+        "window": 16,
+    }
     overlay = copy.configure(method, methods={method: slow})
     arguments = ("--configfile", DEMO, str(overlay), "--", *targets)
     others = [
@@ -68,7 +74,7 @@ def test_after_sigkill_the_run_goes_on(copy, option):
     copy.finish(copy.submit("--rerun-incomplete", *arguments))
     for task in TASKS:
         table = pq.read_table(folder / task / "0.parquet")
-        queries = pq.read_table(copy.folder / f"results/slurm-demo/queries/{task}.parquet")
+        queries = pq.read_table(copy.folder / f"results/slurm-demo/queries/test/{task}.parquet")
         documents = queries["query_id"].to_pylist()
         rows = list(
             zip(*(table[n].to_pylist() for n in ("document_id", "num_neighbors")), strict=True)

@@ -21,20 +21,20 @@ import yaml
 
 from tiny import save_causal
 from tttnn.__main__ import _add_options, main
-from tttnn.adapt import Query
 from tttnn.adapt import adapt as adapt_loop
+from tttnn.config.load import load
 from tttnn.config.methods import Recipe
-from tttnn.config.root import load
+from tttnn.measure import Query
 from tttnn.models import load_causal
 from tttnn.stages import MODULES, Specs
 
 ROOT = Path(__file__).parents[2]
 RULES = re.findall(
-    r"^rule (\w+):\n(.*?)(?=^rule |\Z)",
+    r"^rule (\w+):\n(.*?)(?=^rule |^use rule |\Z)",
     "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))),
     re.DOTALL | re.MULTILINE,
 )
-WITHOUT_CONFIG = {"published_tables", "paper_figures", "draw_side_by_side"}
+WITHOUT_CONFIG = {"list_passages", "published_tables", "paper_figures", "draw_side_by_side"}
 VALUES = {int: "7", str: "some", Path: "a/b", bool: None}
 
 
@@ -47,8 +47,9 @@ def spec_of(stage: str) -> str:
     named = {name: re.search(r"spec=spec\.(\w+)", body) for name, body in RULES}
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
     wildcards = SimpleNamespace(
-        shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves"
-    )
+        shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
+        queries="test", selection="sift",
+    )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}
     return getattr(Specs(load(values)), named[stage][1])(wildcards)
@@ -113,7 +114,8 @@ def test_a_rule_passes_exactly_what_its_stage_takes(rule, body):
     parameters = inspect.signature(function(rule)).parameters
     required = {name for name, p in parameters.items() if p.default is p.empty}
     assert required <= passed <= set(parameters)
-    assert f'code=code("{rule}"' in body
+    by_name = "code=spec.evaluation_code" if rule == "evaluate_part" else f'code=code("{rule}"'
+    assert by_name in body
     assert ("spec=spec." in body) == (rule not in WITHOUT_CONFIG)
     assert command.endswith(" > {log:q} 2>&1")
 

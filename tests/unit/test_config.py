@@ -10,8 +10,10 @@ import yaml
 from snakemake.utils import update_config
 
 from tttnn.config.base import Section
+from tttnn.config.figures import FIGURES, drawn
 from tttnn.config.index import Index
-from tttnn.config.root import FIGURES, Config, ConfigError, load
+from tttnn.config.load import ConfigError, load
+from tttnn.config.root import Config
 from tttnn.pile import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -51,12 +53,21 @@ def test_the_default_is_valid():
     config = load(default())
     assert config.shards == ["00", "01", "02", "03"]
     assert config.tasks == list(TASKS)
-    assert set(config.figures) == set(FIGURES)
+    assert drawn(config) == list(FIGURES)
 
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_every_overlay_is_valid(path):
     assert load(overlaid(yaml.safe_load(path.read_text()))).run != load(default()).run
+
+
+ALIKE = {
+    f"{catalogue}.{name}"
+    for catalogue in ("models", "indexes", "selections", "methods")
+    for name, entry in default()[catalogue].items()
+    if "like" in entry
+}
+"""Entries that state what differs from another one."""
 
 
 def unstated(value: object, path: str = "") -> Iterator[str]:
@@ -68,7 +79,8 @@ def unstated(value: object, path: str = "") -> Iterator[str]:
         value = dict(value)
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from unstated(inner, f"{path}{name}.")
+            if f"{path}{name}" not in ALIKE:
+                yield from unstated(inner, f"{path}{name}.")
 
 
 def test_the_default_states_every_key_there_is():
@@ -158,7 +170,23 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"methods": {"ttt": {"evaluate_at": [0, 2, 2]}}}, "evaluate_at must ascend"),
         ({"methods": {"ttt": {"evaluate_at": []}}}, "evaluate_at must ascend"),
         ({"gather": {"depth": 10}}, "methods.ttt.num_neighbors (20) is above gather.depth (10)"),
-        ({"search": {"candidates": 19, "recall_at": [1]}}, "gather.depth (20) is above search."),
+        ({"search": {"candidates": 24, "recall_at": [1]}}, "gather.depth (25) is above search."),
+        ({"search": {"candidates": 19}}, "selections.sift.picks (20) is above search.candidates"),
+        ({"selections": {"sift": {"picks": 5}}}, "is above selections.sift.picks (5): raise picks"),
+        ({"selections": {"sift": {"index": "flt"}}}, "selections.sift.index: 'flt' is not known"),
+        ({"selections": {"ivf": {"like": "sift"}}}, "'ivf' is taken: an index, a selection and"),
+        ({"methods": {"split": {"like": "tt"}}}, "methods.split.like: 'tt' is not known"),
+        ({"methods": {"ttt": {"like": "random"}}}, "is like ttt, in a circle"),
+        ({"methods": {"ttt": {"train_on": "query"}}}, "train_on: query trains on the evaluated"),
+        ({"methods": {"dynamic": {"candidates": "flat"}}}, "candidates must be null where"),
+        ({"methods": {"batch": {"like": "query_first", "step": "batch"}}}, "step: batch is of"),
+        ({"evaluate": {"ablations": {"methods": ["ordr"]}}}, "ablations.methods: 'ordr'"),
+        ({"sets": {"ttt": ["random"]}}, "sets.ttt: a method has that name"),
+        ({"sets": {"order": ["farthst"]}}, "sets.order: 'farthst' is not known"),
+        (
+            {"evaluate": {"methods": ["accumulate"], "parts": {"default": 2}}},
+            "methods.accumulate.accumulate carries its state",
+        ),
         ({"search": {"recall_at": [100]}}, "search.recall_at [100] has nothing within search.cand"),
         ({"models": {"small": {"adapt_learning_rate": None}}}, "no learning rate for small"),
         ({"chunk": {"stride_tokens": 511}}, "stride_tokens (511) is above window_tokens (510)"),
@@ -195,7 +223,7 @@ def test_a_fault_names_its_key(overlay, message):
 
 
 def test_all_faults_are_listed_at_once():
-    lines = fault({"embed": {"max_tokens": 0}, "models": {"neo": {"steps": 0, "kind": "train"}}})
+    lines = fault({"embed": {"max_tokens": 0}, "models": {"neo": {"steps": -1, "kind": "train"}}})
     assert len(lines.splitlines()) == 3
     assert "  embed.max_tokens: " in lines
     assert "  models.neo.steps: " in lines
@@ -230,16 +258,63 @@ def test_cells_are_models_by_methods_by_tasks():
             }
         )
     )
-    assert set(config.cells()) == {
-        (model, "ttt", task) for model in ("small", "neo") for task in ("pile_arxiv", "pile_github")
-    } | {("neo", "random", "pile_github")}
-    assert len(config.cells()) == 5
+    main = {(m, "ttt", task) for m in ("small", "neo") for task in ("pile_arxiv", "pile_github")}
+    cells = config.cells()
+    assert len(cells) == len(set(cells))
+    assert {cell for cell in cells if cell[1] == "ttt"} == main
+    assert {cell for cell in cells if cell[1] == "random"} == {("neo", "random", "pile_github")}
+
+
+def test_ablations_are_on_some_of_what_is_evaluated():
+    ablations = {"methods": ["order", "sift"], "models": ["small"], "tasks": ["pile_arxiv"]}
+    config = load(overlaid({"evaluate": {"ablations": ablations}}))
+    more = [cell for cell in config.cells() if cell[1] != "ttt"]
+    names = ["farthest", "batch", "accumulate", "per_neighbor", "sift"]
+    assert more == [("small", name, "pile_arxiv") for name in names]
+    fewer = load(overlaid({"evaluate": {"ablations": ablations, "tasks": ["pile_github"]}}))
+    assert fewer.evaluated == ["ttt"]
+    assert {task for _, _, task in fewer.cells()} == {"pile_github"}
+
+
+def test_indexes_of_evaluated_methods_are_built():
+    ablations = {"methods": ["index_size"], "models": ["small"]}
+    config = load(overlaid({"evaluate": {"ablations": ablations}}))
+    assert config.built_indexes == ["flat", "ivf", "flat_05", "flat_25", "flat_50"]
+    assert config.embedders == ["embedder"]
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "missing"),
+    [
+        ({"models": ["small"]}, {"models"}),
+        ({"ablations": None}, {"control", "methods", "pareto"}),
+        ({"ablations": {"methods": ["sift"]}}, {"control"}),
+        ({"ablations": {"methods": ["dynamic"]}}, {"control", "methods", "pareto"}),
+    ],
+)
+def test_all_figures_are_those_that_have_something_to_compare(evaluate, missing):
+    config = load(overlaid({"evaluate": evaluate}))
+    assert set(FIGURES) - set(drawn(config)) == missing
+    some = load(overlaid({"evaluate": evaluate, "figures": ["models", "curves"]}))
+    assert drawn(some) == ["models", "curves"]
+
+
+def test_like_takes_what_an_entry_does_not_say_itself():
+    methods = load(
+        overlaid({"methods": {"ttt": {"num_neighbors": 7, "evaluate_at": [0, 7]}}})
+    ).methods
+    assert (methods["split"].num_neighbors, methods["split"].text) == (7, "split")
+    assert methods["query_first"].train_on == "query_then_neighbors"
+    assert methods["random"].model_dump(exclude={"candidates"}) == methods["ttt"].model_dump(
+        exclude={"candidates"}
+    )
 
 
 def test_parts_of_a_task_or_the_default():
     config = load(overlaid({"evaluate": {"parts": {"default": 2, "pile_arxiv": 3}}}))
-    assert config.parts("pile_arxiv") == ["0", "1", "2"]
-    assert config.parts("pile_github") == ["0", "1"]
+    assert config.parts("ttt", "pile_arxiv") == ["0", "1", "2"]
+    assert config.parts("ttt", "pile_github") == ["0", "1"]
+    assert config.parts("random", "pile_arxiv") == ["0"]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +329,7 @@ def test_shards_sort_by_name(shards, first, last):
 def test_each_model_is_made_by_one_rule():
     config = load(overlaid({"models": {"x.y": {"kind": "local", "path": "somewhere"}}}))
     patterns = [config.model_pattern(kind).split("|") for kind in ("fetched", "causal", "masked")]
-    assert patterns == [["x\\.y"], ["small", "large", "neo"], ["embedder"]]
+    assert patterns == [["x\\.y"], ["small", "large", "neo"], ["embedder", "untrained", "halfway"]]
     assert load(default()).model_pattern("fetched") == "(?!)"
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from shards import brute_force, build_index, fill_shards, train_index, write_shards
 from tttnn.config.index import Index
 from tttnn.index import MergedIndex, merge_index, merge_training, train_shard_index
-from tttnn.vectors import VectorStore
+from tttnn.vectors import VectorStore, in_share
 
 COUNTS = [[40, 0, 61], [100], [0, 99]]  # chunks without passages are there
 D = 16
@@ -260,6 +260,20 @@ def test_a_sample_is_without_repeats_and_of_all_chunks(shards):
     assert len(set(rows)) == 150
     assert min(np.histogram(rows, bins=[0, 101, 201, 300])[0]) > 25
     assert (some == store.sample(150, np.random.default_rng(0))).all()
+
+
+def test_shares_are_nested_and_as_large_as_asked():
+    ids = np.concatenate([np.arange(10_000), (3 << 40) + np.arange(10_000)])
+    tenth, half = in_share(ids, 0.1), in_share(ids, 0.5)
+    assert not (tenth & ~half).any()
+    assert tenth.mean() == pytest.approx(0.1, abs=0.01)
+    assert half[:10_000].mean() == pytest.approx(half[10_000:].mean(), abs=0.03)
+    assert in_share(ids, 1.0).all()
+
+
+def test_a_shard_may_have_none_of_a_small_share(shards, tmp_path):
+    index = MergedIndex(build_index(tmp_path, spec("Flat", share=1e-6), shards))
+    assert index.ntotal == 0
 
 
 def test_merging_needs_the_same_dimension_of_all(shards, tmp_path):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from tttnn.config.load import ConfigError
 from tttnn.config.merge import read
-from tttnn.config.root import ConfigError
 from tttnn.costs import Costs
 from tttnn.jobs import Job, jobs
 from tttnn.plan import compared, lines, used
-from tttnn.sizes import shape
+from tttnn.sizes import HUB, shape
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "workflow/tttnn/published"
@@ -101,6 +102,40 @@ def test_every_rule_of_every_configuration_has_its_line(overlay):
     printed = "\n".join(lines(chosen))
     for rule in {job.rule for job in jobs(chosen)}:
         assert f"\n{rule} " in printed
+
+
+def evaluations(printed: list[str]) -> dict[str, list[str]]:
+    """The plan's last block, by model and method."""
+    block = "\n".join(printed).rpartition("\n\n")[2]
+    rows = [re.split(r"\s{2,}", line) for line in block.splitlines()]
+    return {row[0]: row for row in rows}
+
+
+def test_adapters_need_less_of_a_gpu_than_all_weights():
+    """GPT-2-XL's 1.56 billion float32 weights five times are 31 GB, once 6 GB."""
+    files = [ROOT / "config/paper.yaml"]
+    settings = ["evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}"]
+    rows = evaluations(list(lines(read(files, settings, ROOT / "config.yaml"))))
+    full, adapters = (float(rows[f"gpt2-xl {m}"][4].split()[0]) for m in ("ttt", "lora"))
+    assert 31 < full < 45
+    assert 6 < adapters < 20
+    assert full - adapters == pytest.approx(4 * 4 * 1.557, rel=0.01)
+
+
+def test_sizes_of_models_on_the_hub_are_the_published_ones():
+    """Parameters as their model cards count them, in millions."""
+    published = {
+        "openai-community/gpt2": 124,
+        "openai-community/gpt2-large": 774,
+        "openai-community/gpt2-xl": 1558,
+        "EleutherAI/gpt-neo-1.3B": 1316,
+        "Qwen/Qwen2.5-0.5B": 494,
+        "Qwen/Qwen2.5-1.5B": 1544,
+        "meta-llama/Llama-3.2-1B": 1236,
+        "microsoft/Phi-3-mini-4k-instruct": 3821,
+    }
+    for name, millions in published.items():
+        assert HUB[name].parameters == pytest.approx(millions * 1e6, rel=0.01), name
 
 
 def test_a_benchmark_file_is_read(tmp_path):

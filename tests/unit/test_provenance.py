@@ -14,15 +14,16 @@ import pytest
 import yaml
 
 from tttnn import provenance
-from tttnn.config.root import load
+from tttnn.config.load import load
 from tttnn.provenance import canonical, fingerprint
 from tttnn.stages import MODULES, Specs, code
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/tttnn"
 WILDCARDS = SimpleNamespace(
-    shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves"
-)
+    shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
+    queries="test", selection="stop",
+)  # fmt: skip
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
 
@@ -77,7 +78,7 @@ def test_two_values_that_change_places_are_a_change(values):
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
         ("models.large.steps", 3, set()),
-        ("models.small.adapt_learning_rate", 0.5, {"evaluate_part"}),
+        ("models.small.adapt_learning_rate", 0.5, {"evaluate_part", "validate_part"}),
         ("embed.batch_tokens", 100, {"embed"}),
         ("indexes.ivf.factory", "IVF2,Flat", {"index"}),
         ("indexes.ivf.nprobe", 5, {"search_index", "measure_recall"}),
@@ -85,10 +86,16 @@ def test_two_values_that_change_places_are_a_change(values):
         ("search.recall_queries", 5, {"measure_recall"}),
         ("search.candidates", 60, {"search_index", "draw_random"}),
         ("gather.ngram", 5, {"gather_neighbors"}),
-        ("select.count", 7, {"select_documents"}),
-        ("select.seed", 7, {"select_documents", "draw_random"}),
-        ("methods.ttt.learning_rate", 0.5, {"evaluate_part"}),
-        ("methods.ttt.seed", 5, {"evaluate_part"}),
+        ("select.count", 7, {"select_documents", "compare"}),
+        ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
+        ("validation.count", 7, set()),
+        ("split.tokens", 7, {"split_documents"}),
+        ("selections.sift.noise", 0.5, {"choose_neighbors"}),  # `stop` is like it
+        ("selections.stop.stop", 0.5, {"choose_neighbors"}),
+        ("selections.hull.iterations", 7, set()),
+        ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
+        ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
+        ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),
         ("methods.random.seed", 5, set()),
         ("score.resamples", 5, {"score"}),
         ("figures", ["curves"], set()),
@@ -253,9 +260,9 @@ def test_imports_are_absolute_and_packages_hold_no_code():
 
 
 def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
-    """The sources, which the rule names to `code`, and the stages themselves."""
+    """Sources and kinds of method, which the rules name to `code`, and the stages themselves."""
     loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
-    assert loading == {"__main__.py", "download.py"}
+    assert loading == {"__main__.py", "download.py", "evaluate.py"}
 
 
 def test_every_stage_exists_and_reaches_neither_the_whole_config_nor_snakemake():

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
+from tttnn.estimates import pile_weights
 from tttnn.figures import style
 from tttnn.figures.paper import FIGURES
 from tttnn.pile import ALL, TASKS
 from tttnn.published import load, names
 from tttnn.published.tables import published_tables
-from tttnn.score import SCORE_COLUMNS, pile_weights
+from tttnn.score import SCORE_COLUMNS
 
 DATA = Path(load.__file__).parent
 RUNS = {

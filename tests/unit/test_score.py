@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import scipy.stats
 
 from synthetic_run import SCHEMA, draw_task, make_run, row, run_score, write_rows
 from tttnn.config.base import Section
+from tttnn.estimates import pile_weights
 from tttnn.pile import ALL, TASKS
-from tttnn.score import ScoreSpec, pile_weights
+from tttnn.score import ScoreSpec
 
 
 def part(folder, task="pile_arxiv", method="nearest", model="small", number=0):
@@ -135,7 +137,7 @@ def test_pile_all_is_weighted_and_renormalised(tmp_path):
 def test_statuses_tell_absent_from_unselected_and_unevaluated(tmp_path):
     file = evaluate(tmp_path, TWO)
     tables = run_score(tmp_path, [file], {"pile_arxiv": 2, "pile_github": 3})
-    selection = json.loads((tmp_path / "selection.json").read_text())
+    selection = json.loads((tmp_path / "queries/test/selection.json").read_text())
     assert selection["tasks"]["pile_enron"]["test_documents"] == 0
     status = read(tables, "tasks").set_index("task")["status"]
     assert status["pile_github"] == "not evaluated"
@@ -185,6 +187,116 @@ def test_a_task_without_clean_documents_has_no_clean_row(tmp_path):
     tables = run_score(tmp_path, [evaluate(tmp_path, TWO)], {"pile_arxiv": 2}, clean_below=0.1)
     assert read(tables, "clean").empty
     assert set(read(tables, "differences")["documents_kind"]) == {"raw"}
+
+
+@pytest.mark.parametrize("sign", [{"exact": True}, {"jaccard": 0.7}, {"overlap": 0.7}])
+def test_any_measure_of_any_methods_neighbours_makes_a_document_unclean(sign, tmp_path):
+    """Of the task, so that methods are compared on the same documents."""
+    rows = [row(d, k) for d in (1, 2) for k in (0, 5)]
+    marked = [*rows[:3], rows[3] | sign]
+    files = [
+        evaluate(tmp_path, rows, method="nearest"),
+        evaluate(tmp_path, marked, method="shuffled"),
+    ]
+    clean = read(run_score(tmp_path, files, {"pile_arxiv": 2}), "clean")
+    assert set(clean["documents"]) == {1}
+    assert set(clean["method"]) == {"nearest", "shuffled"}
+
+
+def test_methods_are_compared_at_equal_numbers_of_neighbours_over_shared_tasks(tmp_path):
+    def cell(task, method, *bits):
+        points = [0, 1, 5][: len(bits)]
+        rows = [
+            row(1, k, loglikelihood=-b * 100 * math.log(2))
+            for k, b in zip(points, bits, strict=True)
+        ]
+        return evaluate(tmp_path, rows, task=task, method=method)
+
+    files = [
+        cell("pile_arxiv", "nearest", 3, 2.5, 2),
+        cell("pile_github", "nearest", 4, 3, 1),
+        cell("pile_enron", "nearest", 9, 9, 9),
+        cell("pile_arxiv", "shuffled", 3, 2.75),
+        cell("pile_github", "shuffled", 4, 4.5),
+    ]
+    selected = {"pile_arxiv": 1, "pile_github": 1, "pile_enron": 1}
+    found = read(run_score(tmp_path, files, selected), "comparisons").query("documents_kind=='raw'")
+    assert set(found["against"]) == {"nearest"}
+    assert set(found["num_neighbors"]) == {1}
+    by_task = found.set_index("task")["difference"].to_dict()
+    weights = {task: TASKS[task].weight for task in ("pile_arxiv", "pile_github")}
+    mean = (0.25 * weights["pile_arxiv"] + 1.5 * weights["pile_github"]) / sum(weights.values())
+    assert by_task == pytest.approx({"pile_arxiv": 0.25, "pile_github": 1.5, ALL: mean})
+    both = value(found, task=ALL)
+    assert (both.tasks, both.documents) == (2, 2)
+    assert both.value - both.against_value == pytest.approx(mean)
+
+
+def test_halves_are_compared_with_halves(tmp_path):
+    files = [
+        evaluate(tmp_path, [row(1, k, bytes=b) for k in (0, 5)], method=method)
+        for method, b in (("nearest", 100), ("split", 50), ("dynamic", 50))
+    ]
+    candidates = {"nearest": "flat", "split": "flat", "dynamic": None}
+    tables = run_score(
+        tmp_path, files, {"pile_arxiv": 1}, candidates=candidates, halves=["split", "dynamic"]
+    )
+    found = read(tables, "comparisons")
+    assert set(zip(found["method"], found["against"], strict=True)) == {("dynamic", "split")}
+
+
+def test_the_paired_interval_of_a_comparison_is_a_plain_loops(tmp_path):
+    generator = np.random.default_rng(5)
+    ours, theirs = (
+        [
+            row(d, k, loglikelihood=-float(x), bytes=100 + d)
+            for d in range(30)
+            for k, x in zip((0, 5), generator.uniform(50, 150, 2), strict=True)
+        ]
+        for _ in range(2)
+    )
+    files = [evaluate(tmp_path, ours), evaluate(tmp_path, theirs, method="shuffled")]
+    tables = run_score(tmp_path, files, {"pile_arxiv": 30}, resamples=4000)
+    found = value(read(tables, "comparisons"), task="pile_arxiv", documents_kind="raw")
+    a, b = (np.array([r["loglikelihood"] for r in rows[1::2]]) for rows in (ours, theirs))
+    size = np.array([r["bytes"] for r in ours[::2]])
+
+    def difference(place):
+        return (a[place].sum() - b[place].sum()) / size[place].sum() / math.log(2)
+
+    expected = scipy.stats.bootstrap(
+        (np.arange(30),), difference, n_resamples=4000, method="percentile", vectorized=False,
+        rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    assert found.difference == pytest.approx(difference(np.arange(30)))
+    width = expected.high - expected.low
+    assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+    assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+
+
+def test_efficiency_by_hand(tmp_path):
+    rows = [
+        row(d, k, loglikelihood=-100.0 * d, train_seconds=d * k * 0.5, train_tokens=100 * d * k)
+        for d in (1, 3)
+        for k in (0, 2, 4)
+    ]
+    tables = run_score(tmp_path, [evaluate(tmp_path, rows)], {"pile_arxiv": 2})
+    at = value(read(tables, "efficiency"), task="pile_arxiv", num_neighbors=2)
+    assert (at.seconds, at.train_tokens) == (2.0, 400)
+    assert at.bits_per_byte == pytest.approx(400 / 200 / math.log(2))
+
+
+def test_near_copies_share_of_the_gain_by_hand(tmp_path):
+    """Document 1, nearly copied, gains 20 nats, document 2 as many, document 3 loses 10."""
+    third = [row(3, 0, loglikelihood=-10.0), row(3, 5, loglikelihood=-20.0)]
+    tables = run_score(tmp_path, [evaluate(tmp_path, [*TWO, *third])], {"pile_arxiv": 3})
+    share = value(read(tables, "duplicates"), task="pile_arxiv")
+    assert (share.documents, share.exact, share.copied) == (3, 0, 1)
+    assert share.gain_bits == pytest.approx(30 / math.log(2))
+    assert share.share == pytest.approx(20 / 30)
+    documents = pd.read_parquet(tables / "documents.parquet").set_index("document_id")
+    assert documents["copied"].to_dict() == {1: True, 2: False, 3: False}
+    assert documents.loc[2, "after"] == pytest.approx(480 / 300 / math.log(2))
 
 
 def test_costs_by_hand(tmp_path):

@@ -19,7 +19,7 @@ from tttnn.search import (
     measure_recall,
     search_index,
 )
-from tttnn.vectors import squared_distances
+from tttnn.vectors import in_share, squared_distances
 
 COUNTS = [[50, 50], [0, 80], [120]]
 D = 24
@@ -71,11 +71,14 @@ class Corpus:
         draw_random(RandomSpec(candidates=k, seed=seed), outputs=outputs, **arguments)
         return outputs
 
-    def recall(self, candidates: list[Path], at: list[int], queries: int = 1000) -> pd.DataFrame:
+    def recall(
+        self, candidates: list[Path], at: list[int], queries: int = 1000, index: Path | None = None
+    ) -> pd.DataFrame:
         output = self.folder / "recall.csv"
         spec = RecallSpec(queries=queries, at=at, nprobe=1)
+        index = index or self.index()
         measure_recall(
-            spec, self.index(), name="some", candidates=candidates, output=output, **self.common
+            spec, index, name="some", candidates=candidates, output=output, **self.common
         )
         return pd.read_csv(output)
 
@@ -258,6 +261,20 @@ def test_a_querys_draw_depends_on_no_other_query(corpus, tmp_path):
     )
     for name, rows in table(fewer.draw(30)).groupby("query_id"):
         assert rows["passage_id"].tolist() == drawn.loc[name].tolist()
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF4,Flat"])
+def test_an_index_of_a_share_finds_the_nearest_of_that_share(factory, corpus):
+    share = corpus.shards.ids[in_share(corpus.shards.ids, 0.25)]
+    assert 50 < len(share) < 100
+    spec = index_spec(factory).model_copy(update={"share": 0.25})
+    index = build_index(corpus.folder / f"share-{factory}", spec, corpus.shards)
+    paths = corpus.search(20, factory, nprobe=4, index=index)
+    place = np.searchsorted(corpus.shards.ids, share)
+    _, ids = brute_force(corpus.queries, corpus.shards.vectors[place], share, 20)
+    assert (grid(paths, "passage_id", 7) == ids).all()
+    recall = corpus.recall(paths, at=[20], index=index)
+    assert (recall["recall"].iloc[0], recall["ntotal"].iloc[0]) == (1.0, len(share))
 
 
 def test_the_control_gives_all_of_a_small_corpus(corpus):

@@ -43,7 +43,11 @@ def evaluation(task: str) -> str:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Downloads are done; of the evaluations one each is running, queued, failed, interrupted."""
-    settings = ["run=mine", "evaluate={models: [small], methods: [ttt]}", "search={indexes: [ivf]}"]
+    settings = [
+        "run=mine",
+        "evaluate={models: [small], ablations: null}",
+        "search={indexes: [ivf]}",
+    ]
     settings += ["methods={ttt: {candidates: ivf}}", "select={count: 5}"]
     config = read([], settings, ROOT / "config.yaml")
 
@@ -66,7 +70,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             for output in job.outputs:
                 write(output, json.dumps({"documents": 100}))
             write(job.file("mine", "benchmarks", ".tsv"), BENCHMARK.format(s=4))
-    write(f"{RESULTS}/queries/selection.json", json.dumps(counts))
+    write(f"{RESULTS}/queries/test/selection.json", json.dumps(counts))
     write(f"{RESULTS}/index/ivf/merged/manifest.json", "{}")
     write(evaluation("pile_enron"), "")
     write(f"{RESULTS}/benchmarks/evaluate_part/small/ttt/pile_enron/0.tsv", BENCHMARK.format(s=20))

@@ -118,6 +118,19 @@ def test_a_causal_model_learns_and_loads(corpus, tmp_path: Path, model_type: str
     assert [path.name for path in output.parent.iterdir()] == [model_type]  # no checkpoints left
 
 
+def test_no_steps_leave_random_weights_and_a_trained_tokenizer(corpus, tmp_path: Path) -> None:
+    train_embedder(spec("roberta", steps=0), *corpus, tmp_path / "untrained")
+    train_embedder(spec("roberta", steps=4), *corpus, tmp_path / "trained")
+    record = training(tmp_path / "untrained")
+    assert (record["steps"], record["train_loss"]) == (0, None)
+    assert not identical(tmp_path / "untrained", tmp_path / "trained")
+    vocabularies = [tmp_path / name / "tokenizer.json" for name in ("untrained", "trained")]
+    assert vocabularies[0].read_bytes() == vocabularies[1].read_bytes()
+    assert record["val_loss"] == pytest.approx(
+        math.log(len(load_encoder(tmp_path / "untrained")[1])), rel=0.1
+    )
+
+
 def test_the_val_loss_is_that_of_the_model_on_the_val_shard(corpus, tmp_path: Path) -> None:
     output = tmp_path / "gpt2"
     train_model(spec(subsets=["Github"], documents=30), *corpus, output)

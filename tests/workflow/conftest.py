@@ -22,11 +22,19 @@ TINY = {
     "search": {"candidates": 6, "recall_at": [1, 5]},
     "gather": {"depth": 3},
     "select": {"count": 2},
+    "selections": {"sift": {"picks": 2}},
     "methods": {
-        "ttt": {"num_neighbors": 2, "evaluate_at": [0, 2]},
-        "random": {"num_neighbors": 2, "evaluate_at": [0, 2]},
+        name: {"num_neighbors": 2, "evaluate_at": [0, 2]}
+        for name in ("ttt", "in_context", "interpolate", "knn_lm")
     },
-    "evaluate": {"models": ["small"], "tasks": ["pile_github", "pile_arxiv", "pile_enron"]},
+    "evaluate": {
+        "models": ["small"],
+        "tasks": ["pile_github", "pile_arxiv", "pile_enron"],
+        "ablations": {
+            "methods": ["random", "interpolate", "dynamic", "sift"],
+            "tasks": ["pile_github"],
+        },
+    },
     "score": {"resamples": 50},
     "figures": ["before_after", "recall"],
 }

@@ -13,7 +13,7 @@ from tttnn.jobs import jobs
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("overlay", [None, "local", "paper", "slurm-demo"])
+@pytest.mark.parametrize("overlay", [None, "local", "paper", "slurm-demo", "ablations"])
 def test_jobs_are_snakemake_s(checkout, overlay):
     files = [f"config/{overlay}.yaml"] if overlay else []
     config = read([ROOT / file for file in files], [], ROOT / "config.yaml")

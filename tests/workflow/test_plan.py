@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+from tttnn.config.figures import FIGURES
+
 TINY = ("--configfile", "tiny.yaml")
 AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
 
@@ -14,15 +16,15 @@ AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
 def test_the_demo_is_planned_from_an_empty_folder(checkout):
     plan = checkout.plan()
     assert plan["download_shard"] == 6
-    assert plan["evaluate_part"] == 22 * 4  # three models, and the control on one
-    assert plan["draw_figure"] == 7
+    assert plan["evaluate_part"] == 22 * 3 + 6 * 4  # three models; six more methods on four tasks
+    assert plan["draw_figure"] == len(FIGURES)
 
 
-@pytest.mark.parametrize("overlay", ["local", "paper"])
+@pytest.mark.parametrize("overlay", ["local", "paper", "ablations", "slurm-demo"])
 def test_every_overlay_is_planned(checkout, overlay):
     plan = checkout.plan("--configfile", f"config/{overlay}.yaml")
     assert plan["score"] == 1
-    assert plan["evaluate_part"] >= 22
+    assert plan["evaluate_part"] >= 7
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -49,7 +51,23 @@ def test_forcing_one_cell_reruns_that_cell_alone(finished):
 def test_a_method_s_learning_rate_reruns_its_evaluation_and_nothing_upstream(finished):
     changed = finished.configure("changed", methods={"ttt": {"learning_rate": 0.5}})
     plan = finished.plan("--configfile", "tiny.yaml", str(changed))
-    assert plan == Counter(evaluate_part=3, **AFTER_EVALUATION)
+    # its own three, and those of random, dynamic and sift, which are like it
+    assert plan == Counter(evaluate_part=6, **AFTER_EVALUATION)
+
+
+def test_a_method_of_another_kind_is_evaluated_alone(copy):
+    copy.edit("workflow/tttnn/interpolate.py", "import annotations", "import annotations\nX = 1")
+    plan = copy.plan(*TINY)
+    assert plan == Counter(evaluate_part=1, validate_part=1, **AFTER_EVALUATION)
+    changed = copy.configure("changed", methods={"interpolate": {"alphas": [0, 0.5]}})
+    assert copy.plan("--configfile", "tiny.yaml", str(changed)) == plan
+
+
+def test_a_selection_s_setting_reruns_what_draws_on_it(finished):
+    changed = finished.configure("changed", selections={"sift": {"noise": 0.5}})
+    plan = finished.plan("--configfile", "tiny.yaml", str(changed))
+    again = Counter(choose_neighbors=1, gather_neighbors=1, evaluate_part=1)
+    assert plan == again + Counter(AFTER_EVALUATION)
 
 
 def test_a_number_spelt_otherwise_changes_nothing(finished):
@@ -69,14 +87,14 @@ def test_two_values_that_swap_places_are_seen(finished):
 def test_more_parts_rerun_the_evaluation_alone(finished):
     parts = finished.configure("parts", evaluate={"parts": {"pile_arxiv": 2}})
     plan = finished.plan("--configfile", "tiny.yaml", str(parts))
-    assert plan == Counter(evaluate_part=4, **AFTER_EVALUATION)
+    assert plan == Counter(evaluate_part=2, **AFTER_EVALUATION)
 
 
 def test_another_task_adds_its_own_jobs(finished):
     tasks = ["pile_github", "pile_arxiv", "pile_enron", "pile_nih-exporter"]
     more = finished.configure("more", evaluate={"tasks": tasks})
     plan = finished.plan("--configfile", "tiny.yaml", str(more))
-    assert plan == Counter(gather_neighbors=2, evaluate_part=2, **AFTER_EVALUATION)
+    assert plan == Counter(gather_neighbors=1, evaluate_part=1, **AFTER_EVALUATION)
 
 
 def test_how_a_model_adapts_does_not_train_it_again(finished):
@@ -94,8 +112,9 @@ def test_an_edited_comment_or_docstring_reruns_nothing(copy):
 def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
     copy.edit("workflow/tttnn/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
     plan = copy.plan(*TINY)
-    assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 1
-    assert plan["train_shard_index"] == 4 and plan["evaluate_part"] == 6
+    assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 2  # test and val
+    assert plan["train_shard_index"] == 4
+    assert plan["evaluate_part"] == 6  # dynamic evaluation has no neighbours
     for upstream in ("download_shard", "chunk_shard", "train_embedder", "train_model"):
         assert upstream not in plan
     assert "select_documents" not in plan

@@ -22,6 +22,7 @@ from tttnn.stages import MODULES
 
 COMMANDS = {
     "adapt": "tttnn.cases",
+    "findings": "tttnn.findings",
     "plan": "tttnn.plan",
     "recover": "tttnn.recover",
     "status": "tttnn.status",

@@ -6,7 +6,7 @@ Cell: all documents of a task, evaluated with one model and one method.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 COLUMNS = [
-    "model",
-    "method",
-    "task",
-    "document_id",
-    "num_neighbors",
-    "loglikelihood",
-    "bytes",
-    "words",
-    "train_tokens",
-    "train_seconds",
-    "evaluate_seconds",
-    "overlap",
+    *("model", "method", "task", "document_id", "num_neighbors", "alpha"),
+    *("loglikelihood", "bytes", "words"),
+    *("train_tokens", "train_seconds", "evaluate_seconds"),
+    *("exact", "overlap", "jaccard"),
 ]
 
 
@@ -42,18 +34,36 @@ class Name(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """n documents in ascending order, evaluated at K numbers of neighbors, the first of them 0."""
+    """n documents in ascending order, evaluated at K numbers of neighbors, the first of them 0.
+
+    Where neighbours are mixed into predictions there are A shares alpha of them, else one, NaN.
+    """
 
     name: Name
     documents: npt.NDArray[np.int64]  # [n]
     points: npt.NDArray[np.int64]  # [K]
-    loglikelihood: npt.NDArray[np.float64]  # [n, K], natural log
+    alphas: npt.NDArray[np.float64]  # [A]
+    grid: npt.NDArray[np.float64]  # [n, K, A], natural log; at 0 neighbors the same for every alpha
     bytes: npt.NDArray[np.int64]  # [n]
     words: npt.NDArray[np.int64]  # [n]
-    overlap: npt.NDArray[np.float64]  # [n], at the largest number of neighbors
-    train_tokens: npt.NDArray[np.int64]  # [n], up to there
-    train_seconds: npt.NDArray[np.float64]  # [n], up to there
-    evaluate_seconds: npt.NDArray[np.float64]  # [n], mean over the K evaluations
+    # of the neighbours, the largest at the largest number of them
+    exact: npt.NDArray[np.bool_]  # [n]
+    overlap: npt.NDArray[np.float64]  # [n]
+    jaccard: npt.NDArray[np.float64]  # [n]
+    train_tokens: npt.NDArray[np.int64]  # [n, K], up to there
+    train_seconds: npt.NDArray[np.float64]  # [n, K], up to there
+    evaluate_seconds: npt.NDArray[np.float64]  # [n], mean over the evaluations
+
+    @property
+    def loglikelihood(self) -> npt.NDArray[np.float64]:
+        """[n, K], of a cell with one alpha."""
+        (only,) = np.moveaxis(self.grid, 2, 0)
+        return only
+
+    def at(self, alpha: float) -> Cell:
+        """The cell with one of its alphas alone."""
+        (place,) = np.flatnonzero(self.alphas == alpha)
+        return self._replace(alphas=self.alphas[[place]], grid=self.grid[:, :, [place]])
 
 
 def _read_part(path: Path, name: Name) -> pd.DataFrame:
@@ -84,10 +94,11 @@ def _same_everywhere(values: pd.DataFrame, name: Name, column: str) -> npt.NDArr
 
 def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
     frame = pd.concat([_read_part(path, name) for path in paths], ignore_index=True)
-    frame = frame.sort_values(["document_id", "num_neighbors"], kind="stable")
+    key = ["document_id", "num_neighbors", "alpha"]
+    frame = frame.sort_values(key, kind="stable")
     documents = frame["document_id"].unique()
     points = np.sort(frame["num_neighbors"].unique())
-    twice = frame[frame.duplicated(["document_id", "num_neighbors"])]
+    twice = frame[frame.duplicated(key)]
     if len(twice):
         row = twice.iloc[0]
         raise ValueError(
@@ -101,7 +112,11 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
         )
     if not selected:
         return None
-    if len(frame) != len(documents) * len(points):
+    alphas = np.sort(frame.loc[frame["num_neighbors"] > 0, "alpha"].dropna().unique())
+    if not len(alphas):
+        alphas = np.array([np.nan])
+    columns = 1 + (len(points) - 1) * len(alphas)  # nothing is mixed at 0 neighbors
+    if len(frame) != len(documents) * columns:
         counts = frame.groupby("document_id").size()
         raise ValueError(
             f"{name}: document {counts.idxmin()} lacks some of the evaluations at "
@@ -109,7 +124,7 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
         )
     if points[0] != 0:
         raise ValueError(f"{name}: not evaluated at 0 neighbors: put 0 first in evaluate_at")
-    for column in ("loglikelihood", "overlap"):
+    for column in ("loglikelihood", "overlap", "jaccard"):
         broken = frame[~np.isfinite(frame[column])]
         if len(broken):
             row = broken.iloc[0]
@@ -117,19 +132,30 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
                 f"{name}: {column} of document {row.document_id} is {row[column]} at "
                 f"{row.num_neighbors} neighbors: did training diverge? Try a lower learning_rate"
             )
-    last = frame[frame["num_neighbors"] == points[-1]]
-    grid = (len(documents), len(points))
+
+    def table(column: str) -> npt.NDArray[Any]:
+        return frame[column].to_numpy().reshape(len(documents), columns)
+
+    def by_points(column: str) -> npt.NDArray[Any]:
+        return np.delete(table(column), [k for k in range(1, columns) if (k - 1) % len(alphas)], 1)
+
+    likelihood = table("loglikelihood")
+    before = np.repeat(likelihood[:, :1, None], len(alphas), axis=2)
+    after = likelihood[:, 1:].reshape(len(documents), len(points) - 1, len(alphas))
     return Cell(
         name,
         documents,
         points.astype(np.int64),
-        frame["loglikelihood"].to_numpy().reshape(grid),
+        alphas,
+        np.concatenate([before, after], axis=1),
         _same_everywhere(frame, name, "bytes"),
         _same_everywhere(frame, name, "words"),
-        last["overlap"].to_numpy(),
-        last["train_tokens"].to_numpy(),
-        last["train_seconds"].to_numpy(),
-        frame["evaluate_seconds"].to_numpy().reshape(grid).mean(axis=1),
+        table("exact")[:, -1].astype(bool),
+        table("overlap")[:, -1],
+        table("jaccard")[:, -1],
+        by_points("train_tokens"),
+        by_points("train_seconds"),
+        table("evaluate_seconds").mean(axis=1),
     )
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from tttnn.config.index import RANDOM
 from tttnn.config.texts import Select
+from tttnn.estimates import pile_weights
 from tttnn.files import replacing
 from tttnn.pile import ALL
 from tttnn.published import load
 from tttnn.published.names import MAIN, MODELS
-from tttnn.score import pile_weights
 
 SEED = 1216
 """The paper's draw of test documents (released code, eval_tttlm.py)."""

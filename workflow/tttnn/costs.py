@@ -6,54 +6,44 @@ what a finished run used.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
-from functools import cache
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 from tttnn.config.corpus import DemoSource
 from tttnn.config.index import FACTORY
 from tttnn.config.models import TrainedModel
 from tttnn.config.root import Config
 from tttnn.jobs import Job
-from tttnn.sizes import PUBLISHED, TOKEN_BYTES, Shape, shape, texts
-
-MB = 1e6
-PYTHON = 130 * MB  # resident: numpy, pyarrow, faiss
-TORCH = 480 * MB  # resident: torch and transformers as well
-
-# Seconds and FLOP/s on one core, from the benchmark files of the demo (docs/performance.md).
-START, START_TORCH = 0.5, 4.0
-CPU = {"forward": 50e9, "train": 35e9}
-STEP_SECONDS = 0.01  # of a training step of a small model, whatever its size
-TEXT_BYTES = 20e6  # of text a second: decompress, parse, check or cut, compress
-# 40 % of an A100's 312 TFLOP/s in bfloat16 (its data sheet): arithmetic, not measured
-GPU = {"forward": 125e12, "train": 125e12}
-GPU_STEP_SECONDS = 0.05
-DISK = 200e6  # bytes a second from a shared file system: assumed
-DISTANCES = 20e9  # multiply-adds a second and core in faiss's exact search: assumed
-
-HEADROOM = 1.5  # a rule asks for so much more memory than is expected,
-SLURM_MB = 400  # and for Snakemake's own processes inside a job,
-PATIENCE = 3.0  # and for so much more time
-LEAST_MB, LEAST_MINUTES = 1000, 30
-
-
-class Estimate(NamedTuple):
-    """Of one job: bytes of memory, seconds, bytes of output; how the seconds were found."""
-
-    memory: float
-    seconds: float
-    disk: float
-    source: str
+from tttnn.rates import (
+    CPU,
+    DISK,
+    DISTANCES,
+    GPU,
+    GPU_STEP_SECONDS,
+    HEADROOM,
+    LEAST_MB,
+    LEAST_MINUTES,
+    MB,
+    PATIENCE,
+    PYTHON,
+    SLURM_MB,
+    START,
+    START_TORCH,
+    STEP_SECONDS,
+    TEXT_BYTES,
+    TORCH,
+    Estimate,
+    activations,
+    published_seconds,
+)
+from tttnn.sizes import TOKEN_BYTES, Shape, shape, texts
 
 
-@cache
-def _published_seconds() -> dict[tuple[str, str], float]:
-    with (PUBLISHED / "seconds.csv").open(encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return {(r["model"], r["task"]): float(r["seconds_per_neighbor"]) for r in rows}
+def _with_signature(function: Callable[..., int]) -> Callable[..., int]:
+    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
+    function.__signature__ = signature(function)
+    return function
 
 
 class Costs:
@@ -102,7 +92,7 @@ class Costs:
             memory = HEADROOM * estimate(wildcards).memory / MB + SLURM_MB
             return round(max(LEAST_MB, memory) * 1.5 ** (attempt - 1))
 
-        return asked
+        return _with_signature(asked)
 
     def runtime(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `runtime`, in minutes."""
@@ -112,7 +102,7 @@ class Costs:
             minutes = PATIENCE * estimate(wildcards).seconds / 60
             return round(max(LEAST_MINUTES, minutes) * attempt)
 
-        return asked
+        return _with_signature(asked)
 
     def _with_wildcards(self, rule: str) -> Callable[[Any], Estimate]:
         formula = getattr(self, f"_{rule}")
@@ -140,13 +130,22 @@ class Costs:
         seconds = START + self._texts.bytes / TEXT_BYTES
         return Estimate(1.2 * PYTHON, seconds, self._texts.bytes / 2.5, "20 MB of text a second")
 
-    def _select_documents(self) -> Estimate:
+    def _list_passages(self) -> Estimate:
+        files = len(self._config.shards) * self._config.chunk.chunks_per_shard
+        return Estimate(PYTHON, START + 0.01 * files, 100 * files, "10 ms a file")
+
+    def _select_documents(self, queries: str) -> Estimate:
         fraction = self._config.select.fraction
         held = {task: n / fraction if fraction else n for task, n in self._texts.selected.items()}
         size = sum(self._texts.document_bytes[task] * n for task, n in held.items())
         chosen = sum(self._texts.document_bytes[t] * n for t, n in self._texts.selected.items())
         seconds = START + size / TEXT_BYTES
         return Estimate(PYTHON + 2.5 * size, seconds, chosen / 2.5, "20 MB of text a second")
+
+    def _split_documents(self) -> Estimate:
+        size = sum(self._texts.document_bytes[t] * n for t, n in self._texts.selected.items())
+        seconds = START_TORCH + size / 2e6
+        return Estimate(TORCH + 3 * size, seconds, size / 2.5, "2 MB of text a second, tokenised")
 
     # --- models ------------------------------------------------------------------------------
 
@@ -167,7 +166,9 @@ class Costs:
         batch = spec.batch_size * spec.sequence_tokens
         memory = TORCH + 16 * size.parameters + 8 * batch * size.vocabulary
         memory += 8 * spec.documents * spec.sequence_tokens
-        return Estimate(memory, seconds, 4 * size.parameters, f"6 FLOP a weight, {self._whence}")
+        device = 16 * size.parameters + activations(size, batch, True)
+        whence = f"6 FLOP a weight, {self._whence}"
+        return Estimate(memory, seconds, 4 * size.parameters, whence, device)
 
     _train_embedder = _train_model
 
@@ -182,12 +183,14 @@ class Costs:
             batch = min(embed.batch_tokens, rows * self._tokens)
             memory += 8 * batch * (embed.max_tokens * 4 + size.width * 4)
         disk = rows * size.width * (2 if embed.dtype == "float16" else 4)
-        return Estimate(memory, seconds, disk, f"2 FLOP a weight, {self._whence}")
+        batch = min(embed.batch_tokens, rows * self._tokens)
+        device = 4 * size.parameters + activations(size, batch, False)
+        return Estimate(memory, seconds, disk, f"2 FLOP a weight, {self._whence}", device)
 
     def _embed_chunk(self, embedder: str, shard: str, chunk: str) -> Estimate:
         return self._embed(embedder, self._passages / self._config.chunk.chunks_per_shard)
 
-    def _embed_queries(self, embedder: str) -> Estimate:
+    def _embed_queries(self, queries: str, embedder: str) -> Estimate:
         return self._embed(embedder, self._queries)
 
     def _code_bytes(self, index: str) -> float:
@@ -241,7 +244,7 @@ class Costs:
         pairs = self._queries * self._config.search.candidates
         return 3 * block + 24 * pairs, pairs * d * 8 / DISK
 
-    def _search_index(self, index: str) -> Estimate:
+    def _search_index(self, queries: str, index: str) -> Estimate:
         spec, d = self._config.indexes[index], self._dimension(index)
         total = len(self._config.shards) * self._passages
         read = total * self._code_bytes(index)
@@ -252,20 +255,32 @@ class Costs:
         return Estimate(memory, START + seconds, 12 * self._queries * 50, "all vectors read once")
 
     def _measure_recall(self, index: str) -> Estimate:
-        found = self._search_index(index)
+        found = self._search_index("test", index)
         d, queries = self._dimension(index), min(self._config.search.recall_queries, self._queries)
         total = len(self._config.shards) * self._passages
         seconds = START + total * d * (4 / DISK + queries / (16 * DISTANCES))
         block = 8 * d * min(65536.0, self._passages)
         return Estimate(found.memory + block, seconds, 1e3, "all vectors read once")
 
-    def _draw_random(self) -> Estimate:
+    def _choose_neighbors(self, queries: str, selection: str) -> Estimate:
+        chosen = self._config.selections[selection]
+        memory, seconds = self._exact_distances(self._dimension(chosen.index))
+        seconds += self._queries * 0.02
+        memory += PYTHON
+        return Estimate(memory, START + seconds, 600 * self._queries, "vectors fetched by id")
+
+    def _draw_random(self, queries: str) -> Estimate:
         d = self._shape(self._config.embedders[0]).width
         memory, seconds = self._exact_distances(d)
         memory += PYTHON + 16 * len(self._config.shards) * self._passages
         return Estimate(memory, START + seconds, 12 * self._queries * 50, "vectors fetched by id")
 
-    def _gather_neighbors(self, candidates: str, task: str) -> Estimate:
+    def _measure_distances(self) -> Estimate:
+        rows = len(self._config.built_indexes) * self._queries * self._config.search.candidates
+        memory = PYTHON + 60 * MB + 100 * rows  # pandas
+        return Estimate(memory, 2 * START + rows / 2e6, 20 * rows / 10, "rows")
+
+    def _gather_neighbors(self, queries: str, candidates: str, task: str) -> Estimate:
         depth, size = self._config.gather.depth, self._texts.document_bytes[task]
         rows = self._texts.selected[task] * depth
         if candidates == "random":
@@ -279,26 +294,40 @@ class Costs:
 
     # --- evaluation --------------------------------------------------------------------------
 
+    def _validate_part(self, model: str, method: str, task: str, part: str) -> Estimate:
+        return self._evaluation(model, method, task, self._config.validation.count or 100.0)
+
     def _evaluate_part(self, model: str, method: str, task: str, part: str) -> Estimate:
+        documents = self._texts.selected[task] / len(self._config.parts(method, task))
+        return self._evaluation(model, method, task, documents)
+
+    def _evaluation(self, model: str, method: str, task: str, documents: float) -> Estimate:
         recipe, size = self._config.methods[method], self._shape(model)
-        documents = self._texts.selected[task] / len(self._config.parts(task))
         length = self._texts.document_bytes[task]
-        per_neighbor = _published_seconds().get((model, task)) if self._gpu else None
+        trains = recipe.kind == "ttt"
+        per_neighbor = published_seconds().get((model, task)) if self._gpu and trains else None
+        neighbors, points = recipe.num_neighbors, len(recipe.evaluate_at)
+        # passes over texts as long as the document, a backward one as long as two forward
+        steps = {"batch": neighbors**2}.get(recipe.step, neighbors) if trains else 0
+        read = {"in_context": points, "interpolate": 1, "knn_lm": 2 + neighbors}
+        passes = 3 * steps + read.get(recipe.kind, points)
         if per_neighbor is not None:
             source = "published, on an A100; with an evaluation after every neighbour"
-            seconds = per_neighbor * recipe.num_neighbors * documents
+            seconds = per_neighbor * steps * documents
         else:
             tokens = length / TOKEN_BYTES
-            work = size.forward(min(tokens, 1024)) * tokens
-            work *= 3 * recipe.num_neighbors + len(recipe.evaluate_at)
+            work = size.forward(min(tokens, 1024)) * tokens * passes
             step = GPU_STEP_SECONDS if self._gpu else STEP_SECONDS
-            steps = recipe.num_neighbors * max(1.0, tokens / 1024)
-            seconds = documents * (work / self._rates["train"] + steps * step)
-            source = f"6 FLOP a weight and neighbour, {self._whence}"
-        memory = TORCH + (8 if self._gpu else 24) * size.parameters
-        memory += 3 * documents * recipe.num_neighbors * length
-        rows = documents * len(recipe.evaluate_at)
-        return Estimate(memory, START_TORCH + seconds, 100 * rows, source)
+            seconds = work / self._rates["train"] + steps * max(1.0, tokens / 1024) * step
+            seconds *= documents
+            source = f"2 FLOP a weight and token of each pass, {self._whence}"
+        # weights, gradients, two moments and what puts the weights back; or weights alone
+        copies = 5 if trains and recipe.lora is None else 1
+        used = 4 * copies * size.parameters + activations(size, recipe.window or 1024, trains)
+        memory = TORCH + (8 * size.parameters if self._gpu else used)
+        memory += 3 * documents * neighbors * length
+        rows = documents * points
+        return Estimate(memory, START_TORCH + seconds, 100 * rows, source, used)
 
     def _score(self) -> Estimate:
         cells = self._config.cells()

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from tttnn.config.index import FACTORY, Index
 from tttnn.files import replacing, write_json
-from tttnn.vectors import VectorStore
+from tttnn.vectors import VectorStore, in_share
 
 CODE_SAMPLE = 10_000  # vectors of a shard, at most, that quantisers of codes learn from
 MANIFEST = "manifest.json"
@@ -107,14 +107,14 @@ def merge_training(spec: Index, shards: list[Path], output: Path) -> None:
 def fill_shard_index(
     spec: Index, trained: Path, passages: list[Path], embeddings: list[Path], output: Path
 ) -> None:
-    """Add a shard's vectors under their passage ids to a copy of the trained index."""
+    """Add `spec.share` of a shard's vectors, under their passage ids, to the trained index."""
     store = VectorStore(passages, embeddings)
     index = faiss.read_index(str(trained))
     if index.d != store.dimension:
         raise ValueError(f"{trained} is for {index.d} dimensions, not {store.dimension}")
     if not spec.lists:
         index = faiss.IndexIDMap2(index)
-    for ids, vectors in store.blocks():
+    for ids, vectors in store.blocks(share=spec.share):
         index.add_with_ids(vectors, ids)
     with replacing(output) as beside:
         faiss.write_index(index, str(beside))
@@ -148,16 +148,18 @@ def merge_index(
     has them), for inverted lists `index.faiss` with its lists in `lists.ivfdata`, read from disk;
     and `manifest.json`: the type, dimension, number of vectors, and each file's size.
 
-    Raises `ValueError` if the ids in the shards are not exactly the passages' ids.
+    Raises `ValueError` if the ids in the shards are not exactly those of the passages, or of the
+    share of them that is indexed.
     """
     store = VectorStore(passages, embeddings)
     mapped = faiss.IO_FLAG_MMAP if spec.lists else faiss.IO_FLAG_MMAP_IFC
     parts = [_ids(faiss.read_index(str(path), mapped)) for path in shards]
-    found = np.sort(np.concatenate(parts))
-    if not np.array_equal(found, store.ids()):
+    found, ids = np.sort(np.concatenate(parts)), store.ids()
+    ids = ids[in_share(ids, spec.share)]
+    if not np.array_equal(found, ids):
         raise ValueError(
             f"the shard indexes in {shards[0].parent} hold {len(found)} ids, the passages are "
-            f"{len(store)}, and they do not match one to one: remove that folder and run again"
+            f"{len(ids)}, and they do not match one to one: remove that folder and run again"
         )
     with replacing(output, directory=True) as beside:
         if spec.lists:
@@ -176,8 +178,9 @@ def merge_index(
             beside / MANIFEST,
             {
                 "factory": spec.factory,
+                "share": spec.share,
                 "dimension": store.dimension,
-                "ntotal": len(store),
+                "ntotal": len(ids),
                 "indexes": files,
                 "bytes": {file.name: file.stat().st_size for file in sorted(beside.iterdir())},
             },
@@ -204,6 +207,7 @@ class MergedIndex:
         on_disk = LISTS in manifest["bytes"]
         self._flags = faiss.IO_FLAG_ONDISK_SAME_DIR if on_disk else faiss.IO_FLAG_MMAP_IFC
         self.factory: str = manifest["factory"]
+        self.share: float = manifest["share"]
         self.dimension: int = manifest["dimension"]
         self.ntotal: int = manifest["ntotal"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from tttnn.config.figures import drawn
 from tttnn.config.index import RANDOM
 from tttnn.config.models import TrainedModel
 from tttnn.config.root import Config
@@ -27,10 +28,16 @@ class Job(NamedTuple):
         return "/".join(("results", run, kind, self.rule, *self.wildcards)) + suffix
 
 
+def query_sets(config: Config) -> list[str]:
+    """The sets of texts that find neighbours."""
+    extra = {"halves": config.splits, "val": bool(config.mixtures)}
+    return ["test", *(name for name, is_used in extra.items() if is_used)]
+
+
 def _corpus(config: Config, models: list[str]) -> Iterator[Job]:
     results = f"results/{config.run}"
     trains = any(isinstance(config.models[name], TrainedModel) for name in models)
-    for shard in [*config.shards, "test", *(["val"] if trains else [])]:
+    for shard in [*config.shards, "test", *(["val"] if trains or config.mixtures else [])]:
         stem = f"{results}/corpus/{shard}"
         suffixes = (".jsonl.zst", ".rejected.jsonl", ".json")
         yield Job("download_shard", (shard,), tuple(stem + suffix for suffix in suffixes))
@@ -38,8 +45,14 @@ def _corpus(config: Config, models: list[str]) -> Iterator[Job]:
         chunks = range(config.chunk.chunks_per_shard)
         passages = tuple(f"{results}/passages/{shard}/{chunk}.parquet" for chunk in chunks)
         yield Job("chunk_shard", (shard,), passages)
-    queries = tuple(f"{results}/queries/{name}.parquet" for name in TASKS)
-    yield Job("select_documents", (), (*queries, f"{results}/queries/selection.json"))
+    yield Job("list_passages", (), (f"{results}/passages/manifest.json",))
+    for queries in query_sets(config):
+        folder = f"{results}/queries/{queries}"
+        files = tuple(f"{folder}/{task}.parquet" for task in TASKS)
+        if queries == "halves":
+            yield Job("split_documents", (), files)
+        else:
+            yield Job("select_documents", (queries,), (*files, f"{folder}/selection.json"))
 
 
 def _models(config: Config, models: list[str]) -> Iterator[Job]:
@@ -58,8 +71,10 @@ def _vectors(config: Config) -> Iterator[Job]:
             for chunk in map(str, range(config.chunk.chunks_per_shard)):
                 vectors = f"{results}/embeddings/{embedder}/{shard}/{chunk}.npy"
                 yield Job("embed_chunk", (embedder, shard, chunk), (vectors,))
-        yield Job("embed_queries", (embedder,), (f"{results}/queries/embeddings/{embedder}.npy",))
-    for index in config.search.indexes:
+    for queries, embedder in _embedded(config):
+        vectors = f"{results}/queries/{queries}/embeddings/{embedder}.npy"
+        yield Job("embed_queries", (queries, embedder), (vectors,))
+    for index in config.built_indexes:
         folder = f"{results}/index/{index}"
         for shard in config.shards:
             learnt = f"{folder}/trained/{shard}.safetensors"
@@ -70,35 +85,75 @@ def _vectors(config: Config) -> Iterator[Job]:
         yield Job("merge_index", (index,), (f"{folder}/merged",))
 
 
+def _sources(config: Config) -> dict[tuple[str, str, str], None]:
+    """The (queries, candidates, task) whose texts are gathered, each once."""
+    found = {}
+    for _, method, task in config.cells():
+        candidates = config.methods[method].candidates
+        if candidates is not None:
+            found[config.queries(method), candidates, task] = None
+            if method in config.mixtures:
+                found["val", candidates, task] = None
+    return found
+
+
+def _searched(config: Config) -> dict[tuple[str, str], None]:
+    """The (queries, candidates) that are found, and those that they are chosen from."""
+    found = {}
+    for queries, candidates, _ in _sources(config):
+        if candidates in config.selections:
+            found[queries, config.selections[candidates].index] = None
+        found[queries, candidates] = None
+    # recall is measured on these
+    return dict.fromkeys(("test", index) for index in config.built_indexes) | found
+
+
+def _embedded(config: Config) -> dict[tuple[str, str], None]:
+    """The (queries, embedder) that are embedded; random neighbours get distances as well."""
+    found = {}
+    for queries, candidates in _searched(config):
+        if candidates == RANDOM:
+            found[queries, config.embedders[0]] = None
+        elif candidates in config.indexes:
+            found[queries, config.indexes[candidates].embedder] = None
+    return found
+
+
 def _neighbors(config: Config) -> Iterator[Job]:
     results = f"results/{config.run}"
-
-    def of_all_tasks(candidates: str) -> tuple[str, ...]:
-        return tuple(f"{results}/candidates/{candidates}/{task}.parquet" for task in TASKS)
-
-    for index in config.search.indexes:
-        yield Job("search_index", (index,), of_all_tasks(index))
+    for queries, candidates in _searched(config):
+        folder = f"{results}/candidates/{queries}/{candidates}"
+        files = tuple(f"{folder}/{task}.parquet" for task in TASKS)
+        if candidates == RANDOM:
+            yield Job("draw_random", (queries,), files)
+        elif candidates in config.selections:
+            yield Job("choose_neighbors", (queries, candidates), files)
+        else:
+            yield Job("search_index", (queries, candidates), files)
+    for index in config.built_indexes:
         yield Job("measure_recall", (index,), (f"{results}/index/{index}/recall.csv",))
-    needed = dict.fromkeys(
-        (config.methods[method].candidates, task) for _, method, task in config.cells()
-    )
-    if any(candidates == RANDOM for candidates, _ in needed):
-        yield Job("draw_random", (), of_all_tasks(RANDOM))
-    for candidates, task in needed:
-        neighbors = f"{results}/neighbors/{candidates}/{task}.parquet"
-        yield Job("gather_neighbors", (candidates, task), (neighbors,))
+    tables = tuple(f"{results}/tables/{name}" for name in ("distances.csv", "pairs.parquet"))
+    yield Job("measure_distances", (), tables)
+    for source in _sources(config):
+        yield Job("gather_neighbors", source, (f"{results}/neighbors/{'/'.join(source)}.parquet",))
 
 
 def _evaluation(config: Config) -> Iterator[Job]:
     results, figures = f"results/{config.run}", f"figures/{config.run}"
     for model, method, task in config.cells():
-        for part in config.parts(task):
+        for part in config.parts(method, task):
             rows = f"{results}/evaluation/{model}/{method}/{task}/{part}.parquet"
             yield Job("evaluate_part", (model, method, task, part), (rows,))
-    names = ("scores", "clean", "differences", "costs", "tasks", "corpus", "recall")
-    tables = tuple(f"{results}/tables/{name}.csv" for name in names)
-    yield Job("score", (), (*tables, f"{results}/tables/summary.tex"))
-    for name in config.figures:
+        if method in config.mixtures:
+            rows = f"{results}/validation/{model}/{method}/{task}/0.parquet"
+            yield Job("validate_part", (model, method, task, "0"), (rows,))
+    names = (
+        *("efficiency.csv", "alphas.csv", "recall.csv", "documents.parquet", "summary.tex"),
+        *("scores.csv", "clean.csv", "differences.csv", "comparisons.csv", "duplicates.csv"),
+        *("costs.csv", "tasks.csv", "corpus.csv"),
+    )
+    yield Job("score", (), tuple(f"{results}/tables/{name}" for name in names))
+    for name in drawn(config):
         yield Job("draw_figure", (name,), (f"{figures}/{name}.svg", f"{figures}/{name}.pdf"))
     if set(config.evaluate.models) & set(PUBLISHED_MODELS):
         yield Job("compare", (), (f"{results}/tables/side_by_side.csv",))
@@ -110,6 +165,8 @@ def jobs(config: Config) -> list[Job]:
     """The jobs behind `snakemake` without targets, in the order of the data."""
     models = list(dict.fromkeys([*config.embedders, *(model for model, _, _ in config.cells())]))
     models += [name for name in config.chunk_tokenizer if name not in models]
+    if config.splits and config.split.tokenizer not in models:
+        models.append(config.split.tokenizer)
     return [
         *_corpus(config, models),
         *_models(config, models),

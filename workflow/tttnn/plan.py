@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tttnn.config.load import load
 from tttnn.config.merge import read
-from tttnn.config.root import Config, load
+from tttnn.config.root import Config
 from tttnn.costs import Costs, Estimate
 from tttnn.jobs import Job, jobs
 
-GPU_RULES = {"embed_chunk", "embed_queries", "train_model", "train_embedder", "evaluate_part"}
-ROW = "{:<20}{:>7}{:>10}{:>11}{:>11}{:>6}  {}"
+GPU_RULES = {
+    *("embed_chunk", "embed_queries", "train_model", "train_embedder"),
+    *("evaluate_part", "validate_part"),
+}
+ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
 SAMPLED_SECONDS = 2.0  # Snakemake's benchmark of a shorter job may have missed its memory
 
@@ -35,35 +39,52 @@ def _size(value: float) -> str:
     raise AssertionError
 
 
-def _by_rule(listed: list[Job], costs: Costs) -> dict[str, list[Estimate]]:
+def _grouped(
+    listed: list[Job], costs: Costs, name: Callable[[Job], str]
+) -> dict[str, list[Estimate]]:
     grouped: dict[str, list[Estimate]] = {}
     for job in listed:
-        grouped.setdefault(job.rule, []).append(costs.of(job))
+        grouped.setdefault(name(job), []).append(costs.of(job))
     return grouped
 
 
+def _row(name: str, estimates: list[Estimate], kind: str) -> str:
+    return ROW.format(
+        name,
+        len(estimates),
+        _size(sum(e.disk for e in estimates)),
+        _size(max(e.memory for e in estimates)),
+        _size(max(e.device for e in estimates)) if kind == "GPU" else "-",
+        f"{sum(e.seconds for e in estimates) / 3600:.3g}",
+        kind,
+        ", ".join(dict.fromkeys(e.source for e in estimates)),
+    )
+
+
 def lines(config: Config) -> Iterator[str]:
-    """The plan's lines."""
-    costs = Costs(config)
+    """The plan's lines: a rule each; then the evaluations, a model and method each."""
+    costs, listed = Costs(config), jobs(config)
     yield f"Run {config.run}. Sizes: {costs.known()}."
     yield ""
-    yield ROW.format("rule", "jobs", "disk", "memory", "hours", "of", "from")
+    yield ROW.format("rule", "jobs", "disk", "memory", "on the GPU", "hours", "of", "from")
     hours = {"CPU": 0.0, "GPU": 0.0}
     disk = 0.0
-    for rule, estimates in _by_rule(jobs(config), costs).items():
+    for rule, estimates in _grouped(listed, costs, lambda job: job.rule).items():
         kind = "GPU" if config.environment == "gpu" and rule in GPU_RULES else "CPU"
-        spent = sum(e.seconds for e in estimates) / 3600
-        written = sum(e.disk for e in estimates)
-        memory = max(e.memory for e in estimates)
-        hours[kind] += spent
-        disk += written
-        source = ", ".join(dict.fromkeys(e.source for e in estimates))
-        yield ROW.format(
-            rule, len(estimates), _size(written), _size(memory), f"{spent:.3g}", kind, source
-        )
+        hours[kind] += sum(e.seconds for e in estimates) / 3600
+        disk += sum(e.disk for e in estimates)
+        yield _row(rule, estimates, kind)
     yield ""
-    yield f"In all {hours['CPU']:.3g} CPU hours, {hours['GPU']:.3g} GPU hours, {_size(disk)}."
+    yield (
+        f"In all {len(listed)} jobs, {hours['CPU']:.3g} CPU hours, {hours['GPU']:.3g} GPU hours, "
+        f"{_size(disk)}."
+    )
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
+    yield ""
+    evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    kind = "GPU" if config.environment == "gpu" else "CPU"
+    for name, some in _grouped(evaluations, costs, lambda job: " ".join(job.wildcards[:2])).items():
+        yield _row(name, some, kind)
 
 
 def used(benchmark: Path) -> Used | None:

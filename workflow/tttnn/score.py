@@ -2,87 +2,61 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from tttnn.bootstrap import Estimate, resample_counts, weighted_mean
+from tttnn.bootstrap import weighted_mean
 from tttnn.cells import Cell, read_cells
 from tttnn.config.methods import Score
+from tttnn.duplicates import document_table, share_rows
+from tttnn.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
 from tttnn.files import replacing
+from tttnn.inventory import corpus_rows, read_selection, task_rows
 from tttnn.latex import summary_tabulars
-from tttnn.pile import ALL, SPLITS, TASKS
+from tttnn.mixtures import alpha_rows, choose_alphas
+from tttnn.pile import ALL, TASKS
 
-METRICS = ("bits_per_byte", "byte_perplexity", "word_perplexity")
 SCORE_COLUMNS = [
     *("run", "model", "method", "task", "num_neighbors"),
     *("metric", "value", "low", "high", "documents"),
 ]
 """Of `scores.csv` and `clean.csv`: others read them, so these columns stay."""
 
+COMPARISON_COLUMNS = [
+    *("run", "model", "method", "against", "task", "num_neighbors", "documents_kind"),
+    *(
+        "before",
+        "value",
+        "against_value",
+        "difference",
+        "low",
+        "high",
+        "confidence",
+        "documents",
+        "tasks",
+    ),
+]
+ALPHA_COLUMNS = [
+    *("run", "model", "method", "documents_kind", "task", "num_neighbors", "alpha"),
+    *("bits_per_byte", "chosen"),
+]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-Scores = dict[tuple[str, str], dict[str, dict[str, Estimate]]]
-"""(model, method) -> task -> metric -> estimate."""
 
 
 class ScoreSpec(Score):
-    """The section `score`, the run's name, and where each method's neighbors come from."""
+    """The section `score`, the run's name, and what there is to score."""
 
     run: str
-    candidates: dict[str, str]  # method -> an index of the catalogue, or `random`
+    # method -> an index of the catalogue, a selection, or `random`; null: it has no neighbours
+    candidates: dict[str, str | None]
     cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
-
-
-def pile_weights(tasks: Iterable[str]) -> dict[str, float]:
-    """The Pile's weights of these tasks, renormalised so that they sum to 1."""
-    tasks = list(tasks)
-    total = math.fsum(TASKS[task].weight for task in tasks)
-    return {task: TASKS[task].weight / total for task in tasks}
-
-
-def estimate(cell: Cell, keep: npt.NDArray[np.bool_], spec: Score) -> dict[str, Estimate]:
-    """The metrics of the documents in `keep`, summed before dividing (micro average)."""
-    columns = np.column_stack([cell.loglikelihood, cell.bytes, cell.words])[keep]
-    n = len(columns)
-    counts = resample_counts(n, spec.resamples, spec.seed, cell.name.task)
-    sums = np.vstack([columns.sum(axis=0), counts @ columns])  # the documents, then the resamples
-    loglikelihood, size, words = sums[:, :-2], sums[:, -2:-1], sums[:, -1:]
-    with np.errstate(over="ignore"):  # a perplexity may be infinite
-        values = (
-            -loglikelihood / size / math.log(2),
-            np.exp(-loglikelihood / size),
-            np.exp(-loglikelihood / words),
-        )
-    return {
-        metric: Estimate(cell.points, value[0], value[1:], documents=n, spread=n > 1)
-        for metric, value in zip(METRICS, values, strict=True)
-    }
-
-
-def estimate_all(cells: list[Cell], spec: Score, *, clean: bool) -> Scores:
-    """Every cell's metrics, and `pile_all` over the tasks of each model and method.
-
-    With `clean`, only of documents that overlap less than `spec.clean_below` with each of their
-    neighbors; a cell without such documents is left out. `pile_all` has bits per byte only.
-    """
-    scores: Scores = {cell.name[:2]: {} for cell in cells}
-    for task in TASKS:  # outermost, for all of a task's cells share its resamples
-        for cell in cells:
-            keep = cell.overlap < spec.clean_below if clean else np.full(len(cell.documents), True)
-            if cell.name.task == task and keep.any():
-                scores[cell.name[:2]][task] = estimate(cell, keep, spec)
-    for tasks in scores.values():
-        if tasks:
-            parts = [(w, tasks[t][METRICS[0]]) for t, w in pile_weights(tasks).items()]
-            tasks[ALL] = {METRICS[0]: weighted_mean(parts)}
-    return scores
+    mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
+    halves: list[str]  # methods evaluated on the second halves of documents
 
 
 def _score_rows(scores: Scores, spec: ScoreSpec) -> Iterator[list[Any]]:
@@ -126,13 +100,80 @@ def _difference_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dic
                 }
 
 
+def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
+    """Each method against the first one that was evaluated on the same text."""
+    for (model, method), tasks in scores.items():
+        alike = [
+            name
+            for name in spec.candidates
+            if (name in spec.halves) == (method in spec.halves) and (model, name) in scores
+        ]
+        if method == alike[0]:
+            continue
+        others = scores[model, alike[0]]
+        shared = [task for task in TASKS if task in tasks and task in others]
+        weights = pile_weights(shared)
+        for task in [*shared, *([ALL] if shared else [])]:
+            if task == ALL:  # over the tasks of both
+                mine, other = (
+                    weighted_mean((weights[t], of[t][METRICS[0]]) for t in shared)
+                    for of in (tasks, others)
+                )
+            else:
+                mine, other = tasks[task][METRICS[0]], others[task][METRICS[0]]
+            for point in np.intersect1d(mine.points, other.points)[1:]:
+                i, j = (int(np.flatnonzero(e.points == point)[0]) for e in (mine, other))
+                difference = mine._replace(
+                    value=mine.value[[i]] - other.value[[j]],
+                    samples=mine.samples[:, [i]] - other.samples[:, [j]],
+                )
+                low, high = difference.interval(spec.confidence)
+                yield {
+                    "run": spec.run,
+                    "model": model,
+                    "method": method,
+                    "against": alike[0],
+                    "task": task,
+                    "num_neighbors": point,
+                    "documents_kind": kind,
+                    "before": mine.value[0],
+                    "value": mine.value[i],
+                    "against_value": other.value[j],
+                    "difference": difference.value[0],
+                    "low": low[0],
+                    "high": high[0],
+                    "confidence": spec.confidence,
+                    "documents": mine.documents,
+                    "tasks": mine.tasks,
+                }
+
+
+def _efficiency_rows(cells: list[Cell], scores: Scores, run: str) -> Iterator[dict[str, Any]]:
+    """Bits per byte beside the means of what it took, for each task and number of neighbors."""
+    for cell in cells:
+        model, method, task = cell.name
+        part = scores[model, method][task][METRICS[0]]
+        for k, point in enumerate(cell.points):
+            yield {
+                "run": run,
+                "model": model,
+                "method": method,
+                "task": task,
+                "num_neighbors": point,
+                "bits_per_byte": part.value[k],
+                "seconds": cell.train_seconds[:, k].mean(),
+                "train_tokens": cell.train_tokens[:, k].mean(),
+                "documents": len(cell.documents),
+            }
+
+
 def _cost_rows(cells: list[Cell], spec: ScoreSpec) -> Iterator[dict[str, Any]]:
     for cell in cells:
         neighbors = cell.points[-1]
         if neighbors == 0:
             continue
-        seconds = cell.train_seconds / neighbors
-        trained = cell.train_seconds.sum()
+        seconds = cell.train_seconds[:, -1] / neighbors
+        trained = cell.train_seconds[:, -1].sum()
         quantiles = np.quantile(seconds, QUANTILES)
         yield {
             "run": spec.run,
@@ -142,59 +183,10 @@ def _cost_rows(cells: list[Cell], spec: ScoreSpec) -> Iterator[dict[str, Any]]:
             "seconds_mean": seconds.mean(),
             **{f"seconds_p{q * 100:02.0f}": s for q, s in zip(QUANTILES, quantiles, strict=True)},
             "evaluate_seconds": np.median(cell.evaluate_seconds),
-            "tokens_per_second": cell.train_tokens.sum() / trained if trained else math.nan,
+            "tokens_per_second": cell.train_tokens[:, -1].sum() / trained if trained else math.nan,
             "train_seconds_total": trained,
             "evaluate_seconds_total": cell.evaluate_seconds.sum() * len(cell.points),
         }
-
-
-def _corpus_rows(manifests: list[Path], run: str) -> Iterator[dict[str, Any]]:
-    for path in manifests:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        reasons = manifest["rejected"]
-        yield {
-            "run": run,
-            "shard": path.stem,
-            "documents": manifest["documents"],
-            "rejected": sum(reasons.values()),
-            "reasons": "; ".join(f"{reason}: {count}" for reason, count in reasons.items()),
-            "subsets": manifest["subsets"],
-        }
-
-
-def _task_rows(
-    selection: dict[str, dict[str, int]], corpus: pd.DataFrame, cells: list[Cell], run: str
-) -> Iterator[dict[str, Any]]:
-    train = corpus.loc[~corpus["shard"].isin(SPLITS), "subsets"]
-    evaluated = {cell.name.task for cell in cells}
-    weights = pile_weights(task for task in TASKS if task in evaluated)
-    for task, subset in TASKS.items():
-        counts = selection[task]
-        if task in evaluated:
-            status = "evaluated"
-        elif not counts["test_documents"]:
-            status = "no documents"
-        else:
-            status = "not evaluated" if counts["selected"] else "none selected"
-        yield {
-            "run": run,
-            "task": task,
-            "pile_set_name": subset.pile_set_name,
-            "weight": subset.weight,
-            "weight_renormalised": 100 * weights.get(task, 0.0),
-            "train_documents": sum(shard.get(subset.pile_set_name, 0) for shard in train),
-            "test_documents": counts["test_documents"],
-            "selected": counts["selected"],
-            "status": status,
-        }
-
-
-def _read_selection(path: Path) -> dict[str, dict[str, int]]:
-    selection = json.loads(path.read_text(encoding="utf-8"))["tasks"]
-    missing = [task for task in TASKS if task not in selection]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: select the documents again")
-    return selection
 
 
 def _write(path: Path, table: pd.DataFrame) -> None:
@@ -202,68 +194,96 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(beside, index=False, lineterminator="\n")
 
 
+def _read(
+    folder: Path, cells: Iterable[tuple[str, str, str, int]], selection: dict[str, dict[str, int]]
+) -> list[Cell]:
+    files = [
+        folder / model / method / task / f"{part}.parquet"
+        for model, method, task, parts in cells
+        for part in range(parts)
+    ]
+    return read_cells(files, {task: count["selected"] for task, count in selection.items()})
+
+
 def score(
     spec: ScoreSpec,
-    evaluation: Path,
-    selection: Path,
+    results: Path,
+    selections: list[Path],
     manifests: list[Path],
     recalls: list[Path],
-    scores: Path,
-    clean: Path,
-    differences: Path,
-    costs: Path,
-    tasks: Path,
-    corpus: Path,
-    recall: Path,
-    latex: Path,
+    tables: Path,
 ) -> None:
     """Tables of all cells, in the order of `spec.cells`: the first method there is the main one.
 
-    `evaluation` is the folder of `{model}/{method}/{task}/{part}.parquet`. (A run may have more of
-    these files than fit into a command line.)
+    `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
+    in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
+    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`.
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
     `pile_all` weights the tasks as the Pile does (paper section 5), renormalised over the tasks
     that a model and method were evaluated on. Bounds are a bootstrap's percentiles, and empty for
-    a single document.
+    a single document. Clean documents are those that no neighbour nearly copies.
 
-    - `scores`, `clean`: a row a number; of all documents, and of those with less overlap than
-      `spec.clean_below` at the largest number of neighbors. A task without any has no row.
-    - `differences`: bits per byte after against before, with the interval of the paired difference
-      and ratio, and over how many tasks a `pile_all` is.
-    - `costs`: seconds of training per neighbor, without the evaluations; quantiles over documents.
-    - `tasks`, `corpus`: what was there, was rejected and was evaluated; per task, per shard.
-    - `recall`: every index's, from `recalls`.
-    - `latex`: before, after and ratio at the largest number of neighbors.
+    - `scores.csv`, `clean.csv`: a row a number; of all documents, and of the clean ones. A task
+      without any has no row.
+    - `differences.csv`: bits per byte after against before, with the interval of the paired
+      difference and ratio, and over how many tasks a `pile_all` is.
+    - `comparisons.csv`: each method against the main one at equal numbers of neighbors, paired.
+    - `efficiency.csv`: bits per byte beside seconds and tokens of training, means over documents.
+    - `costs.csv`: seconds of training per neighbor, without the evaluations; quantiles over
+      documents.
+    - `documents.parquet`: a row a document of every cell: before, after, overlaps.
+    - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
+    - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
+    - `tasks.csv`, `corpus.csv`: what was there, was rejected and was evaluated.
+    - `recall.csv`: every index's, from `recalls`.
+    - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
 
     Raises `ValueError` as `tttnn.cells.read_cells` does, and where nothing was evaluated at all.
     """
-    selected = _read_selection(selection)
-    files = [
-        evaluation / model / method / task / f"{part}.parquet"
-        for model, method, task, parts in spec.cells
-        for part in range(parts)
-    ]
-    cells = read_cells(files, {task: count["selected"] for task, count in selected.items()})
+    selected = {path.parent.name: read_selection(path) for path in selections}
+    cells = _read(results / "evaluation", spec.cells, selected["test"])
     if not cells:
-        raise ValueError(f"{selection}: no document of any evaluated task was selected")
+        raise ValueError(
+            f"{results}/queries/test/selection.json: no document of any evaluated task was selected"
+        )
+    validation: list[Cell] = []
+    if spec.mixtures:
+        mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
+        validation = _read(results / "validation", mixed, selected["val"])
+    chosen = choose_alphas(cells, validation, spec.mixtures)
 
-    rows: list[dict[str, Any]] = []
-    for kind, path in (("raw", scores), ("clean", clean)):
-        estimates = estimate_all(cells, spec, clean=kind == "clean")
-        _write(path, pd.DataFrame(_score_rows(estimates, spec), columns=SCORE_COLUMNS))
-        rows.extend(_difference_rows(estimates, kind, spec))
-    if not rows:
+    clean = clean_documents(chosen, spec)
+    differences: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    for kind, name, keep in (("raw", "scores", None), ("clean", "clean", clean)):
+        estimates = estimate_all(chosen, spec, keep)
+        table = pd.DataFrame(_score_rows(estimates, spec), columns=SCORE_COLUMNS)
+        _write(tables / f"{name}.csv", table)
+        differences.extend(_difference_rows(estimates, kind, spec))
+        comparisons.extend(_comparison_rows(estimates, kind, spec))
+        if kind == "raw":
+            efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
+            _write(tables / "efficiency.csv", efficiency)
+    if not differences:
         raise ValueError("every method was evaluated at 0 neighbors only: extend an evaluate_at")
-    difference_table = pd.DataFrame(rows)
-    _write(differences, difference_table)
-    _write(costs, pd.DataFrame(_cost_rows(cells, spec)))
+    difference_table = pd.DataFrame(differences)
+    _write(tables / "differences.csv", difference_table)
+    _write(tables / "comparisons.csv", pd.DataFrame(comparisons, columns=COMPARISON_COLUMNS))
+    _write(tables / "costs.csv", pd.DataFrame(_cost_rows(chosen, spec)))
+    _write(
+        tables / "alphas.csv",
+        pd.DataFrame(alpha_rows(cells, validation, chosen, spec.run), columns=ALPHA_COLUMNS),
+    )
+    with replacing(tables / "documents.parquet") as beside:
+        document_table(chosen, spec, spec.run).to_parquet(beside, index=False)
+    _write(tables / "duplicates.csv", pd.DataFrame(share_rows(chosen, spec, spec.run)))
 
-    corpus_table = pd.DataFrame(_corpus_rows(manifests, spec.run))
-    task_table = pd.DataFrame(_task_rows(selected, corpus_table, cells, spec.run))
-    _write(corpus, corpus_table.drop(columns="subsets"))
-    _write(tasks, task_table)
-    _write(recall, pd.concat([pd.read_csv(path) for path in recalls]))
-    with replacing(latex) as beside:
-        beside.write_text(summary_tabulars(difference_table, task_table), encoding="utf-8")
+    corpus = pd.DataFrame(corpus_rows(manifests, spec.run))
+    tasks = pd.DataFrame(task_rows(selected["test"], corpus, chosen, spec.run))
+    _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
+    _write(tables / "tasks.csv", tasks)
+    _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))
+    with replacing(tables / "summary.tex") as beside:
+        beside.write_text(summary_tabulars(difference_table, tasks), encoding="utf-8")

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tttnn.config.base import Section
 from tttnn.files import replacing
 from tttnn.index import MergedIndex
-from tttnn.vectors import VectorStore, squared_distances
+from tttnn.vectors import VectorStore, in_share, squared_distances
 
 CANDIDATES = pa.schema(
     [
@@ -55,7 +55,8 @@ class RecallSpec(Section):
     nprobe: int
 
 
-def _query_ids(queries: list[Path]) -> list[np.ndarray]:
+def read_query_ids(queries: list[Path]) -> list[np.ndarray]:
+    """The query ids of each task's file."""
     return [pq.read_table(path, columns=["query_id"])["query_id"].to_numpy() for path in queries]
 
 
@@ -97,7 +98,11 @@ def _write(
             pq.write_table(pa.table(columns, schema=CANDIDATES), beside, compression="zstd")
 
 
-def _load_vectors(path: Path, query_ids: list[np.ndarray]) -> np.ndarray:
+def load_vectors(path: Path, query_ids: list[np.ndarray]) -> np.ndarray:
+    """The queries' embeddings (n, d), float32, a row for each of `query_ids` in their order.
+
+    Raises `ValueError` if there are more or fewer.
+    """
     vectors = np.load(path, allow_pickle=False).astype(np.float32)
     count = sum(len(ids) for ids in query_ids)
     if len(vectors) != count:
@@ -121,14 +126,15 @@ def search_index(
 
     Raises `ValueError` if a query finds fewer than K, or the index is not of these passages.
     """
-    query_ids = _query_ids(queries)
-    found_by = _load_vectors(vectors, query_ids)
+    query_ids = read_query_ids(queries)
+    found_by = load_vectors(vectors, query_ids)
     store = VectorStore(passages, embeddings)
     opened = MergedIndex(index)
-    if (opened.ntotal, opened.dimension) != (len(store), store.dimension):
+    indexed = int(in_share(store.ids(), opened.share).sum())
+    if (opened.ntotal, opened.dimension) != (indexed, store.dimension):
         raise ValueError(
             f"{index} holds {opened.ntotal} vectors of {opened.dimension} dimensions, the passages "
-            f"are {len(store)} of {store.dimension}: it is not their index; remove it and run again"
+            f"are {indexed} of {store.dimension}: it is not their index; remove it and run again"
         )
     k = min(spec.candidates, opened.ntotal)
     _, ids = opened.search(found_by, min(k + SPARE, opened.ntotal), spec.nprobe)
@@ -154,8 +160,8 @@ def draw_random(
 
     A query's draw depends on the seed, its id and the corpus, and on no other query.
     """
-    query_ids = _query_ids(queries)
-    found_by = _load_vectors(vectors, query_ids)
+    query_ids = read_query_ids(queries)
+    found_by = load_vectors(vectors, query_ids)
     store = VectorStore(passages, embeddings)
     everything = store.ids()
     k = min(spec.candidates, len(everything))
@@ -178,15 +184,15 @@ def measure_recall(
     embeddings: list[Path],
     output: Path,
 ) -> None:
-    """Compare an index's candidates with exact search, on a sample of the queries.
+    """Compare an index's candidates with exact search of what it indexes, on a sample of queries.
 
     `output` is CSV: `index,factory,k,recall,queries,ntotal`, recall being the mean share of the k
     nearest passages that are among the first k candidates. A candidate exactly as far as the k-th
     nearest counts as found, because equal texts are interchangeable. A k of `spec.at` above the
     number of candidates counts as that number.
     """
-    query_ids = _query_ids(queries)
-    found_by = _load_vectors(vectors, query_ids)
+    query_ids = read_query_ids(queries)
+    found_by = load_vectors(vectors, query_ids)
     store = VectorStore(passages, embeddings)
     table = pd.concat([pd.read_parquet(path) for path in candidates])
     found = table["distance"].to_numpy().reshape(len(found_by), -1)
@@ -194,14 +200,14 @@ def measure_recall(
     size = min(spec.queries, len(found_by))
     sample = np.sort(generator.choice(len(found_by), size, replace=False))
     points = sorted({min(k, found.shape[1]) for k in spec.at})
-    wanted = min(points[-1] + SPARE, len(store))
+    opened = MergedIndex(index)
+    wanted = min(points[-1] + SPARE, opened.ntotal)
     heap = faiss.ResultHeap(size, wanted)
-    for ids, block in tqdm(store.blocks(), desc="exact search", mininterval=5):
+    for ids, block in tqdm(store.blocks(share=opened.share), desc="exact search", mininterval=5):
         distances, places = faiss.knn(found_by[sample], block, min(wanted, len(block)))
         heap.add_result(distances, ids[places])
     heap.finalize()
     exact, _ = rank_exactly(store, found_by[sample], heap.I, points[-1])
-    opened = MergedIndex(index)
     probed = f", nprobe {spec.nprobe}" if opened.factory != "Flat" else ""
     rows = [
         {

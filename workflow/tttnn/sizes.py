@@ -81,7 +81,12 @@ class Shape(NamedTuple):
 HUB = {
     "openai-community/gpt2": Shape(12, 768, 50257, 85e6),
     "openai-community/gpt2-large": Shape(36, 1280, 50257, 708e6),
+    "openai-community/gpt2-xl": Shape(48, 1600, 50257, 1475e6),
     "EleutherAI/gpt-neo-1.3B": Shape(24, 2048, 50257, 1208e6),
+    "Qwen/Qwen2.5-0.5B": Shape(24, 896, 151936, 358e6),
+    "Qwen/Qwen2.5-1.5B": Shape(28, 1536, 151936, 1310e6),
+    "meta-llama/Llama-3.2-1B": Shape(16, 2048, 128256, 973e6),
+    "microsoft/Phi-3-mini-4k-instruct": Shape(32, 3072, 32064, 3723e6),
     "socialfoundations/roberta-large-pile-lr2e-5-bs16-8gpu-1700000": Shape(24, 1024, 50265, 302e6),
 }
 

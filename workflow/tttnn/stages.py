@@ -6,9 +6,10 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from tttnn.config.methods import Recipe
+from tttnn.config.methods import ENGINES, Placement
 from tttnn.config.root import Config
 from tttnn.pile import SPLITS, SUFFIXES
 from tttnn.provenance import canonical, fingerprint, merged
@@ -16,6 +17,7 @@ from tttnn.provenance import canonical, fingerprint, merged
 MODULES = {
     "download_shard": "tttnn.download",
     "chunk_shard": "tttnn.chunk",
+    "list_passages": "tttnn.passages",
     "fetch_model": "tttnn.fetch",
     "train_model": "tttnn.train",
     "train_embedder": "tttnn.train",
@@ -26,9 +28,12 @@ MODULES = {
     "fill_shard_index": "tttnn.index",
     "merge_index": "tttnn.index",
     "select_documents": "tttnn.select",
+    "split_documents": "tttnn.split",
     "search_index": "tttnn.search",
     "draw_random": "tttnn.search",
+    "choose_neighbors": "tttnn.choose",
     "measure_recall": "tttnn.search",
+    "measure_distances": "tttnn.distances",
     "gather_neighbors": "tttnn.gather",
     "evaluate_part": "tttnn.evaluate",
     "score": "tttnn.score",
@@ -53,6 +58,7 @@ class Specs:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._evaluation = cache(self._evaluation)  # thousands of jobs share some dozens
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
@@ -88,7 +94,18 @@ class Specs:
         return canonical(merged(self._config.indexes[wildcards.index], nprobe=1))
 
     def select_documents(self, wildcards: Any) -> str:
+        is_val = wildcards.queries == "val"
+        return canonical(self._config.validation if is_val else self._config.select)
+
+    def compare(self, wildcards: Any) -> str:
         return canonical(self._config.select)
+
+    def split_documents(self, wildcards: Any) -> str:
+        # the tokenizer is an input
+        return canonical({"tokens": self._config.split.tokens})
+
+    def choose_neighbors(self, wildcards: Any) -> str:
+        return canonical(self._config.selections[wildcards.selection])
 
     def search_index(self, wildcards: Any) -> str:
         nprobe = self._config.indexes[wildcards.index].nprobe
@@ -104,22 +121,55 @@ class Specs:
         nprobe = self._config.indexes[wildcards.index].nprobe
         return canonical({"queries": search.recall_queries, "at": at, "nprobe": nprobe})
 
+    def measure_distances(self, wildcards: Any) -> str:
+        indexes = {name: self._config.indexes[name] for name in self._config.built_indexes}
+        held = {name: {"share": i.share, "embedder": i.embedder} for name, i in indexes.items()}
+        return canonical({"indexes": held})
+
     def gather_neighbors(self, wildcards: Any) -> str:
         return canonical(self._config.gather)
 
     def evaluate_part(self, wildcards: Any) -> str:
-        method = self._config.methods[wildcards.method]
-        recipe = {name: getattr(method, name) for name in Recipe.model_fields}
-        if recipe["learning_rate"] is None:
-            recipe["learning_rate"] = self._config.models[wildcards.model].adapt_learning_rate
-        return canonical({"recipe": recipe, "parts": len(self._config.parts(wildcards.task))})
+        method, model = wildcards.method, wildcards.model
+        return self._evaluation(model, method, len(self._config.parts(method, wildcards.task)))
+
+    def validate_part(self, wildcards: Any) -> str:
+        return self._evaluation(wildcards.model, wildcards.method, 1)
+
+    def _evaluation(self, model: str, method: str, parts: int) -> str:
+        chosen = self._config.methods[method]
+        recipe = chosen.model_dump(mode="json", exclude=set(Placement.model_fields))
+        if "learning_rate" in recipe and recipe["learning_rate"] is None:
+            recipe["learning_rate"] = self._config.models[model].adapt_learning_rate
+        selection = self._config.selections.get(chosen.candidates)
+        return canonical(
+            {
+                "recipe": recipe,
+                "parts": parts,
+                "max_overlap": chosen.max_overlap,
+                "stops": selection is not None and selection.stop is not None,
+            }
+        )
+
+    def evaluation_code(self, wildcards: Any) -> str:
+        """The `code` param of an evaluation: of its kind of method, and of no other."""
+        return code("evaluate_part", ENGINES[self._config.methods[wildcards.method].kind])
 
     def score(self, wildcards: Any) -> str:
-        methods = self._config.methods
-        candidates = {name: methods[name].candidates for name in self._config.evaluate.methods}
-        cells = [(*cell, len(self._config.parts(cell[-1]))) for cell in self._config.cells()]
+        config = self._config
+        methods = {name: config.methods[name] for name in config.evaluated}
+        cells = [(*cell, len(config.parts(*cell[1:]))) for cell in config.cells()]
         return canonical(
-            merged(self._config.score, run=self._config.run, candidates=candidates, cells=cells)
+            merged(
+                config.score,
+                run=config.run,
+                candidates={name: method.candidates for name, method in methods.items()},
+                cells=cells,
+                mixtures={
+                    name: getattr(methods[name], "as_released", False) for name in config.mixtures
+                },
+                halves=[name for name in methods if config.queries(name) == "halves"],
+            )
         )
 
     def draw_figure(self, wildcards: Any) -> str:

@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tttnn.config.load import load
 from tttnn.config.merge import read
-from tttnn.config.root import Config, load
+from tttnn.config.root import Config
 from tttnn.costs import Costs
 from tttnn.jobs import Job, jobs
 from tttnn.leftover import logs, processes, slurm_jobs
@@ -114,9 +115,9 @@ class Run:
     def documents(self, job: Job) -> float:
         """Of a job of a rule in `DOCUMENTS`: known once there are manifests, estimated before."""
         if job.rule == "evaluate_part":
-            *_, task, part = job.wildcards
-            selection = self.folder / f"results/{self.config.run}/queries/selection.json"
-            parts = len(self.config.parts(task))
+            _, method, task, part = job.wildcards
+            selection = self.folder / f"results/{self.config.run}/queries/test/selection.json"
+            parts = len(self.config.parts(method, task))
             if not selection.is_file():
                 return self.costs.selected(task) / parts
             selected = json.loads(selection.read_text(encoding="utf-8"))["tasks"][task]["selected"]

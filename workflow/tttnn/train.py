@@ -256,7 +256,8 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
     # read back by this function only, with weights_only=True (so Trainer has it), which runs no
     # code, and removed below.
     with stop:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        if spec.steps:  # Trainer takes 0 for no limit
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < spec.steps:
         stop.leave(f"step {trainer.state.global_step} of {spec.steps}")
     val_loss = trainer.evaluate()["eval_loss"]
@@ -276,7 +277,7 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
                 "epochs": spec.steps * spec.batch_size / len(sequences),
                 "tokens": trainer.state.num_input_tokens_seen,
                 "parameters": model.num_parameters(),
-                "train_loss": losses[-1],
+                "train_loss": losses[-1] if losses else None,
                 "val_loss": val_loss,
                 "val_sequences": len(val_sequences),
             },
@@ -284,8 +285,8 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         write_manifest(beside, {"kind": "train"})
     shutil.rmtree(checkpoints)
     print(
-        f"{output}: {spec.steps} steps, loss {losses[-1]:.3f} in training, {val_loss:.3f} on val "
-        "(nats per token)",
+        f"{output}: {spec.steps} steps, loss {losses[-1] if losses else math.nan:.3f} in training, "
+        f"{val_loss:.3f} on val (nats per token)",
         file=sys.stderr,
     )
 

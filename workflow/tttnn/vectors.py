@@ -56,12 +56,17 @@ class VectorStore:
         pairs = zip(self._starts, self._arrays, strict=True)
         return np.concatenate([np.arange(start, start + len(vectors)) for start, vectors in pairs])
 
-    def blocks(self, rows: int = 65536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(ids, float32 vectors) of at most `rows` passages at a time."""
+    def blocks(
+        self, rows: int = 65536, share: float = 1.0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(ids, float32 vectors) of at most `rows` passages at a time, of a share of them all."""
         for start, vectors in zip(self._starts, self._arrays, strict=True):
             for first in range(0, len(vectors), rows):
                 block = np.ascontiguousarray(vectors[first : first + rows], dtype=np.float32)
-                yield np.arange(start + first, start + first + len(block)), block
+                ids = np.arange(start + first, start + first + len(block))
+                keep = in_share(ids, share)
+                if keep.any():
+                    yield ids[keep], block[keep]
 
     def fetch(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of `ids` (any shape) as float64, with one more axis at the end.
@@ -89,6 +94,20 @@ class VectorStore:
             for low, vectors in zip(bounds, self._arrays, strict=False)
         ]
         return np.concatenate(parts).astype(np.float32)
+
+
+def in_share(ids: np.ndarray, share: float) -> np.ndarray:
+    """Which passages belong to a share of them all; a smaller share is a part of a larger one.
+
+    Decided by each id alone (the finaliser of SplitMix64, Steele et al. 2014), so that shards can
+    be asked one by one.
+    """
+    if share >= 1:
+        return np.full(np.shape(ids), True)
+    x = np.asarray(ids).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))) < np.uint64(share * 2**64)
 
 
 def squared_distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:

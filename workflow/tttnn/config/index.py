@@ -30,6 +30,7 @@ class Index(Section):
 
     embedder: str
     factory: str  # faiss's index string
+    share: float = Field(default=1.0, gt=0, le=1)  # of the passages, drawn by their ids
     sample_per_shard: int = Field(default=50_000, gt=0)  # vectors a shard learns from
     nprobe: int = Field(default=1, gt=0)  # inverted lists read for a query
     seed: int = Field(default=0, ge=0)
@@ -64,4 +65,5 @@ class Gather(Section):
     """How many of a query's candidates get their texts fetched."""
 
     depth: int = Field(default=50, gt=0)
-    ngram: int = Field(default=13, gt=0)  # words; overlap of a neighbour with its query
+    ngram: int = Field(default=13, gt=0)  # words; for `overlap`, the share of a query's
+    shingle: int = Field(default=5, gt=0)  # words; for `jaccard`, shared over all

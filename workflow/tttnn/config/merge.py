@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from tttnn.config.root import Config, ConfigError, load
+from tttnn.config.load import ConfigError, load
+from tttnn.config.root import Config
 
 
 def _lay_over(values: dict[str, Any], overlay: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def _lay_over(values: dict[str, Any], overlay: dict[str, Any]) -> None:
 def read(configfiles: list[Path], settings: list[str], base: Path = Path("config.yaml")) -> Config:
     """`base`, then each of `configfiles`, then `settings` such as `run=mine`, checked.
 
-    Raises `ConfigError` as `tttnn.config.root.load`, and for a setting that is not `key=value`.
+    Raises `ConfigError` as `tttnn.config.load.load`, and for a setting that is not `key=value`.
     """
     values: dict[str, Any] = {}
     for path in [base, *configfiles]:

@@ -39,7 +39,7 @@ class TrainedModel(Section):
     subsets: list[str] | None = None  # null: all of them
     exclude: list[str] = []
     documents: int = Field(gt=0)  # taken evenly from the train shards
-    steps: int = Field(gt=0)
+    steps: int = Field(ge=0)  # 0: random weights, a control
     batch_size: int = Field(gt=0)
     sequence_tokens: int = Field(gt=1)
     learning_rate: float = Field(gt=0)

@@ -40,3 +40,10 @@ class Select(Section):
         if (self.fraction is None) == (self.count is None):
             raise ValueError("give either fraction or count, and set the other to null")
         return self
+
+
+class Split(Section):
+    """Halves of documents, for methods with `text: split` (paper section 5)."""
+
+    tokenizer: str  # the model in whose tokens halves are counted
+    tokens: int = Field(default=1024, gt=0)  # a long document's first part has at most so many

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from tttnn.figures import style, tables
+from tttnn.figures.panels import dots, new_panels, separate, whiskers
 from tttnn.figures.tables import Selection
 from tttnn.pile import ALL
-
-PANELS = 4
-"""Panels side by side, at most."""
-
-
-def _panels(models: Collection[str], labels: list[str]) -> tuple[Figure, list[Axes]]:
-    rows = -(-len(models) // PANELS)
-    columns = -(-len(models) // rows)
-    width = style.PAGE if columns > 1 else 0.75 * style.PAGE
-    pitch = 0.19 if rows == 1 else 0.15  # two rows of panels have to fit a page
-    figure = style.new_figure(width, rows * (pitch * len(labels) + 0.7) + 0.7)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, model in zip(grid, models, strict=False):
-        axes.set_title(model)
-        axes.tick_params(axis="x", labelbottom=True)
-    for axes in grid[len(models) :]:
-        axes.remove()
-    style.name_rows(grid[0], labels)
-    for axes in grid[1 : len(models)]:
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-        axes.spines["left"].set_visible(False)
-    return figure, list(grid[: len(models)])
-
-
-def _whiskers(value: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:
-    # a percentile interval need not hold the estimate itself
-    return np.vstack([(value - low).clip(lower=0), (high - value).clip(lower=0)])
-
-
-def _separate_all(axes: Axes) -> None:
-    axes.axhline(0.5, color=style.GREY, linewidth=0.6)
 
 
 def _note(folder: Path, rows: pd.DataFrame, *more: str, counted: str = "documents") -> str:
@@ -66,14 +32,16 @@ def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
     scores = tables.read(folder, "scores").query("metric == 'bits_per_byte'")
     method = chosen.method or tables.main_method(differences)
     rows = chosen.rows(tables.trained(differences, method))
+    kept = tables.trained(differences, method, "clean") if chosen.clean else None
     tasks, models = tables.present(rows), tables.numbered_models(differences, rows)
     neighbors = rows["num_neighbors"].iloc[0]
     shown = (scores["method"] == method) & scores["num_neighbors"].isin([0, neighbors])
     scores = chosen.rows(scores[shown])
     scores = scores.set_index(["model", "num_neighbors", "task"])
     scores = scores.sort_index()
-    figure, panels = _panels(models, [tables.label(rows, task) for task in tasks])
-    limit = 1.22 * scores["high"].fillna(scores["value"]).max()
+    figure, panels = new_panels(models, [tables.label(rows, task) for task in tasks])
+    # room for the percentages
+    limit = (1.22 if kept is None else 1.5) * scores["high"].fillna(scores["value"]).max()
     for axes, (model, number) in zip(panels, models.items(), strict=True):
         colour = style.colour(number)
         y = np.arange(len(tasks))
@@ -83,7 +51,7 @@ def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
             axes.errorbar(
                 state["value"],
                 y + offset,
-                xerr=_whiskers(state["value"], state["low"], state["high"]),
+                xerr=whiskers(state["value"], state["low"], state["high"]),
                 fmt="none",
                 ecolor="black",
                 elinewidth=0.6,
@@ -91,16 +59,15 @@ def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
         ends = scores.loc[model].groupby("task")[["value", "high"]].max().max(axis=1)
         for place, task in enumerate(tasks):
             if (model, task) in rows.index:
-                text = f"{100 * rows.loc[(model, task), 'ratio']:.0f} %"
                 axes.annotate(
-                    text,
+                    _percentages(rows, kept, (model, task)),
                     (ends[task], place),
                     xytext=(3, 0),
                     textcoords="offset points",
                     va="center",
                     fontsize=style.SMALL,
                 )
-        _separate_all(axes)
+        separate(axes, 0)
         axes.set_xlim(0, limit)
         axes.set_xlabel("bits per byte")
     style.legend_above(
@@ -110,11 +77,27 @@ def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
             Patch(facecolor="black", label=f"after {neighbors} neighbors ({method})"),
         ],
     )
-    style.write_note(
-        figure,
-        _note(folder, rows, "Percentages: after training, relative to before.") + chosen.note,
-    )
+    style.write_note(figure, _note(folder, rows, *_meaning(rows, kept)) + chosen.note)
     return figure
+
+
+def _meaning(rows: pd.DataFrame, kept: pd.DataFrame | None) -> list[str]:
+    ratio = "Percentages: after training, relative to before"
+    if kept is None:
+        return [f"{ratio}."]
+    return [
+        f"{ratio}, of all documents | of clean ones, which no neighbor nearly copies "
+        "(\N{EN DASH}: none is clean).",
+        *_tasks_of_clean(rows, kept),
+    ]
+
+
+def _percentages(rows: pd.DataFrame, kept: pd.DataFrame | None, cell: tuple[str, str]) -> str:
+    text = f"{100 * rows.loc[cell, 'ratio']:.0f} %"
+    if kept is None:
+        return text
+    clean = f"{100 * kept.loc[cell, 'ratio']:.0f} %" if cell in kept.index else "\N{EN DASH}"
+    return f"{text} | {clean}"
 
 
 def compare_changes(
@@ -128,7 +111,7 @@ def compare_changes(
 
     Rows are indexed by model and task and hold `ratio` (after by before) and its interval.
     """
-    figure, panels = _panels(models, labels)
+    figure, panels = new_panels(models, labels)
     for axes, (model, number) in zip(panels, models.items(), strict=True):
         colour = style.colour(number)
         for offset, (_, rows, filled) in zip((-0.17, 0.17), series, strict=True):
@@ -139,27 +122,30 @@ def compare_changes(
             axes.errorbar(
                 value,
                 np.arange(len(tasks)) + offset,
-                xerr=_whiskers(value, low, high),
-                **_dots(colour, filled),
+                xerr=whiskers(value, low, high),
+                **dots(colour, filled),
                 ecolor=colour,
                 elinewidth=0.8,
             )
         axes.axvline(0, color="black", linewidth=0.6)
         if tasks[0] == ALL:
-            _separate_all(axes)
+            separate(axes, 0)
         axes.set_xlabel("change in bits per byte (%)")
     style.legend_above(
         figure,
-        [style.line_handle(name, **_dots("black", filled)) for name, _, filled in series],
+        [style.line_handle(name, **dots("black", filled)) for name, _, filled in series],
     )
     style.write_note(figure, note)
     return figure
 
 
-def _dots(colour: str, filled: bool) -> dict[str, Any]:
-    face = colour if filled else "white"
-    marker = "o" if filled else "D"
-    return {"linestyle": "none", "marker": marker, "color": colour, "markerfacecolor": face}
+def _tasks_of_clean(raw: pd.DataFrame, kept: pd.DataFrame) -> list[str]:
+    """A sentence if the mean of clean documents is over fewer tasks."""
+    if kept.empty:
+        return []
+    over = [rows.xs(ALL, level="task")["tasks"].min() for rows in (raw, kept)]
+    few = f"Weighted mean of clean documents: over {over[1]} tasks."
+    return [few] if over[1] < over[0] else []
 
 
 def control(folder: Path) -> Figure:
@@ -200,17 +186,15 @@ def clean(folder: Path) -> Figure:
         counts = rows[rows.index.get_level_values("task") == task]["documents"]
         return counts.iloc[0] if len(counts) else 0
 
-    over = {rows.xs(ALL, level="task")["tasks"].min() for rows in (raw, kept)}
-    more = [f"Weighted mean of clean documents: over {min(over)} tasks."] if len(over) > 1 else []
     labels = [
         f"{tables.title(task, raw.xs(task, level='task')['tasks'].min())} "
         f"({documents(kept, task):,} of {documents(raw, task):,})"
         for task in tasks
     ]
     return compare_changes(
-        [("all documents", raw, True), ("clean documents", kept, False)],
+        [("all documents", raw, False), ("clean documents", kept, True)],
         labels,
         tasks,
         models,
-        _note(folder, raw, *more, counted="clean documents, of all"),
+        _note(folder, raw, *_tasks_of_clean(raw, kept), counted="clean documents, of all"),
     )

@@ -24,7 +24,7 @@ TOP = tuple(largest(list(TASKS), SHOWN))
 
 
 def _of(*models: str, tasks: tuple[str, ...] = (), method: str = MAIN) -> Selection:
-    return Selection(models, tasks, method, NOTE)
+    return Selection(models, tasks, method, NOTE, clean=False)
 
 
 GPT2, LARGE, NEO = MODELS

@@ -25,6 +25,7 @@ class Selection:
     tasks: tuple[str, ...] = ()
     method: str = ""
     note: str = ""  # ends the figure's note
+    clean: bool = True  # whether the tables tell clean documents apart
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of the chosen models and tasks, which are columns or levels of the index."""

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tttnn.estimates import METRICS, pile_weights
 from tttnn.files import replacing
 from tttnn.latex import SPECIAL
 from tttnn.pile import ALL, TASKS
 from tttnn.published import load
-from tttnn.score import METRICS, QUANTILES, SCORE_COLUMNS, pile_weights
+from tttnn.score import QUANTILES, SCORE_COLUMNS
 
 RUN = "published"
 HEADS = dict(

@@ -1,0 +1,131 @@
+"""Figures of how far neighbors are from the texts they were found for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from tttnn.config.index import RANDOM
+from tttnn.figures import style, tables
+
+SMALLEST = 0.04
+"""Share of the nearest pairs that have a panel of their own, as in the paper's figure 3."""
+
+FEW = 25
+"""Pairs in that panel, at least, where there are so many."""
+
+BINS = 40
+SHOWN = 0.99
+"""Share of the random pairs that is shown: the few farthest ones would take most of the room."""
+
+RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+DARKEST, PALEST = 0.0, 0.72
+"""Greys of the whole index and of its smallest share."""
+
+
+def _histogram(axes: Axes, values: np.ndarray, high: float, colour: str, title: str) -> None:
+    bins = np.linspace(0, high or 1, BINS + 1)
+    axes.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=colour)
+    axes.set_title(title)
+    axes.set_xlim(0, high or 1)
+    axes.set_xlabel("Euclidean distance")
+    axes.grid(axis="y")
+
+
+def distances(folder: Path) -> Figure:
+    """Distances of nearest neighbors and of random pairs (paper figure 3)."""
+    path = folder / "pairs.parquet"
+    pairs = pd.read_parquet(path)
+    if pairs.empty:
+        raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
+    index = next(name for name in pairs["candidates"].unique() if name != RANDOM)
+    near = np.sort(pairs.loc[pairs["candidates"] == index, "distance"].to_numpy())
+    drawn = pairs.loc[pairs["candidates"] == RANDOM, "distance"].to_numpy()
+    count = max(int(np.ceil(SMALLEST * len(near))), min(FEW, len(near)))
+    high = max(near[-1], np.quantile(drawn, SHOWN) if len(drawn) else 0)
+    figure = style.new_figure(style.PAGE, 2.3)
+    grid = figure.subplots(1, 3 if len(drawn) else 2)
+    _histogram(grid[0], near, high, style.colour(0), f"nearest neighbor (n = {len(near):,})")
+    few = f"{100 * count / len(near):.2g} % nearest of these (n = {count:,})"
+    _histogram(grid[1], near[:count], near[count - 1], style.colour(0), few)
+    grid[0].set_ylabel("share of pairs (%)")
+    random = ""
+    if len(drawn):
+        _histogram(grid[2], drawn, high, style.GREY, f"random pairs (n = {len(drawn):,})")
+        beyond = 100 * (drawn > high).mean()
+        random = f" Right: the same queries, passages drawn at random ({beyond:.1f} % are beyond)."
+    style.write_note(
+        figure,
+        f"Test queries and their nearest passages in index {index}; a copy is at distance 0."
+        f"{random}",
+    )
+    return figure
+
+
+def _rank_axis(axes: Axes, ranks: int) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks([rank for rank in RANKS if rank <= ranks])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("rank of the neighbor")
+    axes.grid(axis="y")
+
+
+def distance_by_rank(folder: Path) -> Figure:
+    """Mean distance by rank, for shares of the index, and its spread (paper figure 4)."""
+    table = tables.read(folder, "distances")
+    table = table[table["embedder"] == table["embedder"].iloc[0]]
+    # of two indexes of the same passages, the first
+    first = table.groupby("share")["candidates"].transform("first")
+    table = table[table["candidates"] == first].sort_values(["share", "rank"])
+    shares = list(table["share"].unique())
+    largest = table[table["share"] == shares[-1]]
+    ranks = int(table["rank"].max())
+    figure = style.new_figure(style.PAGE if len(shares) > 1 else style.COLUMN, 2.5)
+    grid = figure.subplots(1, 2 if len(shares) > 1 else 1, squeeze=False).ravel()
+    if len(shares) > 1:
+        greys = np.linspace(PALEST, DARKEST, len(shares))
+        for number, (share, grey) in enumerate(zip(shares, greys, strict=True)):
+            rows = table[table["share"] == share]
+            grid[0].plot(
+                rows["rank"],
+                rows["mean"],
+                color=str(grey),
+                linestyle=style.LINES[(len(shares) - 1 - number) % len(style.LINES)],
+            )
+            grid[0].annotate(
+                f"{100 * share:g} %",
+                (rows["rank"].iloc[-1], rows["mean"].iloc[-1]),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=style.SMALL,
+            )
+        _rank_axis(grid[0], ranks)
+        grid[0].set_title("by the share of the passages that is indexed")
+        grid[0].set_ylabel("mean Euclidean distance")
+    axes = grid[-1]
+    axes.plot(largest["rank"], largest["mean"], color="black")
+    axes.fill_between(
+        largest["rank"],
+        largest["mean"] - largest["std"],
+        largest["mean"] + largest["std"],
+        color="black",
+        alpha=0.15,
+        linewidth=0,
+    )
+    _rank_axis(axes, ranks)
+    axes.set_title(f"{100 * shares[-1]:g} % of the passages, \N{PLUS-MINUS SIGN}1 std")
+    axes.set_ylabel("Euclidean distance")
+    named = ", ".join(dict.fromkeys(table["candidates"]))
+    style.write_note(
+        figure,
+        f"Means over {largest['queries'].iloc[0]:,} test queries. Indexes: {named}. Embedder: "
+        f"{table['embedder'].iloc[0]}. Band: one standard deviation of the queries.",
+    )
+    return figure

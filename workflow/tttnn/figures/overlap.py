@@ -1,0 +1,86 @@
+"""The figure of what a document gains by how much of it its neighbors hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from tttnn.figures import style, tables
+
+TICKS = (0, 0.01, 0.1, 1)
+PANELS = 3
+"""Panels side by side, at most."""
+
+MANY = 5000
+"""Points beyond which a panel's are an image inside the vector drawing."""
+
+
+def overlap(folder: Path) -> Figure:
+    """Change in bits per byte by overlap with the neighbors: a point a document."""
+    path = folder / "documents.parquet"
+    table = pd.read_parquet(path)
+    if table.empty:
+        raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
+    method = tables.main_method(table)
+    numbers = {model: k for k, model in enumerate(tables.names(table, "model"))}
+    rows = table[table["method"] == method]
+    models = tables.names(rows, "model")
+    lines = -(-len(models) // PANELS)
+    columns = -(-len(models) // lines)
+    figure = style.new_figure(style.PAGE if columns > 1 else style.COLUMN, 2.2 * lines + 0.6)
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for place, (axes, model) in enumerate(zip(grid, models, strict=False)):
+        mine = rows[rows["model"] == model]
+        colour = style.colour(numbers[model])
+        for _, kind, look in _kinds(mine, colour):
+            (points,) = axes.plot(
+                kind["overlap"],
+                kind["after"] - kind["before"],
+                **look,
+                alpha=0.6,
+                rasterized=len(mine) > MANY,
+                clip_on=False,
+            )
+            points.set_in_layout(False)  # or its markers at the edge would push panels apart
+        axes.axhline(0, color="black", linewidth=0.6)
+        axes.set_title(f"{model} (n = {len(mine):,})")
+        axes.set_xscale("symlog", linthresh=0.01, linscale=0.4)
+        axes.set_xlim(0, 1)
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.tick_params(axis="x", labelbottom=True)
+        axes.grid(axis="y")
+        axes.set_xlabel("overlap (share of n-grams)")
+        if place % columns == 0:
+            axes.set_ylabel("change in bits per byte")
+    for axes in grid[len(models) :]:
+        axes.remove()
+    counts = [
+        style.line_handle(f"{name} ({len(kind):,})", **look)
+        for name, kind, look in _kinds(rows[rows["model"] == models[0]], "black")
+    ]
+    style.legend_above(figure, counts)
+    style.write_note(
+        figure,
+        f"A point is a document, under {rows['num_neighbors'].iloc[0]} neighbors ({method}); below "
+        "zero: training helps. Overlap: the largest share of the document's word n-grams that one "
+        f"neighbor holds; linear below 0.01. In parentheses: documents.",
+    )
+    return figure
+
+
+def _kinds(rows: pd.DataFrame, colour: str) -> list[tuple[str, pd.DataFrame, dict[str, object]]]:
+    """Documents by how near a copy they have: name, rows and look of each kind."""
+    near = rows["copied"] & ~rows["exact"]
+    look = {"linestyle": "none", "markersize": 3, "markeredgewidth": 0.7}
+    filled = {**look, "marker": "o", "color": colour, "markeredgewidth": 0}
+    hollow = {**look, "marker": "D", "color": colour, "markerfacecolor": "none"}
+    cross = {**look, "marker": "x", "color": "black", "markersize": 4}
+    return [
+        ("clean documents", rows[~rows["copied"]], filled),
+        ("with a near-copy", rows[near], hollow),
+        ("with an exact copy", rows[rows["exact"]], cross),
+    ]
