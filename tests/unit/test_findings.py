@@ -15,10 +15,10 @@ import yaml
 
 from synthetic_run import row, run_score, write_rows
 from tttnn.__main__ import main
-from tttnn.claims import CLAIMS
-from tttnn.evidence import Measured
-from tttnn.findings import findings, verdict
-from tttnn.switches import SWITCHES
+from tttnn.findings.claims import CLAIMS
+from tttnn.findings.evidence import Measured
+from tttnn.findings.page import findings, verdict
+from tttnn.findings.switches import SWITCHES
 
 ROOT = Path(__file__).parents[2]
 SCORE = {"resamples": 200, "seed": 7, "confidence": 0.9}

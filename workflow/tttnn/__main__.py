@@ -22,7 +22,7 @@ from tttnn.stages import MODULES
 
 COMMANDS = {
     "adapt": "tttnn.cases",
-    "findings": "tttnn.findings",
+    "findings": "tttnn.findings.page",
     "plan": "tttnn.plan",
     "recover": "tttnn.recover",
     "status": "tttnn.status",

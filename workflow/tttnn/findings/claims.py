@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from tttnn.evidence import Evidence, Measured
-from tttnn.quantities import (
+from tttnn.findings.evidence import Evidence, Measured
+from tttnn.findings.quantities import (
     against,
     clean_gain,
     early_share,

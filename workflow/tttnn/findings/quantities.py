@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tttnn.evidence import Evidence, Measured, Samples
+from tttnn.findings.evidence import Evidence, Measured, Samples
 from tttnn.pile import TASKS
 
 MAIN = "ttt"

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from tttnn.claims import BITS, CLAIMS, Claim
-from tttnn.evidence import Evidence, Measured
 from tttnn.files import replacing
+from tttnn.findings.claims import BITS, CLAIMS, Claim
+from tttnn.findings.evidence import Evidence, Measured
+from tttnn.findings.quantities import MAIN, against
+from tttnn.findings.switches import CODE, SWITCHES
 from tttnn.pile import ALL, TASKS
-from tttnn.quantities import MAIN, against
-from tttnn.switches import CODE, SWITCHES
 
 Verdict = Literal["holds", "does not hold", "undecided", "no interval", "not measured"]
 
@@ -240,9 +240,9 @@ def findings(tables: list[Path], output: Path) -> None:
 
     `tables` are the folders that `tttnn.score.score` filled, each in its run's folder beside
     `config.json`; with `evaluation/` there too, the numbers of neighbours between 0 and the
-    largest are known. A claim is a quantity, a side and a threshold (`tttnn.claims`): it holds if
-    the interval lies wholly on that side, does not hold if wholly on the other, and is undecided if
-    the interval contains the threshold.
+    largest are known. A claim is a quantity, a side and a threshold (`tttnn.findings.claims`): it
+    holds if the interval lies wholly on that side, does not hold if wholly on the other, and is
+    undecided if the interval contains the threshold.
 
     Raises `ValueError` where a file of a run is missing, and where two runs have one name.
     """
