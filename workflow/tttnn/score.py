@@ -102,10 +102,11 @@ def _difference_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dic
 
 def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
     """Each method against the first one that was evaluated on the same text."""
+    methods = list(dict.fromkeys(method for _, method, _, _ in spec.cells))
     for (model, method), tasks in scores.items():
         alike = [
             name
-            for name in spec.candidates
+            for name in methods
             if (name in spec.halves) == (method in spec.halves) and (model, name) in scores
         ]
         if method == alike[0]:

@@ -7,6 +7,7 @@ itself, and the same text comes out in every process.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from random import Random
 from typing import Any
 
@@ -64,13 +65,17 @@ def planted(source: DemoSource) -> dict[int, str]:
     The share is `source.copies`, even over the subsets; within a subset the two kinds take turns.
     """
     empty = _empty(source, "test 0", "test")
-    rng = Random(f"{source.seed} planted")
-    # All of a run of 22 records, one of each subset, are drawn before any of the next run.
-    runs = range(0, source.test_documents, len(SUBSETS))
-    drawn: list[int] = []
-    for start in rng.sample(runs, len(runs)):
-        run = range(start, min(start + len(SUBSETS), source.test_documents))
-        drawn += [index for index in rng.sample(run, len(run)) if index not in empty]
+    by_subset: dict[str, list[int]] = {subset: [] for subset in SUBSETS}
+    for index in range(source.test_documents):
+        if index not in empty:
+            by_subset[_subset(source, "test 0", index)[0]].append(index)
+    # Each subset is drawn from by itself: documents of all subsets are selected at the same places
+    # among their subset's, so that copies at the same places would be selected together or not at
+    # all.
+    for subset, members in by_subset.items():
+        Random(f"{source.seed} planted {subset}").shuffle(members)
+    rounds = zip_longest(*by_subset.values())
+    drawn = [index for some in rounds for index in some if index is not None]
     drawn = drawn[: round(source.copies * source.test_documents)]
     kinds = {}
     turns = {subset: turn for turn, subset in enumerate(SUBSETS)}
