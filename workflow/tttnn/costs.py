@@ -124,11 +124,11 @@ class Costs:
         if isinstance(self._config.source, DemoSource):
             return Estimate(PYTHON, START + size / 2e6, size / 3, "2 MB of text written a second")
         seconds = START + size / TEXT_BYTES
-        return Estimate(PYTHON, seconds, size / 3, "20 MB of text a second, without the network")
+        return Estimate(PYTHON, seconds, size / 3, "50 MB of text a second, without the network")
 
     def _chunk_shard(self, shard: str) -> Estimate:
         seconds = START + self._texts.bytes / TEXT_BYTES
-        return Estimate(1.2 * PYTHON, seconds, self._texts.bytes / 2.5, "20 MB of text a second")
+        return Estimate(1.2 * PYTHON, seconds, self._texts.bytes / 2.5, "50 MB of text a second")
 
     def _list_passages(self) -> Estimate:
         files = len(self._config.shards) * self._config.chunk.chunks_per_shard
@@ -140,7 +140,7 @@ class Costs:
         size = sum(self._texts.document_bytes[task] * n for task, n in held.items())
         chosen = sum(self._texts.document_bytes[t] * n for t, n in self._texts.selected.items())
         seconds = START + size / TEXT_BYTES
-        return Estimate(PYTHON + 2.5 * size, seconds, chosen / 2.5, "20 MB of text a second")
+        return Estimate(PYTHON + 2.5 * size, seconds, chosen / 2.5, "50 MB of text a second")
 
     def _split_documents(self) -> Estimate:
         size = sum(self._texts.document_bytes[t] * n for t, n in self._texts.selected.items())
@@ -265,7 +265,7 @@ class Costs:
     def _choose_neighbors(self, queries: str, selection: str) -> Estimate:
         chosen = self._config.selections[selection]
         memory, seconds = self._exact_distances(self._dimension(chosen.index))
-        seconds += self._queries * 0.02
+        seconds += self._queries * 0.003
         memory += PYTHON
         return Estimate(memory, START + seconds, 600 * self._queries, "vectors fetched by id")
 
@@ -340,7 +340,7 @@ class Costs:
         return Estimate(PYTHON + 500 * rows + 2 * sample, seconds, 300 * rows / 10, "rows")
 
     def _draw_figure(self, figure: str) -> Estimate:
-        return Estimate(1.4 * PYTHON, 3.0, 1e5, "the demo's benchmarks")
+        return Estimate(1.4 * PYTHON, 1.8, 1e5, "the demo's benchmarks")
 
     def _compare(self) -> Estimate:
         return Estimate(PYTHON, 3.0, 1e5, "the demo's benchmarks")

@@ -16,7 +16,7 @@ TORCH = 480 * MB  # resident: torch and transformers as well
 START, START_TORCH = 0.5, 4.0
 CPU = {"forward": 50e9, "train": 35e9}
 STEP_SECONDS = 0.01  # of a training step of a small model, whatever its size
-TEXT_BYTES = 20e6  # of text a second: decompress, parse, check or cut, compress
+TEXT_BYTES = 50e6  # of text a second: decompress, parse, check or cut, compress
 # 40 % of an A100's 312 TFLOP/s in bfloat16 (its data sheet): arithmetic, not measured
 GPU = {"forward": 125e12, "train": 125e12}
 GPU_STEP_SECONDS = 0.05

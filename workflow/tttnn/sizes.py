@@ -7,19 +7,21 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import zstandard
+
 from tttnn.config.corpus import DemoSource, LocalSource
 from tttnn.config.models import HubModel, LocalModel, Model
 from tttnn.config.root import Config
-from tttnn.pile import SUFFIXES, TASKS
+from tttnn.pile import SUFFIXES, TASK_OF_SUBSET, TASKS
 
 PUBLISHED = Path(__file__).parent / "published"
 
 PILE_DOCUMENTS, PILE_BYTES = 7.0e6, 43e9
 """A train shard of the Pile: documents and bytes of text (paper section 3)."""
 
-COMPRESSION = 3.0  # text by its size in zstd or parquet; 2.9 on the Pile's shards
+SAMPLE_BYTES = 4_000_000  # of a local test file, to see how long its documents are
 TOKEN_BYTES = 4.0  # text of a token, with a vocabulary of 50,000
-DEMO_BYTES = 1350  # text of a document of the demo corpus
+DEMO_BYTES = 1260  # text of a document of the demo corpus
 
 MEAN_KIB = {
     "pile_arxiv": 46.61,
@@ -117,13 +119,62 @@ def shape(model: Model) -> Shape:
     return _shape(model.architecture, model.vocabulary, "its architecture")
 
 
-def _local(folder: Path, stem: str) -> float | None:
-    """Bytes of text in a file of a local source, as far as its size tells."""
-    for suffix in SUFFIXES:
-        file = folder / f"{stem}{suffix}"
-        if file.is_file():
-            return file.stat().st_size * (1 if suffix == ".jsonl" else COMPRESSION)
-    return None
+class _Sample(NamedTuple):
+    """The start of a held-out file: how much of the file it is, and its documents' text by task."""
+
+    share: float
+    expansion: float  # bytes of text by bytes of the file
+    lengths: dict[str, list[int]]  # bytes
+
+
+def _sample(file: Path) -> _Sample:
+    with file.open("rb") as raw:
+        is_compressed = file.suffix == ".zst"
+        stream = zstandard.ZstdDecompressor().stream_reader(raw) if is_compressed else raw
+        text = stream.read(SAMPLE_BYTES)
+        read = raw.tell()
+    lengths: dict[str, list[int]] = {}
+    for line in text.split(b"\n")[: -1 if len(text) == SAMPLE_BYTES else None]:
+        try:
+            record = json.loads(line)
+            task = TASK_OF_SUBSET[record["meta"]["pile_set_name"]]
+            lengths.setdefault(task, []).append(len(record["text"].encode()))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue  # whoever reads the corpus says what is wrong with it
+    total = sum(map(sum, lengths.values()))
+    return _Sample(read / file.stat().st_size, total / max(read, 1), lengths)
+
+
+def _file(folder: Path, stem: str) -> Path | None:
+    files = (folder / f"{stem}{suffix}" for suffix in SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _local_texts(config: Config, folder: Path) -> Texts | None:
+    """From the sizes of a folder's files, and the start of its test documents."""
+    train = [_file(folder / "train", shard) for shard in config.shards]
+    held = _file(folder, "test")
+    if held is None or held.suffix == ".parquet" or not all(train):
+        return None
+    sample = _sample(held)
+    counts = {task: len(sizes) / sample.share for task, sizes in sample.lengths.items()}
+    if not counts:
+        return None
+    means = {task: sum(sizes) / len(sizes) for task, sizes in sample.lengths.items()}
+    mean = sum(counts[task] * means[task] for task in counts) / sum(counts.values())
+    size = sample.expansion * sum(file.stat().st_size for file in train) / len(train)
+    known = f"sizes of the files in {folder}, documents as long as its first test documents"
+    every = {task: counts.get(task, 0.0) for task in TASKS}
+    lengths = {task: means.get(task, mean) for task in TASKS}
+    return Texts(size / mean, size, _selected(config, every), lengths, known)
+
+
+def _selected(config: Config, test: dict[str, float]) -> dict[str, float]:
+    chosen = config.select
+    return {
+        task: min(chosen.count, count) if chosen.count else chosen.fraction * count
+        for task, count in test.items()
+    }
 
 
 def texts(config: Config) -> Texts:
@@ -141,19 +192,7 @@ def texts(config: Config) -> Texts:
         known = "the demo's settings"
     elif isinstance(source, LocalSource):
         folder = Path(source.path)
-        known = f"no files in {folder} yet: taken for {known}"
-        found = [_local(folder / "train", shard) for shard in config.shards]
-        held = _local(folder, "test")
-        if all(found) and held:
-            size = sum(found) / len(found)
-            mean = PILE_BYTES / PILE_DOCUMENTS
-            documents = size / mean
-            share = held / sum(test[task] * document_bytes[task] for task in TASKS)
-            test = {task: count * share for task, count in test.items()}
-            known = f"sizes of the files in {source.path}, documents as long as the Pile's"
-    chosen = config.select
-    selected = {
-        task: min(chosen.count, count) if chosen.count else chosen.fraction * count
-        for task, count in test.items()
-    }
-    return Texts(documents, size, selected, document_bytes, known)
+        if (found := _local_texts(config, folder)) is not None:
+            return found
+        known = f"no files of text in {folder} yet: taken for {known}"
+    return Texts(documents, size, _selected(config, test), document_bytes, known)
