@@ -91,7 +91,7 @@ def test_two_values_that_change_places_are_a_change(values):
         ("validation.count", 7, set()),
         ("split.tokens", 7, {"split_documents"}),
         ("selections.sift.noise", 0.5, {"choose_neighbors"}),  # `stop` is like it
-        ("selections.stop.stop", 0.5, {"choose_neighbors"}),
+        ("selections.stop.stop", 0.25, {"choose_neighbors"}),
         ("selections.hull.iterations", 7, set()),
         ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
