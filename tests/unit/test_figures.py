@@ -7,14 +7,17 @@ import jinja2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from docutils.core import publish_parts
 
 from synthetic_run import ABLATIONS, make_run
+from tttnn.figures.curves import curves
 from tttnn.figures.draw import FIGURES, draw_figure
 from tttnn.figures.pareto import front, spread, weighted_means
 from tttnn.pile import ALL, TASKS
 
-REPORT = Path(__file__).parents[2] / "workflow" / "report"
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "workflow/report"
 SELECTED = {
     task: 12
     for task in TASKS
@@ -392,14 +395,7 @@ def test_captions_are_valid(path):
 
 
 def render(name, wildcards):
-    config = {
-        "run": "demo",
-        "corpus": {"source": "demo", "shards": 2},
-        "search": {"indexes": ["flat"]},
-        "evaluate": {"models": ["small"], "methods": ["nearest"]},
-        "gather": {"ngram": 13},
-        "score": {"confidence": 0.95, "resamples": 1000, "clean_below": 0.5},
-    }
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -408,3 +404,15 @@ def render(name, wildcards):
     )
     html = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})
     return html["html_body"]
+
+
+def test_curves_are_of_methods_on_all_tasks(tmp_path):
+    """A mean over some of the tasks would stand beside one over all of them."""
+    selected = dict.fromkeys(list(TASKS)[:4], 3)
+    some = {"ablations": ("sift",), "ablated": ("pile_arxiv",)}
+    tables = make_run(tmp_path, selected, models=("small",), **some)
+    methods = set(pd.read_csv(tables / "scores.csv")["method"])
+    legend = curves(tables).axes[-1].get_legend()
+    shown = {text.get_text() for text in legend.get_texts()}
+    assert "sift" in methods and "sift" not in shown
+    assert {"small", "nearest", "shuffled"} <= shown

@@ -39,12 +39,20 @@ def _neighbor_axis(axes: Axes, points: list[int]) -> None:
 def curves(
     folder: Path, chosen: Selection = tables.EVERYTHING, metric: str = "bits_per_byte"
 ) -> Figure:
-    """A metric after each number of neighbors (paper figures 6 to 8), by all methods or one."""
+    """A metric after each number of neighbors (paper figures 6 to 8).
+
+    Shown are one method, or those that were evaluated on all tasks of the first: a mean over other
+    tasks is no match for its own. There are as many as there are line styles.
+    """
     scores, differences = _metric(folder, metric), tables.read(folder, "differences")
     numbers = {model: k for k, model in enumerate(tables.names(scores, "model"))}
     scores = chosen.rows(scores)
     if chosen.method:
         scores = scores[scores["method"] == chosen.method]
+    else:
+        tasks_of = scores.groupby("method", sort=False)["task"].agg(set)
+        whole = tasks_of.index[tasks_of == tasks_of.iloc[0]][: len(style.LINES)]
+        scores = scores[scores["method"].isin(whole)]
     models, methods = tables.names(scores, "model"), tables.names(scores, "method")
     main = chosen.rows(tables.trained(differences, methods[0]))
     measured = set(scores["task"])  # a mean over tasks has bits per byte only
