@@ -119,6 +119,17 @@ def test_a_local_process_is_a_running_job(folder):
     assert states(load(folder))[evaluation("pile_books3")] == "interrupted"
 
 
+def test_the_input_of_a_process_is_not_at_work(folder):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)", "-m", "tttnn", "chunk_shard"]
+    shard = f"{RESULTS}/corpus/00.jsonl.zst"
+    process = subprocess.Popen([*sleep, "--documents", shard], cwd=folder)
+    try:
+        assert states(load(folder))[shard] == "done"
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_without_slurm_s_answer_its_jobs_are_not_called_running(folder):
     (folder / "bin/squeue").write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
     run = load(folder)

@@ -94,13 +94,15 @@ class Run:
 
     def _state(self, job: Job) -> str:
         marker = self.marker(job)
-        if self._local.intersection(job.outputs):
+        # the shards of a merged index are removed
+        there = job.rule == "fill_shard_index" and job.wildcards[0] in self.merged
+        there = there or all((self.folder / output).exists() for output in job.outputs)
+        # what a process names may be its input, which is whole and nobody's work
+        if self._local.intersection(job.outputs) and (marker or not there):
             return "running"
         if marker and marker.slurm_job in self._slurm:
             return "queued" if self._slurm[marker.slurm_job] == "PENDING" else "running"
-        # the shards of a merged index are removed
-        there = job.rule == "fill_shard_index" and job.wildcards[0] in self.merged
-        if there or all((self.folder / output).exists() for output in job.outputs):
+        if there:
             return "interrupted" if marker else "done"
         if self._failed.intersection(job.outputs):
             return "failed"
