@@ -54,7 +54,7 @@ def test_after_sigkill_the_run_goes_on_and_ends_the_same(finished, checkout):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    evaluations = checkout.folder / "results/tiny/logs/evaluate_part"
+    evaluations = checkout.folder / "results/tiny/logs/evaluate_part/small/ttt"
     try:
         while not list(evaluations.rglob("*.log")):
             assert snakemake.poll() is None, "ended before it could be killed"
