@@ -169,6 +169,7 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"methods": {"ttt": {"evaluate_at": [1, 2]}}}, "methods.ttt: evaluate_at must ascend"),
         ({"methods": {"ttt": {"evaluate_at": [0, 2, 2]}}}, "evaluate_at must ascend"),
         ({"methods": {"ttt": {"evaluate_at": []}}}, "evaluate_at must ascend"),
+        ({"methods": {"knn_lm": {"alphas": [0, 0.2, 0.2]}}}, "methods.knn_lm: alphas must ascend"),
         ({"gather": {"depth": 10}}, "methods.ttt.num_neighbors (20) is above gather.depth (10)"),
         ({"search": {"candidates": 24, "recall_at": [1]}}, "gather.depth (25) is above search."),
         ({"search": {"candidates": 19}}, "selections.sift.picks (20) is above search.candidates"),

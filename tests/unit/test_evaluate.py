@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from shards import write_queries
 from tiny import save_causal
@@ -43,14 +45,16 @@ def neighbor_text(name: int, rank: int) -> str:
     return f"neighbour {rank} of {name}: " + "the same words again and again " * 4
 
 
-def write_neighbors(path: Path, ids: list[int], per_query: int = 3) -> Path:
+def write_neighbors(
+    path: Path, ids: list[int], per_query: int = 3, overlaps: Sequence[float] = (0.25, 0.125, 0.5)
+) -> Path:
     rows = [
         {
             "query_id": name,
             "rank": rank,
             "distance": float(rank),
             "exact": rank == 1,
-            "overlap": [0.25, 0.125, 0.5][rank],
+            "overlap": overlaps[rank],
             "jaccard": [0.1, 0.2, 0.7][rank],
             "text": neighbor_text(name, rank),
         }
@@ -142,6 +146,38 @@ def test_neighbours_that_overlap_too_much_are_passed_over(task, tmp_path):
     texts = Query(query["query_id"], query["text"], [neighbor_text(query["query_id"], 1)])
     (adapted,) = adapt(*load_causal(task.model), [texts], recipe, 64)
     assert rows[1]["loglikelihood"] == adapted.measurements[1].loglikelihood
+
+
+def test_a_document_with_copies_for_neighbours_is_trained_on_what_is_left(task, whole, tmp_path):
+    """Ranks 1 and 2 are passed over, rank 0 is used; two are asked for and three were found."""
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    copies = write_neighbors(tmp_path / "copies.parquet", ids, overlaps=(0.125, 0.5, 0.75))
+    copied = task._replace(neighbors=copies)
+    rows = results(evaluate(copied, tmp_path / "0.parquet", max_overlap=0.5))
+    same = ("loglikelihood", "steps")
+    for one, two, expected in zip(rows[1::3], rows[2::3], results(whole)[1::3], strict=True):
+        assert [one[name] for name in same] == [two[name] for name in same]
+        assert [one[name] for name in same] == [expected[name] for name in same]
+
+    few = write_neighbors(tmp_path / "few.parquet", ids, per_query=1)
+    with pytest.raises(ValueError, match="has 1 neighbours, but the method uses 2"):
+        evaluate(task._replace(neighbors=few), tmp_path / "1.parquet", max_overlap=0.5)
+
+
+def test_a_likelihood_that_is_not_finite_says_what_to_change(task, tmp_path):
+    diverging = RECIPE.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(
+        ValueError, match=r"after 1 neighbours: .* lower the method's learning_rate"
+    ):
+        evaluate(task, tmp_path / "0.parquet", diverging)
+
+    network, _ = load_causal(task.model)
+    with torch.no_grad():
+        next(network.parameters())[:] = float("nan")
+    shutil.copytree(task.model, tmp_path / "model")
+    network.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="after 0 neighbours: check the model"):
+        evaluate(task._replace(model=tmp_path / "model"), tmp_path / "1.parquet")
 
 
 def test_a_stopped_document_stays_as_it_is(task, whole, tmp_path):

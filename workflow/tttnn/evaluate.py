@@ -74,35 +74,37 @@ class Case(NamedTuple):
     overlaps: list[tuple[float, float, float]]
 
 
-def _neighbors(spec: EvaluateSpec, path: Path, mine: list[int]) -> dict[int, list[dict[str, Any]]]:
-    """Rows of these queries' neighbours that are to be used, by query, in order of rank."""
+def _neighbors(path: Path, mine: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Rows of these queries' neighbours, by query, in order of rank."""
     found = pq.read_table(
         path,
         columns=["query_id", "rank", "distance", *OVERLAPS, "text"],
         filters=pc.field("query_id").isin(mine),
     )
-    if spec.max_overlap is not None:
-        found = found.filter(pc.less(found["overlap"], spec.max_overlap))
     by_query: dict[int, list[dict[str, Any]]] = {}
     for row in found.sort_by([("query_id", "ascending"), ("rank", "ascending")]).to_pylist():
-        rows = by_query.setdefault(row["query_id"], [])
-        if len(rows) < spec.recipe.num_neighbors:
-            rows.append(row)
+        by_query.setdefault(row["query_id"], []).append(row)
     return by_query
 
 
+def _is_copy(spec: EvaluateSpec, neighbor: dict[str, Any]) -> bool:
+    return spec.max_overlap is not None and neighbor["overlap"] >= spec.max_overlap
+
+
 def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> list[Case]:
-    """The part's documents with their neighbours."""
+    """The part's documents with the neighbours that are to be used."""
+    wanted = spec.recipe.num_neighbors
     rows = [
         row
         for position, row in enumerate(pq.read_table(queries).to_pylist())
         if position % spec.parts == part
     ]
     mine = [row["query_id"] for row in rows]
-    by_query = _neighbors(spec, neighbors[0], mine) if neighbors else {}
+    by_query = _neighbors(neighbors[0], mine) if neighbors else {}
     cases = []
     for row in rows:
-        used = by_query.get(row["query_id"], [])
+        found = by_query.get(row["query_id"], [])
+        used = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
         is_split = "continuation" in row
         query = Query(
             id=row["query_id"],
@@ -110,7 +112,8 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
             neighbors=[neighbor["text"] for neighbor in used],
             distances=[neighbor["distance"] for neighbor in used],
             context=row["text"] if is_split else None,
-            stopped=spec.stops,
+            # not retrieval's fault: most of what it found are copies of the document
+            stopped=spec.stops or len(used) < wanted <= len(found),
         )
         overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
         cases.append(Case(query, overlaps))
@@ -147,8 +150,12 @@ def _rows(adapted: Adapted, overlaps: list[tuple[float, float, float]]) -> list[
         if not math.isfinite(measurement.loglikelihood):
             raise ValueError(
                 f"document {adapted.query.id} has log-likelihood {measurement.loglikelihood} after "
-                f"{measurement.num_neighbors} neighbours: the model diverged; lower the method's "
-                "learning_rate, or check the model"
+                f"{measurement.num_neighbors} neighbours: "
+                + (
+                    "training diverged; lower the method's learning_rate"
+                    if measurement.steps
+                    else "check the model, which predicts that without any training"
+                )
             )
         row = {"document_id": adapted.query.id} | adapted.size._asdict() | asdict(measurement)
         used = min(measurement.num_neighbors, len(overlaps))
@@ -180,7 +187,7 @@ def evaluate_part(
     Raises `ValueError` for a document with too few neighbours or a likelihood that is not finite.
     """
     journal = output.with_name(f".{output.stem}.journal")
-    if getattr(spec.recipe, "depends_on_order", False):
+    if spec.recipe.depends_on_order:
         journal.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)

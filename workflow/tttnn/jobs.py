@@ -87,12 +87,12 @@ def _vectors(config: Config) -> Iterator[Job]:
 
 def _sources(config: Config) -> dict[tuple[str, str, str], None]:
     """The (queries, candidates, task) whose texts are gathered, each once."""
-    found = {}
+    found, mixtures = {}, config.mixtures
     for _, method, task in config.cells():
         candidates = config.methods[method].candidates
         if candidates is not None:
             found[config.queries(method), candidates, task] = None
-            if method in config.mixtures:
+            if method in mixtures:
                 found["val", candidates, task] = None
     return found
 
@@ -140,11 +140,12 @@ def _neighbors(config: Config) -> Iterator[Job]:
 
 def _evaluation(config: Config) -> Iterator[Job]:
     results, figures = f"results/{config.run}", f"figures/{config.run}"
+    mixtures = config.mixtures
     for model, method, task in config.cells():
         for part in config.parts(method, task):
             rows = f"{results}/evaluation/{model}/{method}/{task}/{part}.parquet"
             yield Job("evaluate_part", (model, method, task, part), (rows,))
-        if method in config.mixtures:
+        if method in mixtures:
             rows = f"{results}/validation/{model}/{method}/{task}/0.parquet"
             yield Job("validate_part", (model, method, task, "0"), (rows,))
     names = (

@@ -165,9 +165,7 @@ class Specs:
                 run=config.run,
                 candidates={name: method.candidates for name, method in methods.items()},
                 cells=cells,
-                mixtures={
-                    name: getattr(methods[name], "as_released", False) for name in config.mixtures
-                },
+                mixtures={name: methods[name].chooses_on_test for name in config.mixtures},
                 halves=[name for name in methods if config.queries(name) == "halves"],
             )
         )

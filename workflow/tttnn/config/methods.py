@@ -42,6 +42,16 @@ class Budget(Section):
             )
         return self
 
+    @property
+    def evaluates_halves(self) -> bool:
+        """Whether documents are split: the first half finds neighbours, the second is evaluated."""
+        return False
+
+    @property
+    def depends_on_order(self) -> bool:
+        """Whether a document's result depends on the documents before it."""
+        return False
+
 
 class Lora(Section):
     """Low-rank adapters beside frozen weights (Hu et al. 2022, arXiv 2106.09685)."""
@@ -81,8 +91,11 @@ class Recipe(Budget):
         return self
 
     @property
+    def evaluates_halves(self) -> bool:
+        return self.text == "split"
+
+    @property
     def depends_on_order(self) -> bool:
-        """Whether a document's result depends on the documents before it."""
         return self.accumulate or self.as_released
 
 
@@ -93,19 +106,38 @@ class InContext(Budget):
     as_released: bool = False
 
 
-class Interpolate(Budget):
+class Mixture(Budget):
+    """The neighbours' predictions mixed with the model's, with every share alpha of a grid."""
+
+    alphas: list[Share] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _measures_a_share_once(self) -> Mixture:
+        if self.alphas != sorted(set(self.alphas)):
+            raise ValueError(f"alphas must ascend without repeats, got {self.alphas}")
+        return self
+
+    @property
+    def chooses_on_test(self) -> bool:
+        """Whether alpha is the best for the test documents, not for those of validation."""
+        return False
+
+
+class Interpolate(Mixture):
     """The neighbours' unigrams mixed into the model's predictions (paper section 5)."""
 
     kind: Literal["interpolate"]
-    alphas: list[Share] = Field(min_length=1)
     as_released: bool = False
 
+    @property
+    def chooses_on_test(self) -> bool:
+        return self.as_released
 
-class KnnLm(Budget):
+
+class KnnLm(Mixture):
     """Predictions of the neighbours' tokens in like contexts (Khandelwal et al. 2020)."""
 
     kind: Literal["knn_lm"]
-    alphas: list[Share] = Field(min_length=1)
     nearest: int = Field(default=1024, gt=0)  # tokens of the neighbours that vote
     temperature: float = Field(default=1.0, gt=0)  # of the softmax over negative distances
 

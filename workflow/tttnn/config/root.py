@@ -12,7 +12,7 @@ from tttnn.config.corpus import Corpus, HuggingFaceSource, Source
 from tttnn.config.figures import FIGURES
 from tttnn.config.index import RANDOM, Embed, Gather, Index, Search
 from tttnn.config.inherit import inherited
-from tttnn.config.methods import Ablations, Evaluate, Method, Score
+from tttnn.config.methods import Ablations, Evaluate, Method, Mixture, Score
 from tttnn.config.models import Model, TrainedModel
 from tttnn.config.selections import Selection
 from tttnn.config.texts import Chunk, Select, Split
@@ -260,7 +260,7 @@ class Config(Section):
 
     def queries(self, method: str) -> str:
         """The texts that find a method's neighbours: of `test`, or their first `halves`."""
-        return "halves" if getattr(self.methods[method], "text", "") == "split" else "test"
+        return "halves" if self.methods[method].evaluates_halves else "test"
 
     @property
     def splits(self) -> bool:
@@ -270,7 +270,7 @@ class Config(Section):
     @property
     def mixtures(self) -> list[str]:
         """The evaluated methods with a share alpha, which is chosen on validation documents."""
-        return [name for name in self.evaluated if hasattr(self.methods[name], "alphas")]
+        return [name for name in self.evaluated if isinstance(self.methods[name], Mixture)]
 
     def parts(self, method: str, task: str) -> list[str]:
         """Names of the jobs that a method's documents of a task are dealt to."""
