@@ -16,7 +16,7 @@ AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
 def test_the_demo_is_planned_from_an_empty_folder(checkout):
     plan = checkout.plan()
     assert plan["download_shard"] == 6
-    assert plan["evaluate_part"] == 22 * 3 + 5 * 2  # three models; five more methods on two tasks
+    assert plan["evaluate_part"] == 22 * 3 + 4 * 2  # three models; four more methods on two tasks
     assert plan["draw_figure"] == len(FIGURES)
 
 

@@ -7,23 +7,18 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from tttnn.config.base import Names, Section, nearest
-from tttnn.config.corpus import Corpus, HuggingFaceSource, Source
-from tttnn.config.figures import FIGURES
+from tttnn.config.agreement import check
+from tttnn.config.base import Names, Section
+from tttnn.config.corpus import Corpus, Source
 from tttnn.config.index import RANDOM, Embed, Gather, Index, Search
 from tttnn.config.inherit import inherited
 from tttnn.config.methods import Ablations, Evaluate, Method, Mixture, Score
 from tttnn.config.models import Model, TrainedModel
 from tttnn.config.selections import Selection
 from tttnn.config.texts import Chunk, Select, Split
-from tttnn.pile import SPLITS, TASKS
+from tttnn.pile import TASKS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def _choose(name: str, catalogue: Any, where: str) -> None:
-    if name not in catalogue:
-        raise ValueError(f"{where}: {name!r} is not known.{nearest(name, catalogue)}")
 
 
 class Config(Section):
@@ -75,130 +70,9 @@ class Config(Section):
         return catalogue
 
     @model_validator(mode="after")
-    def _selections_exist(self) -> Config:
-        _choose(self.corpus.source, self.sources, "corpus.source")
-        source = self.sources[self.corpus.source]
-        if isinstance(source, HuggingFaceSource):
-            for shard in [*self.corpus.train_shards, *SPLITS]:
-                _choose(shard, source.files, f"sources.{self.corpus.source}.files")
-        if self.chunk.unit == "window":
-            _choose(str(self.chunk.tokenizer), self.models, "chunk.tokenizer")
-            if self.chunk.window_tokens > self.embed.max_tokens - 2:
-                raise ValueError(
-                    f"chunk.window_tokens ({self.chunk.window_tokens}) and two special tokens are "
-                    f"above embed.max_tokens ({self.embed.max_tokens}): a window's end would not "
-                    "be embedded"
-                )
-        for name in [*self.indexes, *self.selections]:
-            if name == RANDOM or (name in self.indexes and name in self.selections):
-                raise ValueError(
-                    f"{name!r} is taken: an index, a selection and {RANDOM!r}, the control, need "
-                    "different names"
-                )
-        for name, selection in self.selections.items():
-            _choose(selection.index, self.indexes, f"selections.{name}.index")
-        for name in self.search.indexes:
-            _choose(name, self.indexes, "search.indexes")
-        for name in self.evaluate.models:
-            _choose(name, self.models, "evaluate.models")
-            self._objective(name, "causal", "evaluate.models")
-        for task in self.tasks:
-            _choose(task, TASKS, "evaluate.tasks")
-        for name in self.figures if self.figures != "all" else []:
-            _choose(name, FIGURES, "figures")
-        for name, members in self.sets.items():
-            if name in self.methods:
-                raise ValueError(f"sets.{name}: a method has that name; choose another")
-            for member in members:
-                _choose(member, self.methods, f"sets.{name}")
-        self._check_choice(self.evaluate, "evaluate")
-        if self.evaluate.ablations is not None:
-            self._check_choice(self.evaluate.ablations, "evaluate.ablations")
-            for name in self.evaluate.ablations.models:
-                _choose(name, self.models, "evaluate.ablations.models")
-                self._objective(name, "causal", "evaluate.ablations.models")
-            if self.evaluate.ablations.tasks != "all":
-                for task in self.evaluate.ablations.tasks:
-                    _choose(task, TASKS, "evaluate.ablations.tasks")
-        for name in self._chosen():
-            self._check_method(name)
-        for name in self.built_indexes:
-            embedder = self.indexes[name].embedder
-            _choose(embedder, self.models, f"indexes.{name}.embedder")
-            self._objective(embedder, "masked", f"indexes.{name}.embedder")
-        if self.splits:
-            _choose(self.split.tokenizer, self.models, "split.tokenizer")
-            self._objective(self.split.tokenizer, "causal", "split.tokenizer")
-        if min(self.search.recall_at) > self.search.candidates:
-            raise ValueError(
-                f"search.recall_at {self.search.recall_at} has nothing within search.candidates "
-                f"({self.search.candidates}): recall is measured on the candidates kept"
-            )
-        if self.gather.depth > self.search.candidates:
-            raise ValueError(
-                f"gather.depth ({self.gather.depth}) is above search.candidates "
-                f"({self.search.candidates}): raise search.candidates"
-            )
+    def _agrees(self) -> Config:
+        check(self)
         return self
-
-    def _check_choice(self, choice: Evaluate | Ablations, where: str) -> None:
-        for name in choice.methods:
-            _choose(name, [*self.methods, *self.sets], f"{where}.methods")
-        for task, parts in choice.parts.items():
-            _choose(task, ["default", *TASKS], f"{where}.parts")
-            if parts < 1:
-                raise ValueError(f"{where}.parts.{task} is {parts}: at least 1")
-        if "default" not in choice.parts:
-            raise ValueError(f"{where}.parts needs a default")
-
-    def _check_method(self, name: str) -> None:
-        method, where = self.methods[name], f"methods.{name}"
-        if method.candidates is not None:
-            known = [RANDOM, *self.indexes, *self.selections]
-            _choose(method.candidates, known, f"{where}.candidates")
-            selection = self.selections.get(method.candidates)
-            if selection is not None and selection.picks < method.num_neighbors:
-                raise ValueError(
-                    f"{where}.num_neighbors ({method.num_neighbors}) is above "
-                    f"selections.{method.candidates}.picks ({selection.picks}): raise picks"
-                )
-            if selection is not None and selection.picks > self.search.candidates:
-                raise ValueError(
-                    f"selections.{method.candidates}.picks ({selection.picks}) is above "
-                    f"search.candidates ({self.search.candidates}): raise search.candidates"
-                )
-            if method.num_neighbors > self.gather.depth:
-                raise ValueError(
-                    f"{where}.num_neighbors ({method.num_neighbors}) is above gather.depth "
-                    f"({self.gather.depth}): raise gather.depth"
-                )
-        for model in method.models or []:
-            _choose(model, self.evaluate.models, f"{where}.models")
-        for task in method.tasks or []:
-            _choose(task, self.tasks, f"{where}.tasks")
-        if method.kind != "ttt":
-            return
-        models, tasks = self.scope(name)
-        if method.depends_on_order and any(len(self.parts(name, task)) > 1 for task in tasks):
-            key = "as_released" if method.as_released else "accumulate"
-            raise ValueError(
-                f"{where}.{key} carries its state from document to document, so its "
-                "results depend on evaluate.parts: set every one of them to 1"
-            )
-        for model in models:
-            if method.learning_rate is None and self.models[model].adapt_learning_rate is None:
-                raise ValueError(
-                    f"{where}: no learning rate for {model}: set {where}.learning_rate or "
-                    f"models.{model}.adapt_learning_rate"
-                )
-
-    def _objective(self, name: str, needed: str, where: str) -> None:
-        model = self.models[name]
-        if isinstance(model, TrainedModel) and model.objective != needed:
-            raise ValueError(
-                f"{where}: {name!r} is trained with objective {model.objective}, but {needed} is "
-                "needed here"
-            )
 
     @property
     def source(self) -> Source:
@@ -223,9 +97,10 @@ class Config(Section):
     @property
     def evaluated(self) -> list[str]:
         """The evaluated methods."""
-        return [name for name in self._chosen() if all(self.scope(name))]
+        return [name for name in self.chosen if all(self.scope(name))]
 
-    def _chosen(self) -> list[str]:
+    @property
+    def chosen(self) -> list[str]:
         """The methods that are asked for: sets are their members."""
         more = self.evaluate.ablations.methods if self.evaluate.ablations else []
         members = (self.sets.get(name, [name]) for name in [*self.evaluate.methods, *more])

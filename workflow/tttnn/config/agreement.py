@@ -1,0 +1,168 @@
+"""What the sections of a configuration have to agree on. Every check raises `ValueError`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from tttnn.config.base import nearest
+from tttnn.config.corpus import HuggingFaceSource
+from tttnn.config.figures import FIGURES
+from tttnn.config.index import RANDOM
+from tttnn.config.models import TrainedModel
+from tttnn.pile import SPLITS, TASKS
+
+if TYPE_CHECKING:
+    from tttnn.config.methods import Ablations, Evaluate
+    from tttnn.config.root import Config
+
+
+def check(config: Config) -> None:
+    """Names stand for entries, and numbers that limit one another are in order."""
+    _check_corpus(config)
+    _check_catalogues(config)
+    _check_evaluation(config)
+    for name in config.chosen:
+        _check_candidates(config, name)
+        _check_training(config, name)
+    _check_embedders(config)
+    _check_depths(config)
+
+
+def _known(names: Iterable[str], catalogue: Collection[str], where: str) -> None:
+    for name in names:
+        if name not in catalogue:
+            raise ValueError(f"{where}: {name!r} is not known.{nearest(name, catalogue)}")
+
+
+def _models(config: Config, names: Iterable[str], objective: str, where: str) -> None:
+    """These models exist, and are not trained for something else."""
+    _known(names, config.models, where)
+    for name in names:
+        model = config.models[name]
+        if isinstance(model, TrainedModel) and model.objective != objective:
+            raise ValueError(
+                f"{where}: {name!r} is trained with objective {model.objective}, but {objective} "
+                "is needed here"
+            )
+
+
+def _check_corpus(config: Config) -> None:
+    _known([config.corpus.source], config.sources, "corpus.source")
+    if isinstance(config.source, HuggingFaceSource):
+        needed, where = [*config.shards, *SPLITS], f"sources.{config.corpus.source}.files"
+        _known(needed, config.source.files, where)
+    if config.chunk.unit == "window":
+        _known([str(config.chunk.tokenizer)], config.models, "chunk.tokenizer")
+        if config.chunk.window_tokens > config.embed.max_tokens - 2:
+            raise ValueError(
+                f"chunk.window_tokens ({config.chunk.window_tokens}) and two special tokens are "
+                f"above embed.max_tokens ({config.embed.max_tokens}): a window's end would not be "
+                "embedded"
+            )
+
+
+def _check_catalogues(config: Config) -> None:
+    for name in [*config.indexes, *config.selections]:
+        if name == RANDOM or (name in config.indexes and name in config.selections):
+            raise ValueError(
+                f"{name!r} is taken: an index, a selection and {RANDOM!r}, the control, need "
+                "different names"
+            )
+    for name, selection in config.selections.items():
+        _known([selection.index], config.indexes, f"selections.{name}.index")
+    _known(config.search.indexes, config.indexes, "search.indexes")
+    for name, members in config.sets.items():
+        if name in config.methods:
+            raise ValueError(f"sets.{name}: a method has that name; choose another")
+        _known(members, config.methods, f"sets.{name}")
+    if config.figures != "all":
+        _known(config.figures, FIGURES, "figures")
+
+
+def _check_evaluation(config: Config) -> None:
+    _check_choice(config, config.evaluate, "evaluate")
+    if config.evaluate.ablations is not None:
+        _check_choice(config, config.evaluate.ablations, "evaluate.ablations")
+
+
+def _check_choice(config: Config, choice: Evaluate | Ablations, where: str) -> None:
+    _models(config, choice.models, "causal", f"{where}.models")
+    _known(choice.methods, [*config.methods, *config.sets], f"{where}.methods")
+    if choice.tasks != "all":
+        _known(choice.tasks, TASKS, f"{where}.tasks")
+    _known(choice.parts, ["default", *TASKS], f"{where}.parts")
+    for task, parts in choice.parts.items():
+        if parts < 1:
+            raise ValueError(f"{where}.parts.{task} is {parts}: at least 1")
+    if "default" not in choice.parts:
+        raise ValueError(f"{where}.parts needs a default")
+
+
+def _check_candidates(config: Config, name: str) -> None:
+    """A method has as many neighbours as it uses, from what exists."""
+    method, where = config.methods[name], f"methods.{name}"
+    if method.candidates is None:
+        return
+    known = [RANDOM, *config.indexes, *config.selections]
+    _known([method.candidates], known, f"{where}.candidates")
+    if method.candidates in config.selections:
+        picks = config.selections[method.candidates].picks
+        chosen_by = f"selections.{method.candidates}.picks"
+        if picks < method.num_neighbors:
+            raise ValueError(
+                f"{where}.num_neighbors ({method.num_neighbors}) is above {chosen_by} ({picks}): "
+                "raise picks"
+            )
+        if picks > config.search.candidates:
+            raise ValueError(
+                f"{chosen_by} ({picks}) is above search.candidates ({config.search.candidates}): "
+                "raise search.candidates"
+            )
+    if method.num_neighbors > config.gather.depth:
+        raise ValueError(
+            f"{where}.num_neighbors ({method.num_neighbors}) is above gather.depth "
+            f"({config.gather.depth}): raise gather.depth"
+        )
+
+
+def _check_training(config: Config, name: str) -> None:
+    """A method runs on what is evaluated, and training has a learning rate for each model."""
+    method, where = config.methods[name], f"methods.{name}"
+    _known(method.models or [], config.evaluate.models, f"{where}.models")
+    _known(method.tasks or [], config.tasks, f"{where}.tasks")
+    if method.kind != "ttt":
+        return
+    models, tasks = config.scope(name)
+    if method.depends_on_order and any(len(config.parts(name, task)) > 1 for task in tasks):
+        key = "as_released" if method.as_released else "accumulate"
+        raise ValueError(
+            f"{where}.{key} carries its state from document to document, so its results depend on "
+            "evaluate.parts: set every one of them to 1"
+        )
+    for model in models:
+        if method.learning_rate is None and config.models[model].adapt_learning_rate is None:
+            raise ValueError(
+                f"{where}: no learning rate for {model}: set {where}.learning_rate or "
+                f"models.{model}.adapt_learning_rate"
+            )
+
+
+def _check_embedders(config: Config) -> None:
+    for name in config.built_indexes:
+        _models(config, [config.indexes[name].embedder], "masked", f"indexes.{name}.embedder")
+    if config.splits:
+        _models(config, [config.split.tokenizer], "causal", "split.tokenizer")
+
+
+def _check_depths(config: Config) -> None:
+    if min(config.search.recall_at) > config.search.candidates:
+        raise ValueError(
+            f"search.recall_at {config.search.recall_at} has nothing within search.candidates "
+            f"({config.search.candidates}): recall is measured on the candidates kept"
+        )
+    if config.gather.depth > config.search.candidates:
+        raise ValueError(
+            f"gather.depth ({config.gather.depth}) is above search.candidates "
+            f"({config.search.candidates}): raise search.candidates"
+        )
