@@ -188,6 +188,7 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
             {"evaluate": {"methods": ["accumulate"], "parts": {"default": 2}}},
             "methods.accumulate.accumulate carries its state",
         ),
+        ({"methods": {"ttt": {"parts": {"pile_github": 2}}}}, "methods.ttt.parts needs a default"),
         ({"search": {"recall_at": [100]}}, "search.recall_at [100] has nothing within search.cand"),
         ({"models": {"small": {"adapt_learning_rate": None}}}, "no learning rate for small"),
         ({"chunk": {"stride_tokens": 511}}, "stride_tokens (511) is above window_tokens (510)"),
@@ -211,7 +212,7 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"evaluate": {"tasks": "some"}}, "evaluate.tasks: Input should be 'all'"),
         ({"evaluate": {"tasks": []}}, "evaluate.tasks: List should have at least 1 item"),
         ({"evaluate": {"models": ["small", "small"]}}, "evaluate.models: 'small' is listed twice"),
-        ({"evaluate": {"parts": {"default": 0}}}, "evaluate.parts.default is 0: at least 1"),
+        ({"evaluate": {"parts": {"default": 0}}}, "evaluate.parts.default: Input should be gr"),
         ({"search": {"recall_at": [0]}}, "search.recall_at.0: Input should be greater than 0"),
         ({"select": {"seed": -1}}, "select.seed: Input should be greater"),
         ({"indexes": {"ivf": {"factory": "HNSW32"}}}, "indexes.ivf.factory: index type 'HNSW32'"),
@@ -316,6 +317,13 @@ def test_parts_of_a_task_or_the_default():
     assert config.parts("ttt", "pile_arxiv") == ["0", "1", "2"]
     assert config.parts("ttt", "pile_github") == ["0", "1"]
     assert config.parts("random", "pile_arxiv") == ["0"]
+
+
+def test_parts_of_a_method_are_its_own():
+    own = {"methods": {"ttt": {"parts": {"default": 1, "pile_github": 2}}}}
+    config = load(overlaid(own | {"evaluate": {"parts": {"default": 3}}}))
+    assert config.parts("ttt", "pile_arxiv") == ["0"]
+    assert config.parts("ttt", "pile_github") == ["0", "1"]
 
 
 @pytest.mark.parametrize(

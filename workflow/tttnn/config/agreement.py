@@ -91,11 +91,12 @@ def _check_choice(config: Config, choice: Evaluate | Ablations, where: str) -> N
     _known(choice.methods, [*config.methods, *config.sets], f"{where}.methods")
     if choice.tasks != "all":
         _known(choice.tasks, TASKS, f"{where}.tasks")
-    _known(choice.parts, ["default", *TASKS], f"{where}.parts")
-    for task, parts in choice.parts.items():
-        if parts < 1:
-            raise ValueError(f"{where}.parts.{task} is {parts}: at least 1")
-    if "default" not in choice.parts:
+    _check_parts(choice.parts, where)
+
+
+def _check_parts(parts: dict[str, int], where: str) -> None:
+    _known(parts, ["default", *TASKS], f"{where}.parts")
+    if "default" not in parts:
         raise ValueError(f"{where}.parts needs a default")
 
 
@@ -131,6 +132,8 @@ def _check_training(config: Config, name: str) -> None:
     method, where = config.methods[name], f"methods.{name}"
     _known(method.models or [], config.evaluate.models, f"{where}.models")
     _known(method.tasks or [], config.tasks, f"{where}.tasks")
+    if method.parts is not None:
+        _check_parts(method.parts, where)
     if method.kind != "ttt":
         return
     models, tasks = config.scope(name)
@@ -138,7 +141,7 @@ def _check_training(config: Config, name: str) -> None:
         key = "as_released" if method.as_released else "accumulate"
         raise ValueError(
             f"{where}.{key} carries its state from document to document, so its results depend on "
-            "evaluate.parts: set every one of them to 1"
+            f"evaluate.parts: set {where}.parts: {{default: 1}}"
         )
     for model in models:
         if method.learning_rate is None and config.models[model].adapt_learning_rate is None:

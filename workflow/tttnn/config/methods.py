@@ -17,6 +17,8 @@ ENGINES = {
 """The module of each kind of method; its function has the module's name."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Parts = dict[str, Annotated[int, Field(ge=1)]]
+"""Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
 
 
 class Budget(Section):
@@ -151,6 +153,7 @@ class Placement(Section):
     max_overlap: float | None = Field(default=None, gt=0, le=1)
     models: Names | None = None  # null: all of evaluate.models
     tasks: Names | None = None  # null: all of evaluate.tasks
+    parts: Parts | None = None  # null: those of evaluate, or of its ablations
 
 
 class PlacedTraining(Recipe, Placement):
@@ -202,7 +205,7 @@ class Ablations(Section):
     methods: list[str]  # of `methods`, or of `sets` of them
     models: Names
     tasks: Names | Literal["all"] = "all"
-    parts: dict[str, int] = {"default": 1}  # task -> jobs; changes no result
+    parts: Parts = {"default": 1}
 
 
 class Evaluate(Section):
@@ -212,7 +215,7 @@ class Evaluate(Section):
     methods: Names  # of `methods`, or of `sets` of them; the first is the main one
     tasks: Names | Literal["all"] = "all"
     ablations: Ablations | None = None
-    parts: dict[str, int] = {"default": 1}  # task -> jobs; changes no result
+    parts: Parts = {"default": 1}
 
 
 class Score(Section):

@@ -149,7 +149,7 @@ class Config(Section):
 
     def parts(self, method: str, task: str) -> list[str]:
         """Names of the jobs that a method's documents of a task are dealt to."""
-        parts = self._choice(method).parts
+        parts = self.methods[method].parts or self._choice(method).parts
         return [str(part) for part in range(parts.get(task, parts["default"]))]
 
     def cells(self) -> list[tuple[str, str, str]]:
