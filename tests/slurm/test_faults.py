@@ -84,6 +84,34 @@ def test_a_cancelled_or_overdue_evaluation_goes_on_where_it_was(trouble, task):
     assert rows == [(document, n) for document in documents for n in (0, 1, 5)]
 
 
+def test_a_warned_evaluation_saves_and_is_submitted_again(copy):
+    """The warning that `slurm_extra` in the profile asks for, sent by SLURM the same way."""
+    method, task = "warned", "pile_arxiv"
+    slow = {"like": "ttt", "window": 16}
+    overlay = copy.configure(method, methods={method: slow})
+    rows = copy.folder / f"results/slurm-demo/evaluation/small/{method}/{task}/0.parquet"
+    journal = rows.with_name(".0.journal")
+    target = str(rows.relative_to(copy.folder))
+    process = copy.submit("--configfile", DEMO, str(overlay), "--", target)
+    wait_until(
+        "document in the journal",
+        lambda: journal.is_file() and journal.read_text().count("\n") > 1,
+    )
+    ((_, _, environment),) = copy.workers("evaluate_part")
+    warned = environment["SLURM_JOB_ID"]
+    subprocess.run(["scancel", "--signal=USR1", warned], check=True)
+
+    jobs = submitted(copy.finish(process))
+    assert sum("evaluate_part" in job for job in jobs) == 2, jobs
+    log = copy.folder / f"results/slurm-demo/logs/evaluate_part/small/{method}/{task}/0.log"
+    assert re.search(r"going on after [123] of 4 documents", log.read_text())
+    (failed,) = copy.folder.glob(f"logs/slurm/rule_evaluate_part/small_{method}*/{warned}.log")
+    assert re.search(r"SIGUSR1: saved [123] of 4 documents", failed.read_text())
+    whole = pq.read_table(copy.folder / f"{EVALUATION}/{task}/0.parquet")
+    columns = ["document_id", "num_neighbors", "bytes"]
+    assert pq.read_table(rows).select(columns).equals(whole.select(columns))
+
+
 def test_a_job_over_its_memory_is_killed_and_gets_more(trouble):
     checkout, _, printed = trouble
     assert "Error in rule measure_recall" in printed

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -152,6 +154,25 @@ def _masked_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) ->
     return cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum") / num_items_in_batch
 
 
+@torch.inference_mode()
+def _val_loss(
+    spec: TrainedModel, model: PreTrainedModel, examples: Examples, collate: Callable
+) -> float:
+    """The mean over all predicted tokens, in nats; Trainer's depends on how they are batched."""
+    model.eval()
+    shift = int(spec.objective == "causal")  # a token is predicted at the place before it
+    total, predicted = 0.0, 0
+    for start in range(0, len(examples), spec.batch_size):
+        stop = min(start + spec.batch_size, len(examples))
+        batch = collate([examples[number] for number in range(start, stop)])
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        labels = batch.pop("labels")[:, shift:].flatten()
+        logits = model(**batch).logits[:, : -shift or None].float().flatten(0, 1)
+        total += cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum").item()
+        predicted += int((labels != IGNORED).sum())
+    return total / predicted
+
+
 def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None:
     """The last whole checkpoint in `folder`, made from the same spec and data.
 
@@ -175,7 +196,6 @@ def _arguments(spec: TrainedModel, checkpoints: Path) -> TrainingArguments:
         output_dir=str(checkpoints),
         max_steps=spec.steps,
         per_device_train_batch_size=batch_size,
-        per_device_eval_batch_size=batch_size,
         learning_rate=spec.learning_rate,
         warmup_steps=spec.warmup_steps,
         lr_scheduler_type="cosine",
@@ -244,7 +264,6 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         arguments,
         data_collator=collator,
         train_dataset=Examples(sequences, spec.steps * spec.batch_size, spec.seed, masking),
-        eval_dataset=Examples(val_sequences, len(val_sequences), spec.seed, masking),
         compute_loss_func=_masked_loss if spec.objective == "masked" else None,
         callbacks=[_Watch(stop)],
     )
@@ -260,11 +279,12 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.global_step < spec.steps:
         stop.leave(f"step {trainer.state.global_step} of {spec.steps}")
-    val_loss = trainer.evaluate()["eval_loss"]
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     if not trainer.is_world_process_zero():
         return
 
+    val_examples = Examples(val_sequences, len(val_sequences), spec.seed, masking)
+    val_loss = _val_loss(spec, model, val_examples, collator)
     model.config.use_cache = True  # Trainer turned off what generating text wants
     with replacing(output, directory=True) as beside:
         model.save_pretrained(beside)
