@@ -98,6 +98,8 @@ def test_what_is_counted(gpt2):
     assert [m.train_tokens for m in result.measurements] == [0, *[11] * 6]
     assert result.measurements[0].train_seconds == 0 < result.measurements[0].evaluate_seconds
     assert all(m.train_seconds > 0 for m in result.measurements[1:])
+    reading = result.measurements[0].evaluate_seconds
+    assert all(m.evaluate_seconds > reading for m in result.measurements[1:])
     found = measured(gpt2, query)
     assert found[1, 0.5] == found[3, 0.5]
 

@@ -130,7 +130,7 @@ def test_after_the_last_neighbour_of_a_stopped_query_nothing_changes(step, gpt2)
     assert [m.loglikelihood for m in measured] == [*expected, expected[1], expected[1]]
     assert [m.steps for m in measured] == [0, 1, 1, 1]
     assert [m.num_neighbors for m in measured] == [0, 1, 2, 4]
-    assert [m.evaluate_seconds for m in measured[2:]] == [0, 0]
+    assert len({m.evaluate_seconds for m in measured[1:]}) == 1
 
 
 @pytest.mark.parametrize("kind", CAUSAL)

@@ -278,13 +278,20 @@ def test_the_paired_interval_of_a_comparison_is_a_plain_loops(tmp_path):
 
 def test_efficiency_by_hand(tmp_path):
     rows = [
-        row(d, k, loglikelihood=-100.0 * d, train_seconds=d * k * 0.5, train_tokens=100 * d * k)
+        row(
+            d,
+            k,
+            loglikelihood=-100.0 * d,
+            train_seconds=d * k * 0.5,
+            evaluate_seconds=d * k * 0.25,
+            train_tokens=100 * d * k,
+        )
         for d in (1, 3)
         for k in (0, 2, 4)
     ]
     tables = run_score(tmp_path, [evaluate(tmp_path, rows)], {"pile_arxiv": 2})
     at = value(read(tables, "efficiency"), task="pile_arxiv", num_neighbors=2)
-    assert (at.seconds, at.train_tokens) == (2.0, 400)
+    assert (at.seconds, at.train_tokens) == (3.0, 400)
     assert at.bits_per_byte == pytest.approx(400 / 200 / math.log(2))
 
 
@@ -303,7 +310,7 @@ def test_near_copies_share_of_the_gain_by_hand(tmp_path):
 
 def test_costs_by_hand(tmp_path):
     rows = [
-        row(d, k, train_seconds=d * k * 0.5, train_tokens=100 * k, evaluate_seconds=0.25)
+        row(d, k, train_seconds=d * k * 0.5, train_tokens=100 * k, evaluate_seconds=0.1 * k)
         for d in (1, 2, 3)
         for k in (0, 2, 4)
     ]
@@ -316,8 +323,8 @@ def test_costs_by_hand(tmp_path):
         1.25,
     ]
     assert costs.tokens_per_second == pytest.approx(3 * 400 / (2 + 4 + 6))
-    assert costs.evaluate_seconds == 0.25
-    assert costs.evaluate_seconds_total == pytest.approx(9 * 0.25)
+    assert costs.evaluate_seconds == pytest.approx(0.2)
+    assert costs.evaluate_seconds_total == pytest.approx(3 * 0.6)
 
 
 def test_neither_parts_nor_their_order_change_a_number(tmp_path):

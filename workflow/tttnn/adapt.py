@@ -154,7 +154,6 @@ def adapt(
                     num_neighbors=count,
                     train_loss=train_loss,
                     train_seconds=train_seconds,
-                    evaluate_seconds=0.0,
                 )
             else:
                 model.eval()

@@ -52,7 +52,7 @@ class Cell(NamedTuple):
     jaccard: npt.NDArray[np.float64]  # [n]
     train_tokens: npt.NDArray[np.int64]  # [n, K], up to there
     train_seconds: npt.NDArray[np.float64]  # [n, K], up to there
-    evaluate_seconds: npt.NDArray[np.float64]  # [n], mean over the evaluations
+    evaluate_seconds: npt.NDArray[np.float64]  # [n, K], of the evaluation there alone
 
     @property
     def loglikelihood(self) -> npt.NDArray[np.float64]:
@@ -155,7 +155,7 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
         table("jaccard")[:, -1],
         by_points("train_tokens"),
         by_points("train_seconds"),
-        table("evaluate_seconds").mean(axis=1),
+        by_points("evaluate_seconds"),
     )
 
 

@@ -66,7 +66,7 @@ def in_context(
     of `released_window`, else of `filled_window`; a query of more than `window` tokens is evaluated
     as it is for k = 0, by rolling windows. `train_tokens` counts the inputs beyond those for k = 0,
     and `train_seconds` the making of prompts; a prompt that another k leaves as it was is not
-    evaluated again.
+    evaluated again, and keeps its `evaluate_seconds`.
 
     Raises `ValueError` if a query has fewer neighbours than the recipe uses.
     """
@@ -91,7 +91,6 @@ def in_context(
                 prompt = [make_window(neighbors, document, prefix, window)]
             made = clock(model.device)
             seconds += made - started
-            spent = 0.0
             if prompt != windows:
                 windows = prompt
                 loglikelihood = log_likelihood(model, windows)

@@ -49,12 +49,15 @@ def mixtures(
     neighbors: npt.NDArray[np.float64] | None,
     alphas: Sequence[float],
 ) -> Iterator[Measurement]:
-    """The measurement `here` with each alpha; `evaluate_seconds` is of the mixing alone."""
+    """The measurement `here` with each alpha, whose mixing adds to its `evaluate_seconds`."""
+    reading = here.evaluate_seconds
     for alpha in alphas:
         started = time.perf_counter()
         loglikelihood = mixture(model, neighbors, alpha)
         seconds = time.perf_counter() - started
-        yield replace(here, loglikelihood=loglikelihood, evaluate_seconds=seconds, alpha=alpha)
+        yield replace(
+            here, loglikelihood=loglikelihood, evaluate_seconds=reading + seconds, alpha=alpha
+        )
 
 
 def histogram(neighbor: Sequence[int], vocabulary: npt.NDArray[np.int64]) -> npt.NDArray:
@@ -104,7 +107,7 @@ def interpolate(
     """Measure each query for each k of `recipe.evaluate_at`, and beyond 0 for each alpha.
 
     `window` is the model's context length in tokens. At k = 0 alpha is 0. The model reads a query
-    once, which is `evaluate_seconds` at k = 0; elsewhere that is the mixing alone.
+    once, which is `evaluate_seconds` at k = 0; elsewhere that is reading and mixing.
     `train_seconds` is for tokenising and counting neighbours, `train_tokens` how many were counted.
     While no neighbour has a token there is nothing to mix, and every alpha gives the model's own
     prediction. Under `recipe.as_released` the same is computed; what differs is how alpha is chosen

@@ -110,8 +110,8 @@ def knn_lm(
 
     `window` is the model's context length in tokens. The neighbours' states are made as the
     query's: by rolling windows after a prefix token, so that every token is a value once. At k = 0
-    alpha is 0. Reading the query is `evaluate_seconds` at k = 0; elsewhere that is the mixing
-    alone. `train_seconds` is for reading and searching, `train_tokens` the size of the datastore.
+    alpha is 0. Reading the query is `evaluate_seconds` at k = 0; elsewhere that is reading and
+    mixing. `train_seconds` is for reading and searching, `train_tokens` the size of the datastore.
     While that is empty every alpha gives the model's own prediction.
 
     The neighbours pass by in batches and are read once; what is kept grows with the query alone, by

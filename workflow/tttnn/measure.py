@@ -36,8 +36,8 @@ class Measurement:
 
     `train_loss` is the mean over the latest neighbour's windows (nats a token, before each step),
     NaN before the first; `steps`, `train_tokens` and `train_seconds` are since the weights were put
-    back; `evaluate_seconds` is of this evaluation alone; `alpha` is the neighbours' share in a
-    mixture, None for methods that mix nothing.
+    back; `evaluate_seconds` is what this evaluation takes if it is the only one; `alpha` is the
+    neighbours' share in a mixture, None for methods that mix nothing.
     """
 
     num_neighbors: int

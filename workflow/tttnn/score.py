@@ -162,7 +162,7 @@ def _efficiency_rows(cells: list[Cell], scores: Scores, run: str) -> Iterator[di
                 "task": task,
                 "num_neighbors": point,
                 "bits_per_byte": part.value[k],
-                "seconds": cell.train_seconds[:, k].mean(),
+                "seconds": (cell.train_seconds + cell.evaluate_seconds)[:, k].mean(),
                 "train_tokens": cell.train_tokens[:, k].mean(),
                 "documents": len(cell.documents),
             }
@@ -183,10 +183,10 @@ def _cost_rows(cells: list[Cell], spec: ScoreSpec) -> Iterator[dict[str, Any]]:
             "documents": len(cell.documents),
             "seconds_mean": seconds.mean(),
             **{f"seconds_p{q * 100:02.0f}": s for q, s in zip(QUANTILES, quantiles, strict=True)},
-            "evaluate_seconds": np.median(cell.evaluate_seconds),
+            "evaluate_seconds": np.median(cell.evaluate_seconds.mean(axis=1)),
             "tokens_per_second": cell.train_tokens[:, -1].sum() / trained if trained else math.nan,
             "train_seconds_total": trained,
-            "evaluate_seconds_total": cell.evaluate_seconds.sum() * len(cell.points),
+            "evaluate_seconds_total": cell.evaluate_seconds.sum(),
         }
 
 
@@ -231,7 +231,8 @@ def score(
     - `differences.csv`: bits per byte after against before, with the interval of the paired
       difference and ratio, and over how many tasks a `pile_all` is.
     - `comparisons.csv`: each method against the main one at equal numbers of neighbors, paired.
-    - `efficiency.csv`: bits per byte beside seconds and tokens of training, means over documents.
+    - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
+      trained on; means over documents.
     - `costs.csv`: seconds of training per neighbor, without the evaluations; quantiles over
       documents.
     - `documents.parquet`: a row a document of every cell: before, after, overlaps.

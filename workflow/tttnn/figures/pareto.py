@@ -18,7 +18,7 @@ CURVES = 8
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 COSTS = {
-    "seconds": "seconds of adaptation a document",
+    "seconds": "seconds a document, evaluated once",
     "train_tokens": "tokens trained on a document",
 }
 SAME = 1e-3
@@ -61,7 +61,7 @@ def pareto(folder: Path) -> Figure:
     for axes, (cost, name) in zip(grid, COSTS.items(), strict=True):
         for method in methods:
             curve = means.loc[method]
-            curve = curve[curve[cost] > 0]
+            curve = curve[(curve.index > 0) & (curve[cost] > 0)]
             look = looks.get(method, {"color": style.GREY, "linewidth": 0.4})
             axes.plot(curve[cost], curve["bits_per_byte"], **look, markerfacecolor="white")
         points = means.loc[fronts[cost]]
@@ -84,6 +84,7 @@ def pareto(folder: Path) -> Figure:
     room = 0.12 * (before - lowest) or 0.01
     grid[0].set_ylim(lowest - room, before + 2 * room)  # what is far worse is not in question
     better = means[means["bits_per_byte"] < before]
+    better = better[better.index.get_level_values("num_neighbors") > 0]
     for axes, cost in zip(grid, COSTS, strict=True):
         seen = better.loc[better[cost] > 0, cost]
         if len(seen):
@@ -105,8 +106,8 @@ def pareto(folder: Path) -> Figure:
         f"{model}, {counts.sum():,} documents of {len(tasks)} tasks that all were evaluated on, "
         f"weights renormalised ({', '.join(TASKS[task].pile_set_name for task in tasks)}). Points: "
         "numbers of neighbors; filled: nothing is better for less, dotted: their front. Grey: "
-        "never on it. Means over documents, without evaluations; methods that train nothing have "
-        "the tokens that they read."
+        "never on it. Means over documents; seconds are of adaptation and one evaluation, tokens "
+        "those trained on, or read by methods that train nothing."
         + (f" Thin: {', '.join(thin)}." if thin else "")
         + (f" Not shown, for they start elsewhere: {', '.join(others)}." if others else ""),
     )
@@ -149,10 +150,13 @@ def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def front(means: pd.DataFrame, cost: str) -> list[tuple[str, int]]:
     """The methods and numbers of neighbors that nothing as cheap is as good as, cheapest first.
 
-    What costs nothing is no adaptation, and is left out; as is what is no better than that.
+    No adaptation is left out, as is what costs nothing or is no better than it.
     """
-    zero = means[means.index.get_level_values("num_neighbors") == 0]["bits_per_byte"]
-    ranked = means[means[cost] > 0].sort_values([cost, "bits_per_byte"], kind="stable")
+    neighbors = means.index.get_level_values("num_neighbors")
+    zero = means[neighbors == 0]["bits_per_byte"]
+    ranked = means[(neighbors > 0) & (means[cost] > 0)].sort_values(
+        [cost, "bits_per_byte"], kind="stable"
+    )
     best, found = zero.min(), []
     for point, value in ranked["bits_per_byte"].items():
         if value < best:

@@ -189,7 +189,8 @@ def _near_copies(runs: list[Evidence]) -> Iterator[str]:
 def _costs(runs: list[Evidence]) -> Iterator[str]:
     yield "## Costs"
     yield ""
-    yield "Seconds and tokens of training at a method's most neighbours: means over documents, then"
+    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's most"
+    yield "neighbours: means over documents, then"
     yield "over the tasks that all methods of a model were evaluated on; bits per byte of these"
     yield "with the Pile's weights. Seconds are of the machines of the runs."
     yield ""
