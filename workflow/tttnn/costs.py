@@ -19,6 +19,7 @@ from tttnn.rates import (
     CPU,
     DISK,
     DISTANCES,
+    ENCODED,
     GPU,
     GPU_STEP_SECONDS,
     HEADROOM,
@@ -61,9 +62,11 @@ class Costs:
         self._rates = GPU if self._gpu else CPU
         self._whence = "40 % of an A100's peak" if self._gpu else "the demo's benchmarks"
         self._shapes: dict[str, Shape] = {}
-        tokens = self._texts.bytes / self._texts.documents / TOKEN_BYTES
+        length = self._texts.bytes / self._texts.documents
+        tokens = length / TOKEN_BYTES
         chunk = config.chunk
         windows = max(1.0, tokens / chunk.stride_tokens) if chunk.unit == "window" else 1.0
+        self._passage_bytes = length / windows
         self._passages = self._texts.documents * windows  # of a shard
         self._tokens = min(tokens, config.embed.max_tokens)  # of a passage, embedded
         self._queries = sum(self._texts.selected.values())
@@ -179,6 +182,7 @@ class Costs:
         work = rows * self._tokens * size.forward(self._tokens, logits=False)
         seconds = START_TORCH + work / self._rates["forward"]
         memory = TORCH + 8 * size.parameters
+        memory += ENCODED * min(rows, 4096) * self._passage_bytes
         if not self._gpu:
             batch = min(embed.batch_tokens, rows * self._tokens)
             memory += 8 * batch * (embed.max_tokens * 4 + size.width * 4)

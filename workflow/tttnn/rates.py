@@ -11,6 +11,7 @@ from tttnn.sizes import PUBLISHED, Shape
 MB = 1e6
 PYTHON = 130 * MB  # resident: numpy, pyarrow, faiss
 TORCH = 480 * MB  # resident: torch and transformers as well
+ENCODED = 56  # a byte of text in tokenizers' hands, cut off or not: measured, 4,096 texts at once
 
 # Seconds and FLOP/s on one core, from the benchmark files of the demo (docs/performance.md).
 START, START_TORCH = 0.5, 4.0
