@@ -303,9 +303,12 @@ def test_pareto_has_no_room_for_what_does_not_help(tables, tmp_path):
     keys = pd.MultiIndex.from_frame(table.loc[worse, ["model", "task"]])
     table.loc[worse, "bits_per_byte"] = before.reindex(keys).to_numpy()
     table.loc[worse, "seconds"] = 1e-6 * table["num_neighbors"]
+    table.loc[worse, "train_tokens"] = 1e-3 * table["num_neighbors"]
     table.to_csv(tmp_path / "efficiency.csv", index=False)
-    left, _ = FIGURES["pareto"](tmp_path).axes
+    left, right = FIGURES["pareto"](tmp_path).axes
     assert left.get_xlim()[0] > 1e-3
+    # nor do the lines from the curves' names to their ends leave the panel
+    assert all(name.xy[0] >= right.get_xlim()[0] for name in right.texts)
 
 
 def test_pareto_names_the_methods_beyond_eight(tables, tmp_path):

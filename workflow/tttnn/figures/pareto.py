@@ -175,12 +175,13 @@ def _chosen(means: pd.DataFrame, main: str, winners: set[str]) -> list[str]:
 def _name_curves(axes: Axes, means: pd.DataFrame, looks: dict[str, dict]) -> None:
     """Names to the right of the panel, each led to from its curve's last point."""
     low, high = axes.get_ylim()
+    first = axes.get_xlim()[0]  # a curve may end before it
     ends = {}
     for method in looks:
         curve = means.loc[method]
         end = curve[curve["train_tokens"] > 0].iloc[-1:]
         for row in end.itertuples():
-            ends[method] = (row.train_tokens, row.bits_per_byte)
+            ends[method] = (max(row.train_tokens, first), row.bits_per_byte)
     ranked = sorted(ends, key=lambda method: ends[method][1])
     places = spread([np.clip((ends[m][1] - low) / (high - low), 0, 1) for m in ranked], LABEL)
     for method, place in zip(ranked, places, strict=True):
