@@ -147,6 +147,26 @@ def test_stop_shortens_any_order(candidates, kind, form):
     assert read(candidates.choose(kind=kind, stop=0.35))["rank"].max() < 10
 
 
+def test_a_center_is_what_all_passages_share(tmp_path):
+    """Far from the origin all directions are one, until the passages' mean is taken off."""
+    generator = np.random.default_rng(6)
+    vectors, queries = generator.normal(size=(120, D)), generator.normal(size=(7, D))
+    candidates = Candidates(tmp_path, vectors + 100, queries + 100)
+    middle = candidates.shards.vectors.astype(float).mean(axis=0)
+    centered = candidates.chosen(kind="sift", center=True)
+    for query in range(7):
+        ids = np.sort(candidates.ids[query])
+        rows = np.searchsorted(candidates.shards.ids, ids)
+        apart = unit(candidates.shards.vectors[rows].astype(float) - middle)
+        places = sift(apart, unit(candidates.queries[query].astype(float) - middle), 10, 0.1)
+        assert centered[query] == ids[places].tolist()
+    lengths = {
+        center: {len(ids) for ids in candidates.chosen(kind="sift", center=center, stop=0.5)}
+        for center in (True, False)
+    }
+    assert lengths[False] == {10} and max(lengths[True]) < 10
+
+
 def test_a_filter_takes_what_comes_after_a_failure(tmp_path):
     """Farthest first, the query itself last: nothing is known until then, and then everything."""
     vectors = np.random.default_rng(4).normal(size=(120, D))

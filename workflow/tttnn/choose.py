@@ -20,6 +20,7 @@ from tttnn.selection import hull, kept, posterior_variance, sift
 from tttnn.vectors import VectorStore
 
 QUERIES_AT_ONCE = 64  # whose candidates' vectors are in memory together
+CENTER_OF = 4096  # passages, at most, whose mean is the center
 
 
 def _read_candidates(path: Path, members: np.ndarray, picks: int) -> dict[str, np.ndarray]:
@@ -74,20 +75,21 @@ def _choose(
 def _choose_all(
     spec: Selection,
     store: VectorStore,
+    center: np.ndarray | float,
     query_ids: np.ndarray,
     queries: np.ndarray,
     ids: np.ndarray,
     ranks: np.ndarray,
     name: str,
 ) -> list[np.ndarray]:
-    """`_choose` for each query of a task."""
+    """`_choose` for each query of a task; `center` is taken off every vector."""
     if spec.kind in ("nearest", "farthest") and spec.stop is None:  # vectors would change nothing
         return [_choose(spec, row, None, query) for row, query in zip(ranks, queries, strict=True)]
     chosen = []
     for start in tqdm(range(0, len(ids), QUERIES_AT_ONCE), desc=name, mininterval=5):
         group = slice(start, start + QUERIES_AT_ONCE)
-        targets = _unit(queries[group], query_ids[group], "query")
-        candidates = _unit(store.fetch(ids[group]), ids[group], "passage")
+        targets = _unit(queries[group] - center, query_ids[group], "query")
+        candidates = _unit(store.fetch(ids[group]) - center, ids[group], "passage")
         rows = zip(ranks[group], candidates, targets, strict=True)
         chosen += [_choose(spec, *row) for row in rows]
     return chosen
@@ -116,10 +118,14 @@ def choose_neighbors(
     found_by = load_vectors(vectors, query_ids).astype(np.float64)
     by_task = np.split(found_by, np.cumsum([len(ids) for ids in query_ids])[:-1])
     store = VectorStore(passages, embeddings)
+    center: np.ndarray | float = 0.0
+    if spec.center:
+        drawn = store.sample(CENTER_OF, np.random.default_rng(0))  # the same for every selection
+        center = drawn.mean(axis=0, dtype=np.float64)
     for path, members, targets, output in zip(candidates, query_ids, by_task, outputs, strict=True):
         found = _read_candidates(path, members, spec.picks)
         ids, ranks = found["passage_id"], found["rank"]
-        chosen = _choose_all(spec, store, members, targets, ids, ranks, output.stem)
+        chosen = _choose_all(spec, store, center, members, targets, ids, ranks, output.stem)
         rows = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
         places = np.concatenate([np.empty(0, np.int64), *chosen])
         columns = [

@@ -21,6 +21,9 @@ class Selection(Section):
 
     kind: Literal["nearest", "farthest", "sift", "hull"]
     index: str  # of the catalogue: whose candidates
+    # Take the passages' mean off every vector first. Texts' vectors share most of their length with
+    # it; what tells texts apart is the rest (Mu and Viswanath 2018, arXiv 1702.01417).
+    center: bool = False
     picks: int = Field(gt=0)  # N; sift and hull want some four times as many candidates
     # sift and stop: variance of what one text tells, against the query's own variance of 1. Large:
     # the best text again and again; small: hardly ever the same twice. Tune it on validation text.
