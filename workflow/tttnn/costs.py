@@ -182,12 +182,11 @@ class Costs:
         work = rows * self._tokens * size.forward(self._tokens, logits=False)
         seconds = START_TORCH + work / self._rates["forward"]
         memory = TORCH + 8 * size.parameters
-        memory += ENCODED * min(rows, 4096) * self._passage_bytes
+        memory += ENCODED * min(rows, 4096) * self._passage_bytes  # embed.SORTED_AT_ONCE
+        batch = min(embed.batch_tokens, rows * self._tokens)
         if not self._gpu:
-            batch = min(embed.batch_tokens, rows * self._tokens)
             memory += 8 * batch * (embed.max_tokens * 4 + size.width * 4)
         disk = rows * size.width * (2 if embed.dtype == "float16" else 4)
-        batch = min(embed.batch_tokens, rows * self._tokens)
         device = 4 * size.parameters + activations(size, batch, False)
         return Estimate(memory, seconds, disk, f"2 FLOP a weight, {self._whence}", device)
 
