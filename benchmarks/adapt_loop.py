@@ -19,10 +19,10 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from tttnn.adapt import Query, adapt
-from tttnn.config.methods import Recipe
-from tttnn.likelihood import prefix_token, rolling_windows
-from tttnn.models import context_length, load_causal
+from tttnn.methods.likelihood import prefix_token, rolling_windows
+from tttnn.methods.ttt.engine import Query, adapt
+from tttnn.methods.ttt.settings import Recipe
+from tttnn.models.folder import context_length, load_causal
 
 WORDS = [
     "the",

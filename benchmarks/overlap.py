@@ -17,9 +17,9 @@ from itertools import islice
 
 from datasketch import MinHash
 
-from tttnn.config.corpus import DemoSource
 from tttnn.demo.corpus import generate
-from tttnn.overlap import jaccard, ngrams, words
+from tttnn.demo.settings import DemoSource
+from tttnn.retrieval.overlap import jaccard, ngrams, words
 
 SHINGLE = 5
 

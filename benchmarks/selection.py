@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from tttnn.selection import hull, sift
+from tttnn.retrieval.selections.hull import hull
+from tttnn.retrieval.selections.sift import sift
 
 Choose = Callable[[np.ndarray, np.ndarray], object]
 

@@ -19,7 +19,7 @@ rule download_shard:
         runtime=cost.runtime("download_shard"),
     params:
         spec=spec.download_shard,
-        code=code("download_shard", f"tttnn.sources.{cfg.source.kind}"),
+        code=code("download_shard"),
     message:
         "Fetch and check shard {wildcards.shard}"
     shell:

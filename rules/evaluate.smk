@@ -28,7 +28,7 @@ rule evaluate_part:
         gpu=GPUS,
     params:
         spec=spec.evaluate_part,
-        code=spec.evaluation_code,
+        code=code("evaluate_part"),
     message:
         "Evaluate {wildcards.model} with {wildcards.method} on {wildcards.task}, part {wildcards.part}"
     shell:
@@ -63,6 +63,6 @@ use rule evaluate_part as validate_part with:
         gpu=GPUS,
     params:
         spec=spec.validate_part,
-        code=spec.evaluation_code,
+        code=code("evaluate_part"),
     message:
         "Evaluate {wildcards.model} with {wildcards.method} on validation documents of {wildcards.task}"

@@ -100,14 +100,7 @@ rule draw_figure:
             category="Tables",
             labels={"table": "costs"},
         ),
-        tasks="<results>/tables/tasks.csv",
-        others=collect(
-            "<results>/tables/{table}",
-            table=[
-                *("recall.csv", "efficiency.csv", "comparisons.csv", "documents.parquet"),
-                *("distances.csv", "pairs.parquet"),
-            ],
-        ),
+        others=[*rules.score.output, *rules.measure_distances.output],
     output:
         svg=report(
             "<figures>/{figure}.svg",
@@ -130,10 +123,11 @@ rule draw_figure:
         spec=spec.draw_figure,
         code=code("draw_figure"),
         tables=subpath(input.scores, parent=True),
+        caption=lookup(dpath="{figure}", within=CAPTIONS),
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python -m tttnn draw_figure --name {wildcards.figure:q}"
+        "python -m tttnn draw_figure --spec {params.spec:q}"
         " --tables {params.tables:q}"
         " --svg {output.svg:q}"
         " --pdf {output.pdf:q}"

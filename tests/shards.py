@@ -11,8 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tttnn.config.index import Index
-from tttnn.index import fill_shard_index, merge_index, merge_training, train_shard_index
+from tttnn.config.catalogue import with_index_kind
+from tttnn.retrieval.index import (
+    IndexSpec,
+    fill_shard_index,
+    merge_index,
+    merge_training,
+    train_shard_index,
+)
 
 SCHEMA = pa.schema(
     [
@@ -22,6 +28,11 @@ SCHEMA = pa.schema(
         ("sha256", pa.binary(32)),
     ]
 )
+
+
+def index_spec(factory: str = "Flat", **values) -> IndexSpec:
+    """The settings of an index of any type."""
+    return IndexSpec(index=with_index_kind({"embedder": "some", "factory": factory, **values}))
 
 
 def write_passages(path: Path, ids: list[int], texts: list[str], subset: str = "Github") -> Path:
@@ -79,7 +90,7 @@ def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> 
     return Shards(passages, embeddings, np.array(ids), vectors)
 
 
-def train_index(folder: Path, spec: Index, shards: Shards) -> Path:
+def train_index(folder: Path, spec: IndexSpec, shards: Shards) -> Path:
     learnt = []
     for number, (passages, embeddings) in enumerate(
         zip(shards.passages, shards.embeddings, strict=True)
@@ -90,7 +101,7 @@ def train_index(folder: Path, spec: Index, shards: Shards) -> Path:
     return folder / "trained.faiss"
 
 
-def fill_shards(folder: Path, spec: Index, trained: Path, shards: Shards) -> list[Path]:
+def fill_shards(folder: Path, spec: IndexSpec, trained: Path, shards: Shards) -> list[Path]:
     filled = []
     for number, (passages, embeddings) in enumerate(
         zip(shards.passages, shards.embeddings, strict=True)
@@ -100,7 +111,7 @@ def fill_shards(folder: Path, spec: Index, trained: Path, shards: Shards) -> lis
     return filled
 
 
-def build_index(folder: Path, spec: Index, shards: Shards) -> Path:
+def build_index(folder: Path, spec: IndexSpec, shards: Shards) -> Path:
     """All four stages; the path of the merged index."""
     trained = train_index(folder, spec, shards)
     filled = fill_shards(folder, spec, trained, shards)

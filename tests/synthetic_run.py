@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tttnn.pile import TASKS
-from tttnn.score import ScoreSpec, score
+from tttnn.scores.score import ScoreSpec, score
 
 POINTS = [0, 1, 2, 5, 10, 20, 50]
 HALVES = {"second_half": "flat", "dynamic": None}

@@ -16,7 +16,7 @@ import yaml
 from tttnn import provenance
 from tttnn.config.load import load
 from tttnn.provenance import canonical, fingerprint
-from tttnn.stages import MODULES, Specs, code
+from tttnn.stages import MODULES, Codes, Specs
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/tttnn"
@@ -82,7 +82,6 @@ def test_two_values_that_change_places_are_a_change(values):
         ("embed.batch_tokens", 100, {"embed"}),
         ("indexes.ivf.factory", "IVF2,Flat", {"index"}),
         ("indexes.ivf.nprobe", 5, {"search_index", "measure_recall"}),
-        ("indexes.flat.nprobe", 5, set()),
         ("search.recall_queries", 5, {"measure_recall"}),
         ("search.candidates", 60, {"search_index", "draw_random"}),
         ("gather.ngram", 5, {"gather_neighbors"}),
@@ -164,24 +163,26 @@ def other_docstring(source):
 @pytest.mark.parametrize(
     ("file", "edit", "changes"),
     [
-        ("search.py", append("\n# a comment\n\n\n"), False),
-        ("search.py", other_docstring, False),
-        ("vectors.py", other_docstring, False),
-        ("search.py", append("\nOTHER = 1\n"), True),
-        ("vectors.py", append("\nOTHER = 1\n"), True),  # imported
+        ("retrieval/search.py", append("\n# a comment\n\n\n"), False),
+        ("retrieval/search.py", other_docstring, False),
+        ("retrieval/vectors.py", other_docstring, False),
+        ("retrieval/search.py", append("\nOTHER = 1\n"), True),
+        ("retrieval/vectors.py", append("\nOTHER = 1\n"), True),  # imported
         ("files.py", append("\nOTHER = 1\n"), True),
-        ("config/base.py", append("\nOTHER = 1\n"), True),  # imported by what is imported
-        ("evaluate.py", append("\nOTHER = 1\n"), False),
-        ("adapt.py", append("\nOTHER = 1\n"), False),
+        ("sections/base.py", append("\nOTHER = 1\n"), True),  # imported by what is imported
+        ("methods/evaluate.py", append("\nOTHER = 1\n"), False),
+        ("methods/ttt/engine.py", append("\nOTHER = 1\n"), False),
         ("config/root.py", append("\nOTHER = 1\n"), False),
-        ("config/methods.py", append("\nOTHER = 1\n"), False),
+        ("sections/method.py", append("\nOTHER = 1\n"), False),
         ("stages.py", append("\nOTHER = 1\n"), False),
     ],
 )
 def test_an_edit_changes_the_stages_that_reach_it(file, edit, changes, package):
     path = package / file
     path.write_text(edit(path.read_text()))
-    assert (fingerprint("tttnn.search", package) != fingerprint("tttnn.search")) == changes
+    assert (
+        fingerprint("tttnn.retrieval.search", package) != fingerprint("tttnn.retrieval.search")
+    ) == changes
 
 
 @pytest.mark.parametrize(
@@ -231,13 +232,15 @@ def test_a_module_that_is_not_there_is_an_error(package):
             fingerprint(name, package)
 
 
-def test_a_stage_may_name_modules_it_loads_itself():
-    plain, demo, http = (
-        code("download_shard", *modules)
-        for modules in ([], ["tttnn.sources.demo"], ["tttnn.sources.http"])
-    )
-    assert plain != demo != http != plain
-    assert code("search_index") == fingerprint("tttnn.search")
+def test_a_stage_with_kinds_is_its_module_and_its_own_kind_s(values):
+    values["sources"]["web"] = {"kind": "http", "base_url": "http://x"}
+    demo = Codes(load(values))("download_shard")(WILDCARDS)
+    values["corpus"]["source"] = "web"
+    web = Codes(load(values))("download_shard")(WILDCARDS)
+    stage = fingerprint("tttnn.corpus.download")
+    assert demo == f"{stage},{fingerprint('tttnn.corpus.sources.demo')}"
+    assert web == f"{stage},{fingerprint('tttnn.corpus.sources.http')}"
+    assert Codes(load(values))("embed_chunk") == fingerprint("tttnn.retrieval.embed")
 
 
 # --- what the fingerprint relies on ----------------------------------------------------------
@@ -260,9 +263,15 @@ def test_imports_are_absolute_and_packages_hold_no_code():
 
 
 def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
-    """Sources and kinds of method, which the rules name to `code`, and the stages themselves."""
+    """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves."""
     loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
-    assert loading == {"__main__.py", "download.py", "evaluate.py"}
+    assert loading == {
+        "__main__.py",
+        "figures/draw.py",
+        "methods/evaluate.py",
+        "retrieval/index.py",
+        "sections/kinds.py",
+    }
 
 
 def test_every_stage_exists_and_reaches_neither_the_whole_config_nor_snakemake():

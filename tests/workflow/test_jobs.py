@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tttnn.config.merge import read
-from tttnn.jobs import jobs
+from tttnn.operations.jobs import jobs
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,12 +21,12 @@ from pydantic import BaseModel, ValidationError
 from tttnn.stages import MODULES
 
 COMMANDS = {
-    "adapt": "tttnn.cases",
+    "adapt": "tttnn.methods.cases",
     "findings": "tttnn.findings.page",
-    "plan": "tttnn.plan",
-    "recover": "tttnn.recover",
-    "status": "tttnn.status",
-    "summary": "tttnn.summary",
+    "plan": "tttnn.operations.plan",
+    "recover": "tttnn.operations.recover",
+    "status": "tttnn.operations.status",
+    "summary": "tttnn.scores.summary",
 }
 POSITIONAL = {"cases"}
 

@@ -55,18 +55,37 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-class _WithoutDocstrings(ast.NodeTransformer):
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_text else node
+def _is_text(node: Any) -> bool:
+    """Whether it is a statement that is only a string, such as a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def dumped(node: Any) -> str:
+    """A syntax tree as text that is the same on every Python.
+
+    Versions differ in which empty fields they print, and add new ones (3.12 `type_params`), so
+    what is empty is left out; so are the kind of a string's prefix and statements that are only a
+    string.
+    """
+    if isinstance(node, list):
+        return f"[{','.join(dumped(item) for item in node if not _is_text(item))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
+    told = (f"{name}={dumped(value)}" for name, value in fields if value not in (None, []))
+    is_none = isinstance(node, ast.Constant) and node.value is None
+    return f"{type(node).__name__}({'None' if is_none else ','.join(told)})"
 
 
 @cache
 def _read(file: Path) -> tuple[str, tuple[str, ...]]:
     """A module's syntax without comments, docstrings and places, and the names it imports."""
     tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    imports = tuple(_imports(tree))
-    return ast.dump(_WithoutDocstrings().visit(tree)), imports
+    return dumped(tree), tuple(_imports(tree))
 
 
 @cache
@@ -74,7 +93,8 @@ def fingerprint(module: str, package: Path = PACKAGE) -> str:
     """Digest of a module of the package and of everything it imports from the package.
 
     Taken from the syntax trees, without importing anything: a comment or a docstring changes
-    nothing, an edited statement changes every stage that can reach it.
+    nothing, an edited statement changes every stage that can reach it, and the version of Python
+    changes nothing. Libraries are not covered: `tttnn.environment` records which were used.
     """
     seen: dict[str, str] = {}
     todo = [module]

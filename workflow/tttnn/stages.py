@@ -6,48 +6,85 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from tttnn.config.methods import ENGINES, Placement
+from tttnn.config.figures import FIGURES
 from tttnn.config.root import Config
-from tttnn.pile import SPLITS, SUFFIXES
 from tttnn.provenance import canonical, fingerprint, merged
+from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
+from tttnn.sections.method import Placement
 
 MODULES = {
-    "download_shard": "tttnn.download",
-    "chunk_shard": "tttnn.chunk",
-    "list_passages": "tttnn.passages",
-    "fetch_model": "tttnn.fetch",
-    "train_model": "tttnn.train",
-    "train_embedder": "tttnn.train",
-    "embed_chunk": "tttnn.embed",
-    "embed_queries": "tttnn.embed",
-    "train_shard_index": "tttnn.index",
-    "merge_training": "tttnn.index",
-    "fill_shard_index": "tttnn.index",
-    "merge_index": "tttnn.index",
-    "select_documents": "tttnn.select",
-    "split_documents": "tttnn.split",
-    "search_index": "tttnn.search",
-    "draw_random": "tttnn.search",
-    "choose_neighbors": "tttnn.choose",
-    "measure_recall": "tttnn.search",
-    "measure_distances": "tttnn.distances",
-    "gather_neighbors": "tttnn.gather",
-    "evaluate_part": "tttnn.evaluate",
-    "score": "tttnn.score",
+    "download_shard": "tttnn.corpus.download",
+    "chunk_shard": "tttnn.corpus.chunk",
+    "list_passages": "tttnn.corpus.passages",
+    "fetch_model": "tttnn.models.fetch",
+    "train_model": "tttnn.models.train",
+    "train_embedder": "tttnn.models.train",
+    "embed_chunk": "tttnn.retrieval.embed",
+    "embed_queries": "tttnn.retrieval.embed",
+    "train_shard_index": "tttnn.retrieval.index",
+    "merge_training": "tttnn.retrieval.index",
+    "fill_shard_index": "tttnn.retrieval.index",
+    "merge_index": "tttnn.retrieval.index",
+    "select_documents": "tttnn.corpus.select",
+    "split_documents": "tttnn.methods.split",
+    "search_index": "tttnn.retrieval.search",
+    "draw_random": "tttnn.retrieval.control",
+    "choose_neighbors": "tttnn.retrieval.choose",
+    "measure_recall": "tttnn.retrieval.recall",
+    "measure_distances": "tttnn.retrieval.distances",
+    "gather_neighbors": "tttnn.retrieval.gather",
+    "evaluate_part": "tttnn.methods.evaluate",
+    "score": "tttnn.scores.score",
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
-    "compare": "tttnn.compare",
+    "compare": "tttnn.published.compare",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
 
 
-def code(stage: str, *modules: str) -> str:
-    """The `code` param: a fingerprint of what the stage runs, and of modules it loads by name."""
-    return ",".join(fingerprint(module) for module in (MODULES[stage], *modules))
+Kind = Callable[[Config, Any], str]
+KINDS: dict[str, Kind] = {
+    "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
+    "choose_neighbors": lambda config, job: engine(
+        SELECTIONS, config.selections[job.selection].kind
+    ),
+    "evaluate_part": lambda config, job: engine(METHODS, config.methods[job.method].kind),
+    "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
+    **dict.fromkeys(
+        (
+            *("train_shard_index", "merge_training", "fill_shard_index", "merge_index"),
+            *("search_index", "measure_recall"),
+        ),
+        lambda config, job: engine(INDEXES, config.indexes[job.index].kind),
+    ),
+}
+"""The module that a stage loads by name: of the kind that its job, by the wildcards, is of."""
+
+
+class Codes:
+    """The `code` params: fingerprints of what the stages run."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def __call__(self, stage: str) -> str | Callable[[Any], str]:
+        """A string; of a stage with kinds a function of Snakemake's wildcards.
+
+        Such a stage's param covers the module of its own kind, and of no other.
+        """
+        if stage not in KINDS:
+            return fingerprint(MODULES[stage])
+
+        def of_job(wildcards: Any) -> str:
+            kind = KINDS[stage](self._config, wildcards)
+            return f"{fingerprint(MODULES[stage])},{fingerprint(kind)}"
+
+        return of_job
 
 
 class Specs:
@@ -62,14 +99,8 @@ class Specs:
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
-        source = self._config.source.model_dump(mode="json")
         # what concerns other shards must not fetch this one again
-        if "files" in source:
-            source["files"] = {wildcards.shard: source["files"][wildcards.shard]}
-        if "sha256" in source:
-            stem = wildcards.shard if wildcards.shard in SPLITS else f"train/{wildcards.shard}"
-            mine = [*source.get("files", {}).values(), *(stem + suffix for suffix in SUFFIXES)]
-            source["sha256"] = {name: d for name, d in source["sha256"].items() if name in mine}
+        source = self._config.source.of_shard(wildcards.shard)
         return canonical(
             {
                 "source": source,
@@ -90,8 +121,7 @@ class Specs:
         return canonical(self._config.embed)
 
     def index(self, wildcards: Any) -> str:
-        # nprobe is for those who search
-        return canonical(merged(self._config.indexes[wildcards.index], nprobe=1))
+        return canonical({"index": self._config.indexes[wildcards.index].built()})
 
     def select_documents(self, wildcards: Any) -> str:
         is_val = wildcards.queries == "val"
@@ -105,11 +135,11 @@ class Specs:
         return canonical({"tokens": self._config.split.tokens})
 
     def choose_neighbors(self, wildcards: Any) -> str:
-        return canonical(self._config.selections[wildcards.selection])
+        return canonical({"selection": self._config.selections[wildcards.selection]})
 
     def search_index(self, wildcards: Any) -> str:
-        nprobe = self._config.indexes[wildcards.index].nprobe
-        return canonical({"candidates": self._config.search.candidates, "nprobe": nprobe})
+        asked = self._config.indexes[wildcards.index].asked()
+        return canonical({"candidates": self._config.search.candidates, "asked": asked})
 
     def draw_random(self, wildcards: Any) -> str:
         seed = self._config.select.seed
@@ -118,8 +148,8 @@ class Specs:
     def measure_recall(self, wildcards: Any) -> str:
         search = self._config.search
         at = [k for k in search.recall_at if k <= search.candidates]
-        nprobe = self._config.indexes[wildcards.index].nprobe
-        return canonical({"queries": search.recall_queries, "at": at, "nprobe": nprobe})
+        asked = self._config.indexes[wildcards.index].asked()
+        return canonical({"queries": search.recall_queries, "at": at, "asked": asked})
 
     def measure_distances(self, wildcards: Any) -> str:
         indexes = {name: self._config.indexes[name] for name in self._config.built_indexes}
@@ -151,10 +181,6 @@ class Specs:
             }
         )
 
-    def evaluation_code(self, wildcards: Any) -> str:
-        """The `code` param of an evaluation: of its kind of method, and of no other."""
-        return code("evaluate_part", ENGINES[self._config.methods[wildcards.method].kind])
-
     def score(self, wildcards: Any) -> str:
         config = self._config
         methods = {name: config.methods[name] for name in config.evaluated}
@@ -171,4 +197,5 @@ class Specs:
         )
 
     def draw_figure(self, wildcards: Any) -> str:
-        return canonical({"name": wildcards.figure})
+        name = wildcards.figure
+        return canonical({"name": name, "module": FIGURES[name].module})

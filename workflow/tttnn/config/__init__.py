@@ -1,5 +1,4 @@
-"""The configuration, a module for each part of it.
+"""The whole configuration: its sections put together, and what they have to agree on.
 
-A stage imports only the part it reads, because the fingerprint of a stage's code covers what it
-imports: a new field for figures must not make anyone embed the Pile again.
+No stage imports anything here; see `tttnn.sections`.
 """

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from tttnn.config.base import nearest
-from tttnn.config.corpus import HuggingFaceSource
 from tttnn.config.figures import FIGURES
-from tttnn.config.index import RANDOM
-from tttnn.config.models import TrainedModel
 from tttnn.pile import SPLITS, TASKS
+from tttnn.sections.base import nearest
+from tttnn.sections.search import RANDOM
 
 if TYPE_CHECKING:
-    from tttnn.config.methods import Ablations, Evaluate
     from tttnn.config.root import Config
+    from tttnn.sections.evaluate import Ablations, Evaluate
 
 
 def check(config: Config) -> None:
@@ -40,18 +38,20 @@ def _models(config: Config, names: Iterable[str], objective: str, where: str) ->
     _known(names, config.models, where)
     for name in names:
         model = config.models[name]
-        if isinstance(model, TrainedModel) and model.objective != objective:
+        if model.trained_as not in (None, objective):
             raise ValueError(
-                f"{where}: {name!r} is trained with objective {model.objective}, but {objective} "
+                f"{where}: {name!r} is trained with objective {model.trained_as}, but {objective} "
                 "is needed here"
             )
 
 
 def _check_corpus(config: Config) -> None:
     _known([config.corpus.source], config.sources, "corpus.source")
-    if isinstance(config.source, HuggingFaceSource):
-        needed, where = [*config.shards, *SPLITS], f"sources.{config.corpus.source}.files"
-        _known(needed, config.source.files, where)
+    if unnamed := config.source.unnamed([*config.shards, *SPLITS]):
+        raise ValueError(
+            f"sources.{config.corpus.source}.files: {unnamed[0]!r} has no file (of {len(unnamed)} "
+            "shards): name it, or lower corpus.shards"
+        )
     if config.chunk.unit == "window":
         _known([str(config.chunk.tokenizer)], config.models, "chunk.tokenizer")
         if config.chunk.window_tokens > config.embed.max_tokens - 2:
@@ -103,6 +103,15 @@ def _check_parts(parts: dict[str, int], where: str) -> None:
 def _check_candidates(config: Config, name: str) -> None:
     """A method has as many neighbours as it uses, from what exists."""
     method, where = config.methods[name], f"methods.{name}"
+    if (method.candidates is None) == method.uses_neighbors:
+        raise ValueError(
+            f"{where}.candidates: "
+            + (
+                "give an index, random or one of selections"
+                if method.uses_neighbors
+                else "must be null, for the method uses no neighbours"
+            )
+        )
     if method.candidates is None:
         return
     known = [RANDOM, *config.indexes, *config.selections]
@@ -134,16 +143,13 @@ def _check_training(config: Config, name: str) -> None:
     _known(method.tasks or [], config.tasks, f"{where}.tasks")
     if method.parts is not None:
         _check_parts(method.parts, where)
-    if method.kind != "ttt":
-        return
     models, tasks = config.scope(name)
     if method.depends_on_order and any(len(config.parts(name, task)) > 1 for task in tasks):
-        key = "as_released" if method.as_released else "accumulate"
         raise ValueError(
-            f"{where}.{key} carries its state from document to document, so its results depend on "
-            f"evaluate.parts: set {where}.parts: {{default: 1}}"
+            f"{where}.{method.depends_on_order} carries its state from document to document, so "
+            f"its results depend on evaluate.parts: set {where}.parts: {{default: 1}}"
         )
-    for model in models:
+    for model in models if method.trains else ():
         if method.learning_rate is None and config.models[model].adapt_learning_rate is None:
             raise ValueError(
                 f"{where}: no learning rate for {model}: set {where}.learning_rate or "

@@ -1,31 +1,142 @@
-"""The figures, and which of them a run can fill."""
+"""The figures: where each is drawn, which runs can fill it, and what the report says of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
-from tttnn.config.index import RANDOM
+from tttnn.sections.search import RANDOM
 
 if TYPE_CHECKING:
     from tttnn.config.root import Config
 
-FIGURES = (
-    *("before_after", "curves", "models", "control", "clean", "overlap", "methods", "pareto"),
-    *("cost", "recall", "distances", "distance_by_rank"),
-)
-"""Those of `tttnn.figures.draw`, which takes long to import."""
+
+class Figure(NamedTuple):
+    """A figure of a run: a function of its own name in a module of `tttnn.figures`.
+
+    Of the caption `{confidence}`, `{ngram}` and `{clean_below}` are filled in.
+    """
+
+    module: str
+    caption: str
+    fits: Callable[[Config], bool] = lambda config: True
+
+
+def _has_models(config: Config) -> bool:
+    return len(config.scope(config.evaluated[0])[0]) > 1
+
+
+def _has_control(config: Config) -> bool:
+    return config.draws_random and config.methods[config.evaluated[0]].candidates != RANDOM
+
+
+def _has_methods(config: Config) -> bool:
+    queries = [config.queries(name) for name in config.evaluated]
+    return queries.count(queries[0]) > 1
+
+
+FIGURES = {
+    "before_after": Figure(
+        "gains",
+        "Bits per byte before and after training on all neighbours, for each task and for their "
+        "mean by the Pile's weights. Percentages are after by before, of all documents and of "
+        "those that no neighbour nearly copies; whiskers are {confidence} % bootstrap intervals of "
+        "each bar. That the two overlap says little, because both are of the same documents: see "
+        "the paired intervals in the table *differences*. As figures 5, 11 and 12 of the paper.",
+    ),
+    "curves": Figure(
+        "curves",
+        "Bits per byte after each number of neighbours, nearest first, for the weighted mean and "
+        "the largest tasks. A colour is a model, a line style a method; bands are {confidence} % "
+        "bootstrap intervals. A curve that turns up has trained for too long. As figures 6 to 8 of "
+        "the paper.",
+    ),
+    "models": Figure(
+        "curves",
+        "From hollow to filled: what training on neighbours does to each model. Where the filled "
+        "mark of a small model reaches the hollow mark of a larger one, neighbours made up for "
+        "size. As figure 2 of the paper, for all tasks.",
+        _has_models,
+    ),
+    "control": Figure(
+        "gains",
+        "Change in bits per byte from training on nearest neighbours, beside training on as many "
+        "passages drawn at random. What both have in common is due to more training on this "
+        "corpus, the rest to retrieval. Whiskers are {confidence} % intervals of the paired ratio.",
+        _has_control,
+    ),
+    "clean": Figure(
+        "gains",
+        "Change in bits per byte on all documents, and on clean ones, which no neighbour nearly "
+        "copies (see the table *clean*). What a gain loses from one to the other came from "
+        "near-copies in the index.",
+    ),
+    "overlap": Figure(
+        "overlap",
+        "A point is a document: how its bits per byte changed, against how much of it one of its "
+        "neighbours holds, as a share of its word {ngram}-grams. Near-copies are those that "
+        "*clean* leaves out: at least {clean_below} of these, or as high a Jaccard similarity as "
+        "the configuration says. If the cloud of clean documents lies below zero by itself, the "
+        "gain is not that of copies alone.",
+    ),
+    "methods": Figure(
+        "methods",
+        "Every other method against the main one, in bits per byte, on the same documents and at "
+        "the same number of neighbours: left of zero is better. Hollow: all documents; filled: "
+        "clean ones. Whiskers are {confidence} % intervals of the paired difference. Methods that "
+        "are evaluated on the second halves of documents are below the line, against the one of "
+        "them that their rows name.",
+        _has_methods,
+    ),
+    "pareto": Figure(
+        "pareto",
+        "What an improvement costs: bits per byte against seconds, of adaptation and one "
+        "evaluation, and tokens trained on, both means over documents. A curve is a method, from "
+        "few neighbours to many; a filled mark is a point that nothing as cheap is as good as. The "
+        "line at the top is the model as it was.",
+        _has_methods,
+    ),
+    "cost": Figure(
+        "costs",
+        "Seconds of training per neighbour, without the evaluations in between, over a task's "
+        "documents: box for quartiles and median, lines from the 5th to the 95th percentile. Long "
+        "documents have long neighbours, which are cut into more windows, an update each. As "
+        "figures 9 and 14 of the paper, where times include an evaluation per neighbour.",
+    ),
+    "recall": Figure(
+        "costs",
+        "Share of a query's true k nearest passages that each index finds among its own first k, "
+        "against exact search over the same vectors.",
+    ),
+    "distances": Figure(
+        "distances",
+        "Distances between test queries and their nearest passage in the first index (left), the "
+        "nearest of these pairs (centre), and pairs of a query and a passage drawn at random "
+        "(right), all between mean hidden states. As figure 3 of the paper, which shows queries of "
+        "the validation set. A peak at zero is copies.",
+    ),
+    "distance_by_rank": Figure(
+        "distances",
+        "How far a neighbour is by its rank. Left: for indexes of growing shares of the passages, "
+        "a larger one having nearer neighbours; right: for the largest, with one standard "
+        "deviation of the test queries. As figure 4 of the paper, which shows queries of the "
+        "validation set.",
+    ),
+}
+"""By name, in the order of the report."""
 
 
 def drawn(config: Config) -> list[str]:
-    """The figures of a run; of `all`, those that compare something need two of it."""
+    """The figures of a run; of `all`, those that it can fill."""
     if config.figures != "all":
         return list(config.figures)
-    main = config.evaluated[0]
-    alike = [name for name in config.evaluated if config.queries(name) == config.queries(main)]
-    fills = {
-        "models": len(config.scope(main)[0]) > 1,
-        "control": config.draws_random and config.methods[main].candidates != RANDOM,
-        "methods": len(alike) > 1,
-        "pareto": len(alike) > 1,
-    }
-    return [name for name in FIGURES if fills.get(name, True)]
+    return [name for name, figure in FIGURES.items() if figure.fits(config)]
+
+
+def caption(config: Config, name: str) -> str:
+    """What the report says of a figure of this run."""
+    return FIGURES[name].caption.format(
+        confidence=f"{100 * config.score.confidence:g}",
+        ngram=config.gather.ngram,
+        clean_below=config.score.clean_below,
+    )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Any
 
-from tttnn.config.base import nearest
+from tttnn.sections.base import nearest
 
 
-def inherited(catalogue: dict[str, Any], where: str) -> dict[str, Any]:
+def inherited(
+    catalogue: dict[str, Any], where: str, keys: Callable[[Any], Collection[str] | None]
+) -> dict[str, Any]:
     """The catalogue with every `like` replaced by what it stands for.
 
-    What an entry says itself replaces what it inherits, whole mappings included. Raises
-    `ValueError` for a name that is not there and for entries that are like each other.
+    What an entry says itself replaces what it inherits, whole mappings included. An entry of
+    another kind than the one it is like inherits what both have: `keys` gives the keys that a kind
+    may have, or None. Raises `ValueError` for a name that is not there and for entries that are
+    like each other.
     """
 
     def resolve(name: str, path: tuple[str, ...]) -> Any:
@@ -28,6 +33,10 @@ def inherited(catalogue: dict[str, Any], where: str) -> dict[str, Any]:
                 f"{where}.{name}.like: {' is like '.join((*path, other))}, in a circle"
             )
         own = {key: value for key, value in entry.items() if key != "like"}
-        return resolve(other, (*path, other)) | own
+        origin = resolve(other, (*path, other))
+        if own.get("kind", origin.get("kind")) != origin.get("kind"):
+            shared = keys(own["kind"])
+            origin = {k: v for k, v in origin.items() if shared is None or k in shared}
+        return origin | own
 
     return {name: resolve(name, (name,)) for name in catalogue}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +28,17 @@ def _key(values: Any, fault: Any) -> str:
     return ".".join(map(str, path))
 
 
+def _faults(error: ValidationError) -> Iterator[dict[str, Any]]:
+    """The faults of a configuration; those that an entry's own class found stand one by one."""
+    for fault in error.errors(include_url=False):
+        inner = fault.get("ctx", {}).get("error")
+        if isinstance(inner, ValidationError):
+            for own in _faults(inner):
+                yield own | {"loc": (*fault["loc"], *own["loc"])}
+        else:
+            yield dict(fault)
+
+
 def load(values: dict[str, Any]) -> Config:
     """Check a merged configuration.
 
@@ -37,7 +49,7 @@ def load(values: dict[str, Any]) -> Config:
     except ValidationError as error:
         lines = []
         seen = set()
-        for fault in error.errors(include_url=False):
+        for fault in _faults(error):
             path = _key(values, fault)
             message = fault["msg"].removeprefix("Value error, ")
             catalogue, *name = path.split(".")

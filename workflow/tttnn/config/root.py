@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
 from tttnn.config.agreement import check
-from tttnn.config.base import Names, Section
-from tttnn.config.corpus import Corpus, Source
-from tttnn.config.index import RANDOM, Embed, Gather, Index, Search
+from tttnn.config.catalogue import (
+    AnyIndex,
+    AnyMethod,
+    AnyModel,
+    AnySelection,
+    AnySource,
+    keys,
+)
 from tttnn.config.inherit import inherited
-from tttnn.config.methods import Ablations, Evaluate, Method, Mixture, Score
-from tttnn.config.models import Model, TrainedModel
-from tttnn.config.selections import Selection
-from tttnn.config.texts import Chunk, Select, Split
 from tttnn.pile import TASKS
+from tttnn.sections.base import Names, Section
+from tttnn.sections.chunk import Chunk
+from tttnn.sections.corpus import Corpus
+from tttnn.sections.embed import Embed
+from tttnn.sections.evaluate import Ablations, Evaluate
+from tttnn.sections.gather import Gather
+from tttnn.sections.mixture import Mixture
+from tttnn.sections.score import Score
+from tttnn.sections.search import RANDOM, Search
+from tttnn.sections.select import Select
+from tttnn.sections.source import Source
+from tttnn.sections.split import Split
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -27,18 +41,18 @@ class Config(Section):
     run: str
     environment: Literal["cpu", "gpu"] = "cpu"
     corpus: Corpus
-    sources: dict[str, Source]
+    sources: dict[str, AnySource]
     chunk: Chunk
-    models: dict[str, Model]
+    models: dict[str, AnyModel]
     embed: Embed
-    indexes: dict[str, Index]
+    indexes: dict[str, AnyIndex]
     search: Search
-    selections: dict[str, Selection] = {}
+    selections: dict[str, AnySelection] = {}
     gather: Gather
     select: Select
     validation: Select
     split: Split
-    methods: dict[str, Method]
+    methods: dict[str, AnyMethod]
     sets: dict[str, Names] = {}
     evaluate: Evaluate
     score: Score
@@ -51,7 +65,9 @@ class Config(Section):
             values = dict(values)
             for catalogue in ("models", "indexes", "selections", "methods"):
                 if isinstance(values.get(catalogue), dict):
-                    values[catalogue] = inherited(values[catalogue], catalogue)
+                    values[catalogue] = inherited(
+                        values[catalogue], catalogue, partial(keys, catalogue)
+                    )
         return values
 
     @field_validator("run")
@@ -167,7 +183,7 @@ class Config(Section):
         names = [
             re.escape(name)
             for name, model in self.models.items()
-            if (model.objective if isinstance(model, TrainedModel) else "fetched") == kind
+            if (model.trained_as or "fetched") == kind
         ]
         return "|".join(names) or "(?!)"
 

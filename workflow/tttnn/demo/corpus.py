@@ -11,8 +11,8 @@ from itertools import zip_longest
 from random import Random
 from typing import Any
 
-from tttnn.config.corpus import DemoSource
 from tttnn.demo.copies import near_copy
+from tttnn.demo.settings import DemoSource
 from tttnn.demo.subsets import SUBSETS, Document, write
 
 _EMPTY_EVERY = 400

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from tttnn.config.index import RANDOM
 from tttnn.figures import style, tables
+from tttnn.sections.search import RANDOM
 
 SMALLEST = 0.04
 """Share of the nearest pairs that have a panel of their own, as in the paper's figure 3."""

@@ -56,6 +56,6 @@ def side_by_side(table: pd.DataFrame) -> Figure:
 
 
 def draw_side_by_side(table: Path, svg: Path, pdf: Path) -> None:
-    """Draw the table of `tttnn.compare.compare`, its first method at the most neighbors."""
+    """Draw the table of `tttnn.published.compare`, its first method at the most neighbors."""
     with rc_context(style.RC):
         style.save(side_by_side(pd.read_csv(table)), svg, pdf)

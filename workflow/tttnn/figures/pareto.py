@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tttnn.estimates import pile_weights
 from tttnn.figures import style, tables
 from tttnn.pile import TASKS
+from tttnn.scores.estimates import pile_weights
 
 CURVES = 8
 """Methods with a curve of their own; more are thin and named in the note."""

@@ -1,4 +1,4 @@
-"""What figures read: the tables of `tttnn.score.score`, and the words that describe them."""
+"""What figures read: the tables of `tttnn.scores.score`, and the words that describe them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tttnn.config.index import RANDOM
 from tttnn.pile import ALL, TASKS
+from tttnn.sections.search import RANDOM
 
 LISTED = 8
 """Absent tasks named in a note, at most; `tasks.csv` names them all."""

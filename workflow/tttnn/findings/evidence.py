@@ -1,7 +1,7 @@
 """A run's documents, resampled: what claims about it are measured with.
 
 Every score is a vector of 1 + R numbers, of the documents and of R resamples of them; whatever is
-computed from such vectors is one, with its interval, and paired (see `tttnn.bootstrap`).
+computed from such vectors is one, with its interval, and paired (see `tttnn.scores.bootstrap`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tttnn.bootstrap import resample_counts
-from tttnn.cells import Cell, Name, read_cells
 from tttnn.pile import TASKS
+from tttnn.scores.bootstrap import resample_counts
+from tttnn.scores.cells import Cell, Name, read_cells
 
 Samples = npt.NDArray[np.float64]
 """[1 + R]: the documents themselves, then the resamples."""

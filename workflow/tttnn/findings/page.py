@@ -239,7 +239,7 @@ def _alphas(runs: list[Evidence]) -> Iterator[str]:
 def findings(tables: list[Path], output: Path) -> None:
     """Write which claims of the paper hold in these runs' numbers, and by how much.
 
-    `tables` are the folders that `tttnn.score.score` filled, each in its run's folder beside
+    `tables` are the folders that `tttnn.scores.score` filled, each in its run's folder beside
     `config.json`; with `evaluation/` there too, the numbers of neighbours between 0 and the
     largest are known. A claim is a quantity, a side and a threshold (`tttnn.findings.claims`): it
     holds if the interval lies wholly on that side, does not hold if wholly on the other, and is

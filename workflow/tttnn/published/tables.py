@@ -1,4 +1,4 @@
-"""From the published numbers to tables as `tttnn.score` writes them, and to Table 1."""
+"""From the published numbers to tables as `tttnn.scores.score` writes them, and to Table 1."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tttnn.estimates import METRICS, pile_weights
 from tttnn.files import replacing
-from tttnn.latex import SPECIAL
 from tttnn.pile import ALL, TASKS
 from tttnn.published import load
-from tttnn.score import QUANTILES, SCORE_COLUMNS
+from tttnn.scores.estimates import METRICS, pile_weights
+from tttnn.scores.latex import SPECIAL
+from tttnn.scores.score import QUANTILES, SCORE_COLUMNS
 
 RUN = "published"
 HEADS = dict(
@@ -125,7 +125,7 @@ def published_tables(
     table1: Path,
     latex: Path,
 ) -> None:
-    """Write the published numbers in the layout of `tttnn.score.score`, to be drawn as a run's are.
+    """Write the published numbers as `tttnn.scores.score` writes a run's, to be drawn likewise.
 
     `data` is the folder of this package. Intervals are empty: none were published. `documents` is
     how many were drawn; those whose retrieval failed were left out, and are not counted anywhere.

@@ -1,0 +1,426 @@
+"""Every figure is drawn, says what it shows, and is the same file when drawn again."""
+
+import importlib
+import re
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from docutils.core import publish_parts
+
+from synthetic_run import ABLATIONS, make_run
+from tttnn.config import figures as config
+from tttnn.config.merge import read
+from tttnn.figures.curves import curves
+from tttnn.figures.draw import FigureSpec, draw_figure
+from tttnn.figures.pareto import front, spread, weighted_means
+from tttnn.pile import ALL, TASKS
+
+MODULES = {name: figure.module for name, figure in config.FIGURES.items()}
+FIGURES = {
+    name: getattr(importlib.import_module(f"tttnn.figures.{module}"), name)
+    for name, module in MODULES.items()
+}
+ROOT = Path(__file__).parents[3]
+REPORT = ROOT / "workflow/report"
+SELECTED = {
+    task: 12
+    for task in TASKS
+    if task not in ("pile_books3", "pile_europarl", "pile_gutenberg", "pile_ubuntu-irc")
+} | {"pile_ubuntu-irc": 1}
+ABLATED = ("pile_arxiv", "pile_github", "pile_freelaw")
+SHARES = {"flat": 1.0, "flat_05": 0.05, "ivf": 1.0, "untrained": 0.5}
+
+
+def write_distances(tables, shares, random=True):
+    """What `measure_distances` writes: 100 queries, 20 ranks, the larger the index the nearer."""
+    rank = np.arange(1, 21)
+    pd.concat(
+        pd.DataFrame(
+            {
+                "candidates": name,
+                "share": share,
+                "embedder": name if name == "untrained" else "embedder",
+                "rank": rank,
+                "mean": (2 - share) * rank**0.2 + (name == "ivf"),
+                "std": 0.1,
+                "queries": 100,
+            }
+        )
+        for name, share in shares.items()
+    ).to_csv(tables / "distances.csv", index=False)
+    distances = {name: np.linspace(0, 2, 100) for name in shares}
+    if random:
+        distances["random"] = np.linspace(1, 5, 1000)
+    pd.concat(
+        pd.DataFrame({"candidates": name, "distance": values}) for name, values in distances.items()
+    ).to_parquet(tables / "pairs.parquet")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    tables = make_run(
+        tmp_path_factory.mktemp("run"),
+        SELECTED,
+        ablations=tuple(ABLATIONS),
+        ablated=ABLATED,
+        resamples=100,
+    )
+    write_distances(tables, SHARES)
+    return tables
+
+
+def draw(name, tables, folder):
+    spec = FigureSpec(name=name, module=MODULES.get(name, "curves"))
+    draw_figure(spec, tables, folder / f"{name}.svg", folder / f"{name}.pdf")
+    return folder / f"{name}.svg", folder / f"{name}.pdf"
+
+
+def words(svg):
+    """A drawing's text, its lines joined."""
+    return " ".join(re.sub(r"<[^>]*>", " ", svg.read_text(encoding="utf-8")).split())
+
+
+@pytest.fixture(scope="module")
+def drawn(tables, tmp_path_factory):
+    """Every figure of the run, by name."""
+    folder = tmp_path_factory.mktemp("figures")
+    return {name: draw(name, tables, folder) for name in FIGURES}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_drawn_twice_is_the_same_file(name, drawn, tables, tmp_path):
+    first, second = drawn[name], draw(name, tables, tmp_path)
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    svg, pdf = first
+    assert b"<dc:date>" not in svg.read_bytes()
+    assert pdf.read_bytes().startswith(b"%PDF") and b"/CreationDate" not in pdf.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["before_after", "models", "control", "clean", "cost"])
+def test_all_evaluated_tasks_can_be_searched_for(name, drawn):
+    text = drawn[name][0].read_text(encoding="utf-8")
+    for task, subset in TASKS.items():
+        assert (f">{subset.pile_set_name} (" in text) == (task in SELECTED), task
+    if name != "cost":
+        text = words(drawn[name][0])
+        assert "All (weighted)†" in text
+        assert "† Weights renormalised over 19 of 22 tasks" in text
+        assert "(no documents: Books3, EuroParl, Gutenberg (PG-19))" in text
+
+
+def test_curves_show_the_largest_tasks_there_are(drawn):
+    text = drawn["curves"][0].read_text(encoding="utf-8")
+    shown = [subset.pile_set_name for subset in TASKS.values() if f">{subset[0]} (12)" in text]
+    # Books3 would be third by weight
+    largest = ["Pile-CC", "PubMed Central", "OpenWebText2", "ArXiv", "Github", "FreeLaw"]
+    assert sorted(shown) == sorted(largest)
+    assert ">nearest<" in text and ">shuffled<" in text
+
+
+def ratios(tables, kind):
+    table = pd.read_csv(tables / "differences.csv")
+    table = table[(table["method"] == "nearest") & (table["num_neighbors"] == 50)]
+    return table[table["documents_kind"] == kind].set_index(["model", "task"])["ratio"]
+
+
+def test_before_after_labels_the_ratios_that_the_table_holds(drawn, tables):
+    text = drawn["before_after"][0].read_text(encoding="utf-8")
+    raw, clean = ratios(tables, "raw"), ratios(tables, "clean")
+    assert len(raw) == len(clean) == 3 * 20
+    for cell, ratio in raw.items():
+        assert f">{100 * ratio:.0f} % | {100 * clean[cell]:.0f} %<" in text
+    assert "of all documents | of clean ones" in words(drawn["before_after"][0])
+
+
+def test_a_task_without_clean_documents_has_a_dash(tables, tmp_path):
+    raw = ratios(tables, "raw")
+    for name in ("scores.csv", "tasks.csv"):
+        (tmp_path / name).write_text((tables / name).read_text())
+    table = pd.read_csv(tables / "differences.csv")
+    copies = (table["documents_kind"] == "clean") & (table["task"] == "pile_github")
+    table.loc[table["documents_kind"] == "clean", "tasks"] = 18
+    table[~copies].to_csv(tmp_path / "differences.csv", index=False)
+    text = draw("before_after", tmp_path, tmp_path)[0].read_text(encoding="utf-8")
+    assert f">{100 * raw['small', 'pile_github']:.0f} % | \N{EN DASH}<" in text
+    assert text.count("\N{EN DASH}<") == 3
+    assert "Weighted mean of clean documents: over 18 tasks." in words(
+        tmp_path / "before_after.svg"
+    )
+
+
+def test_a_complete_run_has_no_dagger(tmp_path):
+    tables = make_run(tmp_path, dict.fromkeys(TASKS, 3), models=("small",), resamples=20)
+    assert "†" not in words(draw("before_after", tables, tmp_path)[0])
+
+
+def test_a_method_that_ran_on_fewer_models_and_tasks_is_drawn(tmp_path):
+    tables = make_run(tmp_path, {"pile_arxiv": 5, "pile_github": 4}, resamples=20)
+    for name in ("scores", "differences", "costs"):
+        path = tables / f"{name}.csv"
+        lines = path.read_text().splitlines(keepends=True)
+        dropped = ("small,shuffled,", ",shuffled,pile_github,")
+        path.write_text("".join(x for x in lines if not any(part in x for part in dropped)))
+    assert "medium" in words(draw("control", tables, tmp_path)[0])
+    assert "small" not in words(draw("control", tables, tmp_path)[0])
+    assert "small" in words(draw("curves", tables, tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("control", "compares 'nearest' with a method whose candidates are 'random'"),
+        ("models", "with 'nearest' only small was evaluated"),
+        ("methods", r"comparisons\.csv has no rows: take the figures that need it out"),
+        ("pareto", "compares 'nearest' with other methods of whole documents, and none was"),
+    ],
+)
+def test_a_figure_says_what_it_lacks(name, message, tmp_path):
+    tables = make_run(
+        tmp_path, {"pile_arxiv": 3}, models=("small",), methods=("nearest",), resamples=20
+    )
+    with pytest.raises(ValueError, match=message):
+        draw(name, tables, tmp_path)
+    assert not (tmp_path / f"{name}.svg").exists()
+
+
+def test_no_clean_document_is_an_error(tmp_path):
+    tables = make_run(
+        tmp_path, {"pile_arxiv": 3}, models=("small",), resamples=20, clean_below=1e-9
+    )
+    with pytest.raises(ValueError, match=r"raise score\.clean_below"):
+        draw("clean", tables, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["distances", "overlap"])
+def test_an_empty_table_is_an_error(name, tables, tmp_path):
+    for table in ("pairs.parquet", "documents.parquet"):
+        pd.read_parquet(tables / table).iloc[:0].to_parquet(tmp_path / table)
+    with pytest.raises(ValueError, match=r"has no rows: take the figures that need it out of"):
+        draw(name, tmp_path, tmp_path)
+
+
+# --- methods against one another -------------------------------------------------------------
+
+
+def test_methods_are_drawn_where_the_table_has_them(tables):
+    figure = FIGURES["methods"](tables)
+    names = [label.get_text().split(" (")[0] for label in figure.axes[0].get_yticklabels()]
+    table = pd.read_csv(tables / "comparisons.csv")
+    table = table[(table["task"] == ALL) & (table["num_neighbors"] == 50)]
+    for axes in figure.axes:
+        rows = table[table["model"] == axes.get_title()]
+        for kind, bar in zip(("raw", "clean"), axes.containers, strict=True):
+            found = rows[rows["documents_kind"] == kind].set_index("method")["difference"]
+            drawn = dict(zip(names, bar[0].get_xdata(), strict=True))
+            shown = {name.split(",")[0].split(" against")[0]: x for name, x in drawn.items()}
+            for method, x in shown.items():
+                assert x == pytest.approx(found.get(method, np.nan), nan_ok=True)
+            assert (bar[0].get_markerfacecolor() == "white") == (kind == "raw")
+    # of the same text first, best first; those of second halves below and said to be
+    assert names[-1] == "dynamic against second_half"
+    assert names[0] == "sift" and "shuffled, 19 tasks" in names
+    assert len(names) == len(ABLATIONS)
+
+
+def test_a_method_measured_at_fewer_neighbors_is_compared_there(tables, tmp_path):
+    table = pd.read_csv(tables / "comparisons.csv")
+    (tmp_path / "scores.csv").write_text((tables / "scores.csv").read_text())
+    late = (table["method"] == "lora") & (table["num_neighbors"] > 10)
+    table[~late].to_csv(tmp_path / "comparisons.csv", index=False)
+    labels = FIGURES["methods"](tmp_path).axes[0].get_yticklabels()
+    assert [text for label in labels if "lora, 10 neighbors (" in (text := label.get_text())]
+    assert len(labels) == len(ABLATIONS)
+
+
+def test_differences_of_different_sizes_get_a_logarithmic_axis(tables, tmp_path):
+    table = pd.read_csv(tables / "comparisons.csv")
+    (tmp_path / "scores.csv").write_text((tables / "scores.csv").read_text())
+    columns = ["difference", "low", "high"]
+    table.loc[table["method"] == "shuffled", columns] += 100
+    table.to_csv(tmp_path / "comparisons.csv", index=False)
+    assert FIGURES["methods"](tables).axes[0].get_xscale() == "linear"
+    assert FIGURES["methods"](tmp_path).axes[0].get_xscale() == "symlog"
+
+
+def efficiency(rows):
+    columns = ["task", "method", "num_neighbors", "bits_per_byte", "seconds", "train_tokens"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_weighted_means_are_over_the_tasks_of_all_methods():
+    rows = [
+        ("pile_arxiv", "ttt", 0, 1.0, 0, 0),
+        ("pile_arxiv", "ttt", 5, 0.8, 3, 30),
+        ("pile_github", "ttt", 0, 2.0, 0, 0),
+        ("pile_github", "ttt", 5, 1.0, 1, 10),
+        ("pile_enron", "ttt", 0, 9.0, 0, 0),
+        ("pile_enron", "ttt", 5, 9.0, 9, 90),
+        ("pile_arxiv", "lora", 0, 1.0, 0, 0),
+        ("pile_github", "lora", 0, 2.0, 0, 0),
+    ]
+    means, tasks = weighted_means(efficiency(rows))
+    assert tasks == ["pile_arxiv", "pile_github"]
+    assert means.loc[("ttt", 5), "bits_per_byte"] == pytest.approx(
+        (8.96 * 0.8 + 7.59 * 1.0) / (8.96 + 7.59)
+    )
+    assert means.loc[("ttt", 5), "seconds"] == pytest.approx((8.96 * 3 + 7.59) / (8.96 + 7.59))
+    assert means.loc[("lora", 0), "bits_per_byte"] == means.loc[("ttt", 0), "bits_per_byte"]
+    apart = [row for row in rows if (row[0], row[1]) != ("pile_arxiv", "lora")][:-1]
+    with pytest.raises(ValueError, match=r"ttt, lora were evaluated on no common task"):
+        weighted_means(efficiency([*apart, ("pile_nih-exporter", "lora", 0, 1, 0, 0)]))
+
+
+def test_the_front_is_what_nothing_as_cheap_is_as_good_as():
+    points = {
+        ("a", 0): (1.0, 0),
+        ("a", 1): (0.9, 10),
+        ("a", 5): (0.7, 50),
+        ("b", 1): (0.95, 5),
+        ("b", 5): (0.8, 50),  # as dear as a's, and worse
+        ("b", 9): (0.7, 60),  # as good, and dearer
+        ("c", 1): (1.2, 1),  # cheap, and worse than nothing
+        ("c", 5): (0.1, 0),  # free: nothing was adapted
+    }
+    index = pd.MultiIndex.from_tuples(points, names=["method", "num_neighbors"])
+    means = pd.DataFrame(points.values(), index, ["bits_per_byte", "seconds"])
+    assert front(means, "seconds") == [("b", 1), ("a", 1), ("a", 5)]
+
+
+def test_pareto_leaves_second_halves_out_and_marks_the_front(tables, drawn):
+    text = words(drawn["pareto"][0])
+    shown, note = text.split("Not shown")
+    assert "second_half" not in shown and "dynamic" not in shown
+    assert "they start elsewhere: second_half, dynamic." in note
+    for method in ("nearest", "shuffled", "sift", "lora", "batch", "farthest", "in_context"):
+        assert f" {method} " in text
+    assert "36 documents of 3 tasks" in text
+    assert "(ArXiv, FreeLaw, Github)" in text
+    for axes in FIGURES["pareto"](tables).axes:
+        assert all(len(line.get_xdata()) for line in axes.lines)
+
+
+def test_pareto_has_no_room_for_what_does_not_help(tables, tmp_path):
+    table = pd.read_csv(tables / "efficiency.csv")
+    worse = table["method"] == "in_context"
+    start = table[table["method"] == "farthest"].set_index(["model", "task", "num_neighbors"])
+    before = start["bits_per_byte"].xs(0, level="num_neighbors")
+    keys = pd.MultiIndex.from_frame(table.loc[worse, ["model", "task"]])
+    table.loc[worse, "bits_per_byte"] = before.reindex(keys).to_numpy()
+    table.loc[worse, "seconds"] = 1e-6 * table["num_neighbors"]
+    table.loc[worse, "train_tokens"] = 1e-3 * table["num_neighbors"]
+    table.to_csv(tmp_path / "efficiency.csv", index=False)
+    left, right = FIGURES["pareto"](tmp_path).axes
+    assert left.get_xlim()[0] > 1e-3
+    # nor do the lines from the curves' names to their ends leave the panel
+    assert all(name.xy[0] >= right.get_xlim()[0] for name in right.texts)
+
+
+def test_pareto_names_the_methods_beyond_eight(tables, tmp_path):
+    table = pd.read_csv(tables / "efficiency.csv")
+    more = [table[table["method"] == "farthest"].assign(method=f"variant_{k}") for k in range(4)]
+    pd.concat([table, *more]).to_csv(tmp_path / "efficiency.csv", index=False)
+    text = words(draw("pareto", tmp_path, tmp_path)[0])
+    thin = text.partition("Thin: ")[2].partition(".")[0].split(", ")
+    assert len(thin) == 7 + 4 - 8
+    assert {"shuffled"} < set(thin)  # the worst of all
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),
+        ([0.1, 0.15, 0.9], [0.1, 0.2, 0.9]),
+        ([0.95, 1.0, 1.0], [0.8, 0.9, 1.0]),
+    ],
+)
+def test_labels_are_moved_as_little_as_it_takes(places, expected):
+    assert spread(places, 0.1) == pytest.approx(expected)
+
+
+# --- documents and distances -----------------------------------------------------------------
+
+
+def test_overlap_has_a_point_a_document_by_kind(tables):
+    figure = FIGURES["overlap"](tables)
+    table = pd.read_parquet(tables / "documents.parquet").query("method == 'nearest'")
+    for axes in figure.axes:
+        mine = table[table["model"] == axes.get_title().split(" (")[0]]
+        assert axes.get_title().endswith(f"(n = {len(mine)})")
+        exact, near = mine["exact"], mine["copied"] & ~mine["exact"]
+        assert exact.any() and near.any()
+        for line, kind in zip(axes.lines, (~mine["copied"], near, exact), strict=False):
+            points = sorted(zip(line.get_xdata(), line.get_ydata(), strict=True))
+            rows = mine[kind]
+            change = rows["after"] - rows["before"]
+            assert points == sorted(zip(rows["overlap"], change, strict=True))
+    assert f"clean documents ({(~mine['copied']).sum()})" in [
+        text.get_text() for text in figure.legends[0].get_texts()
+    ]
+
+
+def test_distances_are_shares_of_their_pairs(tables, tmp_path):
+    figure = FIGURES["distances"](tables)
+    near, nearest, drawn = figure.axes
+    assert "(n = 100)" in near.get_title() and "(n = 1,000)" in drawn.get_title()
+    assert nearest.get_title() == "25 % nearest of these (n = 25)"
+    shares = [sum(bar.get_height() for bar in axes.patches) for axes in figure.axes]
+    assert shares == pytest.approx([100, 100, 99], abs=0.5)
+    assert near.get_xlim() == drawn.get_xlim() and nearest.get_xlim()[1] == pytest.approx(48 / 99)
+    write_distances(tmp_path, SHARES, random=False)
+    assert len(FIGURES["distances"](tmp_path).axes) == 2
+
+
+def test_distance_by_rank_shows_the_shares_and_the_spread_of_the_largest(tables, tmp_path):
+    left, right = FIGURES["distance_by_rank"](tables).axes
+    assert [text.get_text() for text in left.texts] == ["5 %", "100 %"]
+    assert left.lines[0].get_ydata()[0] == 1.95 and right.lines[0].get_ydata()[0] == 1
+    band = right.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(0.9) and band.max() == pytest.approx(20**0.2 + 0.1)
+    write_distances(tmp_path, {"flat": 1.0})
+    (only,) = FIGURES["distance_by_rank"](tmp_path).axes
+    assert len(only.lines) == 1
+
+
+def test_missing_recall_and_unknown_figures_are_errors(tables, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"recall\.csv"):
+        draw("recall", tmp_path, tmp_path)
+    with pytest.raises(ValueError, match="no figure is called 'curve'"):
+        draw("curve", tables, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(REPORT.glob("*.rst")), ids=lambda path: path.stem)
+def test_captions_are_valid(path):
+    assert render(path.name, params={"caption": caption("curves")})
+
+
+def caption(name):
+    return config.caption(read([], [], ROOT / "config.yaml"), name)
+
+
+def render(name, params):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    text = environment.from_string((REPORT / name).read_text(encoding="utf-8")).render(
+        snakemake={"config": config, "params": params}
+    )
+    html = publish_parts(text, writer="html", settings_overrides={"halt_level": 2})
+    return html["html_body"]
+
+
+def test_curves_are_of_methods_on_all_tasks(tmp_path):
+    """A mean over some of the tasks would stand beside one over all of them."""
+    selected = dict.fromkeys(list(TASKS)[:4], 3)
+    some = {"ablations": ("sift",), "ablated": ("pile_arxiv",)}
+    tables = make_run(tmp_path, selected, models=("small",), **some)
+    methods = set(pd.read_csv(tables / "scores.csv")["method"])
+    legend = curves(tables).axes[-1].get_legend()
+    shown = {text.get_text() for text in legend.get_texts()}
+    assert "sift" in methods and "sift" not in shown
+    assert {"small", "nearest", "shuffled"} <= shown

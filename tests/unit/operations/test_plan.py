@@ -1,0 +1,187 @@
+"""Estimates: against hand computation, the published costs, and what finished runs used."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from tttnn.config.load import ConfigError
+from tttnn.config.merge import read
+from tttnn.operations.costs import Costs
+from tttnn.operations.jobs import Job, jobs
+from tttnn.operations.plan import lines, plan, used
+from tttnn.operations.sizes import HUB, shape, texts
+
+ROOT = Path(__file__).parents[3]
+PUBLISHED = ROOT / "workflow/tttnn/published"
+
+
+def config(*overlays: str, settings: tuple[str, ...] = ()):
+    return read(
+        [ROOT / f"config/{name}.yaml" for name in overlays], [*settings], ROOT / "config.yaml"
+    )
+
+
+def test_configuration_merges_as_snakemake_does():
+    merged = config("paper", settings=("run=mine", "methods={ttt: {learning_rate: 0.5}}"))
+    assert merged.run == "mine"
+    assert merged.methods["ttt"].learning_rate == 0.5  # the key that was set
+    assert merged.methods["ttt"].num_neighbors == 50  # paper.yaml's
+    assert merged.methods["ttt"].clip_norm == 1.0  # config.yaml's
+    assert merged.search.indexes == ["flat"]  # lists are replaced
+    with pytest.raises(ConfigError, match="give settings as key=value"):
+        config(settings=("run",))
+
+
+def test_the_published_seconds_are_the_curves():
+    """Means over the 50 neighbors, as the totals in tables/costs.csv are."""
+    curves = pd.read_parquet(PUBLISHED / "curves.parquet")
+    curves = curves[(curves["method"] == "ttt-nn") & (curves["num_neighbors"] > 0)]
+    expected = curves.groupby(["model", "task"])["seconds"].mean()
+    table = pd.read_csv(PUBLISHED / "seconds.csv").set_index(["model", "task"])
+    assert len(table) == 3 * 22
+    for name, row in table.iterrows():
+        assert row["seconds_per_neighbor"] == pytest.approx(expected[name], abs=6e-4)
+
+
+def test_the_paper_s_evaluation_costs_what_was_published():
+    """285, 864 and 1,251 A100 hours: the published seconds, times documents and neighbors."""
+    costs = Costs(config("paper", settings=("corpus={source: pile}",)))
+    hours: dict[str, float] = {}
+    for job in jobs(config("paper", settings=("corpus={source: pile}",))):
+        if job.rule == "evaluate_part" and job.wildcards[1] == "ttt":
+            model = job.wildcards[0]
+            hours[model] = hours.get(model, 0) + costs.of(job).seconds / 3600
+    assert hours["gpt2"] == pytest.approx(285, rel=0.02)
+    assert hours["gpt2-large"] == pytest.approx(864, rel=0.02)
+    assert hours["gpt-neo-1.3B"] == pytest.approx(1251, rel=0.02)
+
+
+def test_the_paper_s_large_objects_have_their_size():
+    """By hand: 7 million vectors of 1024 float32 in a shard; 210 million ids of 8 bytes."""
+    paper = config("paper", settings=("search={indexes: [flat, ivf]}",))
+    costs = Costs(paper)
+    fill = costs.of(Job("fill_shard_index", ("flat", "00"), ()))
+    assert fill.memory == pytest.approx(7e6 * 1024 * 4, rel=0.1)
+    assert fill.disk == pytest.approx(7e6 * (1024 * 4 + 8), rel=0.01)
+    assert costs.of(Job("merge_index", ("flat",), ())).memory > 2 * 210e6 * 8
+    trained = costs.of(Job("merge_training", ("ivf",), ())).memory
+    assert trained == pytest.approx(2 * 30 * 65536 * 1024 * 4, rel=0.1)
+    vectors = sum(costs.of(job).disk for job in jobs(paper) if job.rule == "embed_chunk")
+    assert vectors == pytest.approx(430e9, rel=0.01)  # float16, as config/paper.yaml says
+
+
+def test_shapes_count_the_parameters_of_the_models():
+    """GPT-2's 124 million, GPT-Neo's 1.3 billion; position embeddings and biases left out."""
+    models = config("paper").models
+    assert shape(models["gpt2"]).parameters == pytest.approx(124e6, rel=0.02)
+    assert shape(models["gpt2-large"]).parameters == pytest.approx(774e6, rel=0.02)
+    assert shape(models["gpt-neo-1.3B"]).parameters == pytest.approx(1316e6, rel=0.02)
+    assert shape(models["roberta-pile"]).parameters == pytest.approx(355e6, rel=0.02)
+    # the demo's own, counted by transformers when they were trained: training.json
+    assert shape(models["small"]).parameters == pytest.approx(247552, rel=0.1)
+    assert shape(models["large"]).parameters == pytest.approx(445056, rel=0.1)
+    assert shape(models["neo"]).parameters == pytest.approx(444480, rel=0.1)
+
+
+def test_a_rule_asks_for_more_each_time():
+    costs = Costs(config())
+    wildcards = SimpleNamespace(embedder="embedder", shard="00", chunk="0")
+    memory, minutes = costs.mem_mb("embed_chunk"), costs.runtime("embed_chunk")
+    assert memory(wildcards, attempt=1) < memory(wildcards, attempt=2)
+    assert minutes(wildcards, attempt=2) == 2 * minutes(wildcards, attempt=1)
+
+
+@pytest.mark.parametrize("overlay", ["local", "paper", "slurm-demo"])
+def test_every_rule_of_every_configuration_has_its_line(overlay):
+    chosen = config(overlay)
+    printed = "\n".join(lines(chosen))
+    for rule in {job.rule for job in jobs(chosen)}:
+        assert f"\n{rule} " in printed
+
+
+def evaluations(printed: list[str]) -> dict[str, list[str]]:
+    """The plan's last block, by model and method."""
+    block = "\n".join(printed).rpartition("\n\n")[2]
+    rows = [re.split(r"\s{2,}", line) for line in block.splitlines()]
+    return {row[0]: row for row in rows}
+
+
+def test_adapters_need_less_of_a_gpu_than_all_weights():
+    """GPT-2-XL's 1.56 billion float32 weights five times are 31 GB, once 6 GB."""
+    files = [ROOT / "config/paper.yaml"]
+    settings = ["evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}"]
+    rows = evaluations(list(lines(read(files, settings, ROOT / "config.yaml"))))
+    full, adapters = (float(rows[f"gpt2-xl {m}"][4].split()[0]) for m in ("ttt", "lora"))
+    assert 31 < full < 45
+    assert 6 < adapters < 20
+    assert full - adapters == pytest.approx(4 * 4 * 1.557, rel=0.01)
+
+
+def test_sizes_of_models_on_the_hub_are_the_published_ones():
+    """Parameters as their model cards count them, in millions."""
+    published = {
+        "openai-community/gpt2": 124,
+        "openai-community/gpt2-large": 774,
+        "openai-community/gpt2-xl": 1558,
+        "EleutherAI/gpt-neo-1.3B": 1316,
+        "Qwen/Qwen2.5-0.5B": 494,
+        "Qwen/Qwen2.5-1.5B": 1544,
+        "meta-llama/Llama-3.2-1B": 1236,
+        "microsoft/Phi-3-mini-4k-instruct": 3821,
+    }
+    for name, millions in published.items():
+        assert HUB[name].parameters == pytest.approx(millions * 1e6, rel=0.01), name
+
+
+def test_a_benchmark_file_is_read(tmp_path):
+    header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    file = tmp_path / "0.tsv"
+    file.write_text(header + "9.5\t0:00:09\t200.00\t1\t1\t1\t0\t0\t0\t7.25\n")
+    assert used(file) == (200 * 2**20, 7.25, 9.5)
+    file.write_text(header + "0.4\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n")
+    assert used(file) == (0, 0.4, 0.4)
+    assert used(tmp_path / "none.tsv") is None
+
+
+def test_what_a_run_used_stands_beside_what_was_expected(tmp_path, monkeypatch, capsys):
+    chosen = read([], ["run=mine"], ROOT / "config.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/mine").mkdir(parents=True)
+    (tmp_path / "results/mine/config.json").write_text(chosen.model_dump_json())
+    header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    job = next(job for job in jobs(chosen) if job.rule == "train_embedder")
+    file = tmp_path / job.file("mine", "benchmarks", ".tsv")
+    file.parent.mkdir(parents=True)
+    file.write_text(header + "100\t0:01:40\t500.00\t1\t1\t1\t0\t0\t0\t80\n")
+    plan(against=tmp_path / "results/mine")
+    (row,) = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    expected = Costs(chosen).of(job)
+    assert row[:4] == ["train_embedder", "1", f"{expected.seconds:.0f}", "80"]
+    assert row[4] == f"{expected.seconds / 80:.2f}"
+    assert row[5:7] == [f"{expected.memory / 1e6:.0f}", f"{500 * 2**20 / 1e6:.0f}"]
+
+
+def test_a_local_source_is_known_by_its_files(tmp_path):
+    """Test documents of 1,000 and 3,000 bytes, two to one; train files of the same text."""
+    records = [
+        {"text": "a" * size, "meta": {"pile_set_name": name}}
+        for name, size in [("ArXiv", 1000), ("ArXiv", 1000), ("Github", 3000)] * 20
+    ]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "train").mkdir()
+    for name in ("test", "train/00", "train/01"):
+        (tmp_path / f"{name}.jsonl").write_text(text)
+    settings = [f"sources={{folder: {{kind: local, path: {tmp_path}}}}}", "select={count: 50}"]
+    settings += ["corpus={source: folder, shards: 2}"]
+    found = texts(read([], settings, ROOT / "config.yaml"))
+    assert found.documents == pytest.approx(60)
+    assert found.bytes == pytest.approx(100_000)
+    assert (found.selected["pile_arxiv"], found.selected["pile_github"]) == (40, 20)
+    assert found.selected["pile_enron"] == 0
+    assert found.document_bytes["pile_github"] == 3000

@@ -1,0 +1,190 @@
+"""The state of every job from files as Snakemake, the stages and SLURM leave them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tttnn.config.merge import read
+from tttnn.operations.jobs import jobs
+from tttnn.operations.status import Run, lines, stages, status
+
+ROOT = Path(__file__).parents[3]
+RESULTS = "results/mine"
+LOG = """SNAKEMAKE
+  Host: here
+  Command: /bin/snakemake --profile slurm
+SLURM run ID: tttnn_one
+Provided remote nodes: 100
+Error in rule evaluate_part:
+    message: Evaluate small with ttt on pile_arxiv, part 0
+    jobid: 7
+    output: results/mine/evaluation/small/ttt/pile_arxiv/0.parquet
+    log: results/mine/logs/evaluate_part/small/ttt/pile_arxiv/0.log (check log file(s) for error)
+"""
+BENCHMARK = (
+    "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    "{s}\t0:00:00\t100\t1\t1\t1\t0\t0\t0\t{s}\n"
+)
+SELECTED = 5
+
+
+def evaluation(task: str) -> str:
+    return f"{RESULTS}/evaluation/small/ttt/{task}/0.parquet"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Downloads are done; of the evaluations one each is running, queued, failed, interrupted."""
+    settings = [
+        "run=mine",
+        "evaluate={models: [small], ablations: null}",
+        "search={indexes: [ivf]}",
+    ]
+    settings += ["methods={ttt: {candidates: ivf}}", "select={count: 5}"]
+    config = read([], settings, ROOT / "config.yaml")
+
+    def write(path: str, text: str) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def mark(output: str, slurm_job: str | None) -> None:
+        name = base64.urlsafe_b64encode(output.encode()).decode()
+        cut = [name[i : i + 100] for i in range(0, len(name), 100)]  # as for a long name
+        place = "/".join([*("@" + part for part in cut[:-1]), cut[-1]])
+        write(f".snakemake/incomplete/{place}", json.dumps({"external_jobid": slurm_job}))
+
+    write(f"{RESULTS}/config.json", json.dumps(config.model_dump(mode="json")))
+    write(".snakemake/log/2026-01-01T000000.snakemake.log", LOG)
+    counts = {"tasks": {task: {"selected": SELECTED} for task in config.tasks}}
+    for job in jobs(config):
+        if job.rule == "download_shard":
+            for output in job.outputs:
+                write(output, json.dumps({"documents": 100}))
+            write(job.file("mine", "benchmarks", ".tsv"), BENCHMARK.format(s=4))
+    write(f"{RESULTS}/queries/test/selection.json", json.dumps(counts))
+    write(f"{RESULTS}/index/ivf/merged/manifest.json", "{}")
+    write(evaluation("pile_enron"), "")
+    write(f"{RESULTS}/benchmarks/evaluate_part/small/ttt/pile_enron/0.tsv", BENCHMARK.format(s=20))
+    mark(evaluation("pile_github"), "11")
+    write(f"{RESULTS}/evaluation/small/ttt/pile_github/.0.journal", "identity\n[]\n[]\n")
+    write(f"{RESULTS}/embeddings/embedder/01/.0.partial.json", '{"done": 40}')
+    mark(evaluation("pile_europarl"), "12")
+    mark(evaluation("pile_books3"), "9")
+    (tmp_path / "bin").mkdir()
+    squeue = tmp_path / "bin/squeue"
+    squeue.write_text("#!/bin/sh\necho '11|RUNNING|rule_evaluate_part'\necho '12|PENDING|rule'\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(folder: Path) -> Run:
+    return Run(read([folder / RESULTS / "config.json"], [], ROOT / "config.yaml"), folder)
+
+
+def states(run: Run) -> dict[str, str]:
+    return {job.outputs[0]: state for job, state in run.states.items()}
+
+
+def test_each_job_has_its_state(folder):
+    found = states(load(folder))
+    assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "done"
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # removed once merged
+    assert found[evaluation("pile_enron")] == "done"
+    assert found[evaluation("pile_github")] == "running"
+    assert found[evaluation("pile_europarl")] == "queued"
+    assert found[evaluation("pile_books3")] == "interrupted"
+    assert found[evaluation("pile_arxiv")] == "failed"
+    assert found[evaluation("pile_wikipedia")] == "waiting"
+
+
+def test_a_local_process_is_a_running_job(folder):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)", "-m", "tttnn", "evaluate_part"]
+    process = subprocess.Popen([*sleep, "--output", evaluation("pile_books3")], cwd=folder)
+    try:
+        assert states(load(folder))[evaluation("pile_books3")] == "running"
+    finally:
+        process.kill()
+        process.wait()
+    assert states(load(folder))[evaluation("pile_books3")] == "interrupted"
+
+
+def test_the_input_of_a_process_is_not_at_work(folder):
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)", "-m", "tttnn", "chunk_shard"]
+    shard = f"{RESULTS}/corpus/00.jsonl.zst"
+    process = subprocess.Popen([*sleep, "--documents", shard], cwd=folder)
+    try:
+        assert states(load(folder))[shard] == "done"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_without_slurm_s_answer_its_jobs_are_not_called_running(folder):
+    (folder / "bin/squeue").write_text("#!/bin/sh\necho no route >&2\nexit 1\n")
+    run = load(folder)
+    assert states(run)[evaluation("pile_github")] == "interrupted"
+    assert any("no route" in line for line in lines(run, time.time()))
+
+
+def test_a_failed_job_that_runs_again_is_running(folder):
+    log = folder / ".snakemake/log/2026-01-01T000000.snakemake.log"
+    log.write_text(LOG.replace("pile_arxiv", "pile_github"))
+    found = states(load(folder))
+    assert found[evaluation("pile_github")] == "running"
+    assert found[evaluation("pile_arxiv")] == "waiting"
+
+
+def test_documents_and_their_rate(folder):
+    stage = {stage.rule: stage for stage in stages(load(folder))}
+    downloads = stage["download_shard"]
+    assert (downloads.documents_done, downloads.documents) == (600, 600)
+    assert downloads.rate == 25  # 100 documents in 4 seconds
+    assert downloads.remaining == 0
+    vectors = stage["embed_chunk"]
+    assert (vectors.documents_done, vectors.documents) == (40, 400)
+    evaluations = stage["evaluate_part"]
+    assert evaluations.documents == 22 * SELECTED
+    assert evaluations.documents_done == SELECTED + 2  # one part, and two lines of a journal
+    assert evaluations.rate == SELECTED / 20
+    # the other 21 parts as slow as the one that is done, less the two documents; one at a time
+    assert evaluations.remaining == pytest.approx(20 * (21 - 2 / SELECTED), rel=0.01)
+
+
+def test_what_it_prints(folder, capsys):
+    status("mine")
+    printed = capsys.readouterr().out
+    assert "Run mine: no Snakemake on this machine" in printed
+    name = "evaluate_part small ttt {0} 0  results/mine/logs/evaluate_part/small/ttt/{0}/0.log"
+    assert "failed: " + name.format("pile_arxiv") in printed
+    assert "interrupted: " + name.format("pile_books3") in printed
+    (row,) = (line for line in printed.splitlines() if line.startswith("evaluate_part"))
+    assert row.split()[1:8] == ["1", "1", "1", "1", "1", "17", "7/110"]
+
+
+def test_a_run_that_was_never_started_is_an_error(folder):
+    with pytest.raises(ValueError, match="no run other was started"):
+        status("other")
+
+
+def test_it_is_quick_to_start():
+    """Neither it nor the plan loads what stages need."""
+    code = "import sys, tttnn.operations.status; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+    ).stdout.split()
+    assert "tttnn.operations.status" in loaded
+    assert not {"torch", "transformers", "pandas", "pyarrow", "numpy", "faiss"} & set(loaded)

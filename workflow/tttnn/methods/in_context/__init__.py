@@ -1,0 +1,1 @@
+"""The paper's in-context baseline (section 5)."""

@@ -1,0 +1,1 @@
+"""The paper's interpolation baseline (section 5)."""

@@ -1,0 +1,18 @@
+"""Settings of interpolation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tttnn.sections.mixture import Mixture
+
+
+class Interpolate(Mixture):
+    """The neighbours' unigrams mixed into the model's predictions (paper section 5)."""
+
+    kind: Literal["interpolate"]
+    as_released: bool = False
+
+    @property
+    def chooses_on_test(self) -> bool:
+        return self.as_released

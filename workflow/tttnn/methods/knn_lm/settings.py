@@ -1,0 +1,17 @@
+"""Settings of kNN-LM."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tttnn.sections.mixture import Mixture
+
+
+class KnnLm(Mixture):
+    """Predictions of the neighbours' tokens in like contexts (Khandelwal et al. 2020)."""
+
+    kind: Literal["knn_lm"]
+    nearest: int = Field(default=1024, gt=0)  # tokens of the neighbours that vote
+    temperature: float = Field(default=1.0, gt=0)  # of the softmax over negative distances

@@ -1,0 +1,1 @@
+"""Test-time training on nearest neighbours (paper section 4)."""

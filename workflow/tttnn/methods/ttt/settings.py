@@ -1,0 +1,64 @@
+"""Settings of test-time training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tttnn.sections.base import Section
+from tttnn.sections.method import Method
+
+
+class Lora(Section):
+    """Low-rank adapters beside frozen weights (Hu et al. 2022, arXiv 2106.09685)."""
+
+    rank: int = Field(default=16, gt=0)
+    alpha: float = Field(default=32.0, gt=0)  # adapters are scaled by alpha / rank
+    targets: list[str] | Literal["all-linear"] = "all-linear"  # modules, by the end of their names
+
+
+class Recipe(Method):
+    """Test-time training of one document (paper section 4 and appendices A-C)."""
+
+    kind: Literal["ttt"] = "ttt"
+    text: Literal["document", "split"] = "document"
+    train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
+    step: Literal["window", "neighbor", "batch"] = "window"
+    learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
+    weight_decay: float = Field(default=0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0)
+    clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
+    dropout: Literal["as_model", "none"] = "as_model"
+    prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
+    lora: Lora | None = None  # null: all weights are trained
+    accumulate: bool = False
+    as_released: bool = False
+
+    @model_validator(mode="after")
+    def _trains_on_what_is_not_evaluated(self) -> Recipe:
+        if self.train_on != "neighbors" and self.text != "split":
+            raise ValueError(
+                f"train_on: {self.train_on} trains on the evaluated text itself unless that is "
+                "split: set text: split"
+            )
+        if self.train_on != "neighbors" and self.step == "batch":
+            raise ValueError("step: batch is of neighbors; set train_on: neighbors")
+        return self
+
+    @property
+    def evaluates_halves(self) -> bool:
+        return self.text == "split"
+
+    @property
+    def uses_neighbors(self) -> bool:
+        return self.train_on != "query"
+
+    @property
+    def trains(self) -> bool:
+        return True
+
+    @property
+    def depends_on_order(self) -> str | None:
+        return next((key for key in ("as_released", "accumulate") if getattr(self, key)), None)

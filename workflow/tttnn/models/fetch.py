@@ -1,0 +1,114 @@
+"""Fetch a published model, or copy one from a local folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from huggingface_hub import errors as hub
+from huggingface_hub import snapshot_download
+from pydantic import Field, RootModel
+
+from tttnn.files import replacing
+from tttnn.models.folder import (
+    CONFIG_FILES,
+    TOKENIZER_FILES,
+    VOCABULARIES,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    ModelError,
+    check_folder,
+    weight_files,
+    write_manifest,
+)
+from tttnn.models.kinds.huggingface import HubModel
+from tttnn.models.kinds.local import LocalModel
+
+WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
+
+
+class Fetched(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
+    """A model that is not trained here."""
+
+
+def _snapshot(repository: str, revision: str, patterns: tuple[str, ...]) -> Path:
+    """The folder of a hub repository's files; its name is the commit. Raises `ModelError`."""
+    name = f"{repository} at revision {revision}"
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except hub.GatedRepoError as error:
+        raise ModelError(
+            f"{name} is gated: accept its terms on https://huggingface.co/{repository} and log in "
+            "with `hf auth login` (or set HF_TOKEN)"
+        ) from error
+    except hub.RevisionNotFoundError as error:
+        raise ModelError(f"{repository} has no revision {revision}: check `revision`") from error
+    except hub.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the hub has no repository {repository}, or it is private: check `id`, or log in with "
+            "`hf auth login` (or set HF_TOKEN)"
+        ) from error
+    except hub.LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{name} is not in the local cache, and the hub is out of reach (or HF_HUB_OFFLINE is "
+            f"set). On a machine with network, run `hf download {repository} --revision "
+            f"{revision}` with the same HF_HOME; or copy the files and use `kind: local`"
+        ) from error
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> None:
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
+    patterns = CONFIG_FILES + WEIGHT_PATTERNS
+    if model.tokenizer is None:
+        source = _snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
+        tokenizer, tokenizer_source = model.id, source
+    else:
+        tokenizer, _, revision = model.tokenizer.rpartition("@")
+        if not tokenizer:
+            raise ModelError(f"tokenizer {model.tokenizer!r} of {model.id}: write id@revision")
+        source = _snapshot(model.id, model.revision, patterns)
+        tokenizer_source = _snapshot(tokenizer, revision, TOKENIZER_FILES)
+    if not any(source.glob("*.safetensors")):
+        raise ModelError(
+            f"{model.id} has no safetensors at revision {model.revision}, and this workflow reads "
+            "no pickle. Look for a revision that has them, such as the hub's own conversion "
+            "(`refs/pr/N` among the repository's pull requests), or convert the weights where you "
+            "trust them and use `kind: local`"
+        )
+    if not any((tokenizer_source / name).is_file() for name in VOCABULARIES):
+        raise ModelError(
+            f"{tokenizer} has no tokenizer ({', '.join(VOCABULARIES)}) at revision "
+            f"{tokenizer_source.name}: name one that fits with `tokenizer: id@revision`"
+        )
+    _copy(source, target, [*CONFIG_FILES, *weight_files(source)])
+    _copy(tokenizer_source, target, TOKENIZER_FILES)
+    return {
+        "kind": model.kind,
+        "id": model.id,
+        "revision": source.name,
+        "tokenizer": f"{tokenizer}@{tokenizer_source.name}",
+    }
+
+
+def fetch_model(spec: Fetched, output: Path) -> None:
+    """Copy a published model, or one from a local folder, to the folder `output`.
+
+    A hub model comes from the cache below HF_HOME, and is downloaded to it if need be; HF_HOME,
+    HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected. Only configuration, tokenizer and
+    safetensors are taken. Raises `ModelError` with a remedy where that is not enough for a model.
+    """
+    model = spec.root
+    with replacing(output, directory=True) as beside:
+        if isinstance(model, LocalModel):
+            source = Path(model.path).expanduser()
+            _copy(source, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(source)])
+            origin = {"kind": model.kind, "path": model.path}
+        else:
+            origin = _fetch_from_hub(model, beside)
+        write_manifest(beside, origin)

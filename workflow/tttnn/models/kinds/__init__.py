@@ -1,0 +1,1 @@
+"""A module for the settings of each kind of model."""

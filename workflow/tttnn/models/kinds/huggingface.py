@@ -1,0 +1,16 @@
+"""Settings of a model on the hub."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tttnn.sections.model import Model
+
+
+class HubModel(Model):
+    """A model on the Hugging Face hub; safetensors weights only."""
+
+    kind: Literal["huggingface"]
+    id: str
+    revision: str  # a commit, so that the same weights come back in ten years
+    tokenizer: str | None = None  # another repository's tokenizer, as `id@revision`

@@ -1,0 +1,14 @@
+"""Settings of a model in a folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tttnn.sections.model import Model
+
+
+class LocalModel(Model):
+    """A folder in Hugging Face format."""
+
+    kind: Literal["local"]
+    path: str

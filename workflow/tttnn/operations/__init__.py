@@ -1,0 +1,1 @@
+"""What an operator asks: plans, progress, recovery."""

@@ -1,0 +1,159 @@
+"""The cost before the work: jobs, disk, memory and hours of each rule; and what was used."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tttnn.config.load import load
+from tttnn.config.merge import read
+from tttnn.config.root import Config
+from tttnn.operations.costs import Costs, Estimate
+from tttnn.operations.jobs import Job, jobs
+
+GPU_RULES = {
+    *("embed_chunk", "embed_queries", "train_model", "train_embedder"),
+    *("evaluate_part", "validate_part"),
+}
+ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
+AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
+SAMPLED_SECONDS = 2.0  # Snakemake's benchmark of a shorter job may have missed its memory
+
+
+class Used(NamedTuple):
+    """What a job used, by its benchmark file: bytes at most, seconds of a processor and a clock."""
+
+    memory: float
+    seconds: float
+    wall: float
+
+
+def _size(value: float) -> str:
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.5 or unit == "TB":
+            return f"{value:.3g} {unit}"
+    raise AssertionError
+
+
+def _grouped(
+    listed: list[Job], costs: Costs, name: Callable[[Job], str]
+) -> dict[str, list[Estimate]]:
+    grouped: dict[str, list[Estimate]] = {}
+    for job in listed:
+        grouped.setdefault(name(job), []).append(costs.of(job))
+    return grouped
+
+
+def _row(name: str, estimates: list[Estimate], kind: str) -> str:
+    return ROW.format(
+        name,
+        len(estimates),
+        _size(sum(e.disk for e in estimates)),
+        _size(max(e.memory for e in estimates)),
+        _size(max(e.device for e in estimates)) if kind == "GPU" else "-",
+        f"{sum(e.seconds for e in estimates) / 3600:.3g}",
+        kind,
+        ", ".join(dict.fromkeys(e.source for e in estimates)),
+    )
+
+
+def lines(config: Config) -> Iterator[str]:
+    """The plan's lines: a rule each; then the evaluations, a model and method each."""
+    costs, listed = Costs(config), jobs(config)
+    yield f"Run {config.run}. Sizes: {costs.known()}."
+    yield ""
+    yield ROW.format("rule", "jobs", "disk", "memory", "on the GPU", "hours", "of", "from")
+    hours = {"CPU": 0.0, "GPU": 0.0}
+    disk = 0.0
+    for rule, estimates in _grouped(listed, costs, lambda job: job.rule).items():
+        kind = "GPU" if config.environment == "gpu" and rule in GPU_RULES else "CPU"
+        hours[kind] += sum(e.seconds for e in estimates) / 3600
+        disk += sum(e.disk for e in estimates)
+        yield _row(rule, estimates, kind)
+    yield ""
+    yield (
+        f"In all {len(listed)} jobs, {hours['CPU']:.3g} CPU hours, {hours['GPU']:.3g} GPU hours, "
+        f"{_size(disk)}."
+    )
+    yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
+    yield ""
+    evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    kind = "GPU" if config.environment == "gpu" else "CPU"
+    for name, some in _grouped(evaluations, costs, lambda job: " ".join(job.wildcards[:2])).items():
+        yield _row(name, some, kind)
+
+
+def used(benchmark: Path) -> Used | None:
+    """What a benchmark file of Snakemake's says; None where there is none."""
+    if not benchmark.is_file():
+        return None
+    with benchmark.open(encoding="utf-8") as file:
+        row = next(csv.DictReader(file, delimiter="\t"))
+    memory, cpu = (0.0 if row[n] in ("NA", "-") else float(row[n]) for n in ("max_rss", "cpu_time"))
+    return Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
+
+
+def compared(config: Config) -> Iterator[tuple[str, int, float, float, float, float]]:
+    """For each rule of a finished run: jobs; seconds estimated, used; bytes estimated, used.
+
+    Seconds are a processor's, summed over the jobs; bytes are the largest job's, 0 for rules whose
+    jobs are so short that Snakemake's look at them every few seconds may have missed it.
+    """
+    costs = Costs(config)
+    grouped: dict[str, list[tuple[Estimate, Used]]] = {}
+    for job in jobs(config):
+        spent = used(Path(job.file(config.run, "benchmarks", ".tsv")))
+        if spent is not None:
+            grouped.setdefault(job.rule, []).append((costs.of(job), spent))
+    for rule, pairs in grouped.items():
+        sampled = [(e, u) for e, u in pairs if u.seconds >= SAMPLED_SECONDS]
+        yield (
+            rule,
+            len(pairs),
+            sum(e.seconds for e, _ in pairs),
+            sum(u.seconds for _, u in pairs),
+            max((e.memory for e, _ in sampled), default=0.0),
+            max((u.memory for _, u in sampled), default=0.0),
+        )
+
+
+def _against(config: Config) -> Iterator[str]:
+    yield AGAINST.format(
+        "rule", "jobs", "s expected", "used", "ratio", "MB expected", "used", "ratio"
+    )
+    for rule, count, expected, spent, memory, resident in compared(config):
+        if not resident:
+            memory = 0.0
+        yield AGAINST.format(
+            rule,
+            count,
+            f"{expected:.0f}",
+            f"{spent:.0f}",
+            f"{expected / spent:.2f}" if spent else "-",
+            f"{memory / 1e6:.0f}" if resident else "-",
+            f"{resident / 1e6:.0f}" if resident else "-",
+            f"{memory / resident:.2f}" if resident else "-",
+        )
+
+
+def plan(
+    configfile: list[Path] | None = None,
+    config: list[str] | None = None,
+    against: Path | None = None,
+) -> None:
+    """Print what a run would cost, before it: nothing is read but the configuration.
+
+    --configfile, --config  as Snakemake's: overlays over config.yaml, and single keys
+    --against results/RUN   what that run was expected to use, beside what it used
+    """
+    if against is not None:
+        started_with = json.loads((against / "config.json").read_text(encoding="utf-8"))
+        printed = _against(load(started_with))
+    else:
+        printed = lines(read(configfile or [], config or []))
+    for line in printed:
+        print(line)

@@ -1,0 +1,164 @@
+"""Indexes: learnt from each shard, merged into one training, filled by shard, merged again.
+
+Every shard uses the same training, so shards can be indexed side by side and merged without adding
+a vector twice. What depends on the type of index is in its folder of `tttnn.retrieval.indexes`,
+whose `engine` has
+
+- `learn(spec, store)`: what a shard's vectors teach, as arrays by name;
+- `merge_learnt(spec, learnt)`: all shards' as a trained, empty faiss index that takes ids;
+- `merge(spec, trained, shards, folder)`: the shards' files made into one index in `folder`; returns
+  the names of the files that a search opens, one after the other;
+- `ids(path)`: the passage ids in a shard's file;
+- `OPENED`: faiss's flags for opening those files; and `ask(index, asked)`: what a search sets.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import faiss
+import numpy as np
+from pydantic import BeforeValidator, SerializeAsAny
+from safetensors.numpy import load_file, save_file
+
+from tttnn.files import replacing, write_json
+from tttnn.retrieval.vectors import VectorStore, in_share
+from tttnn.sections.base import Section
+from tttnn.sections.index import Index
+from tttnn.sections.kinds import INDEXES, checked, engine
+
+MANIFEST = "manifest.json"
+
+
+class IndexSpec(Section):
+    """The index's settings, checked by the class of its own type."""
+
+    index: SerializeAsAny[Annotated[Index, BeforeValidator(partial(checked, INDEXES))]]
+
+
+def _engine(kind: str) -> ModuleType:
+    return importlib.import_module(engine(INDEXES, kind))
+
+
+def train_shard_index(
+    spec: IndexSpec, passages: list[Path], embeddings: list[Path], output: Path
+) -> None:
+    """Learn from a sample of a shard what the index type needs; `output` is safetensors."""
+    tensors = _engine(spec.index.kind).learn(spec.index, VectorStore(passages, embeddings))
+    with replacing(output) as beside:
+        save_file(tensors, beside)
+
+
+def merge_training(spec: IndexSpec, shards: list[Path], output: Path) -> None:
+    """Merge what the shards taught into the one training that every shard shares.
+
+    `output` is a trained, empty faiss index. Raises `ValueError` if there are fewer vectors than
+    inverted lists, or if faiss cannot make such codes of vectors of this dimension, or of so few.
+    """
+    learnt = [load_file(path) for path in shards]
+    try:
+        index = _engine(spec.index.kind).merge_learnt(spec.index, learnt)
+    except RuntimeError as error:  # faiss's own, which name its source files first
+        reason = str(error).rpartition("Error: ")[2]
+        raise ValueError(f"faiss cannot train {spec.index.factory}: {reason}") from error
+    with replacing(output) as beside:
+        faiss.write_index(index, str(beside))
+
+
+def fill_shard_index(
+    spec: IndexSpec, trained: Path, passages: list[Path], embeddings: list[Path], output: Path
+) -> None:
+    """Add a share of a shard's vectors, under their passage ids, to the trained index."""
+    store = VectorStore(passages, embeddings)
+    index = faiss.read_index(str(trained))
+    if index.d != store.dimension:
+        raise ValueError(f"{trained} is for {index.d} dimensions, not {store.dimension}")
+    for ids, vectors in store.blocks(share=spec.index.share):
+        index.add_with_ids(vectors, ids)
+    with replacing(output) as beside:
+        faiss.write_index(index, str(beside))
+
+
+def merge_index(
+    spec: IndexSpec,
+    trained: Path,
+    shards: list[Path],
+    passages: list[Path],
+    embeddings: list[Path],
+    output: Path,
+) -> None:
+    """Make one index of the shards' and check it against the passages.
+
+    `output` is a folder: the index's files, and `manifest.json`: the type, dimension, number of
+    vectors, and each file's size.
+
+    Raises `ValueError` if the ids in the shards are not exactly those of the passages, or of the
+    share of them that is indexed.
+    """
+    type_ = _engine(spec.index.kind)
+    store = VectorStore(passages, embeddings)
+    found, ids = np.sort(np.concatenate([type_.ids(path) for path in shards])), store.ids()
+    ids = ids[in_share(ids, spec.index.share)]
+    if not np.array_equal(found, ids):
+        raise ValueError(
+            f"the shard indexes in {shards[0].parent} hold {len(found)} ids, the passages are "
+            f"{len(ids)}, and they do not match one to one: remove that folder and run again"
+        )
+    with replacing(output, directory=True) as beside:
+        files = type_.merge(spec.index, trained, shards, beside)
+        write_json(
+            beside / MANIFEST,
+            {
+                "kind": spec.index.kind,
+                "factory": spec.index.factory,
+                "share": spec.index.share,
+                "dimension": store.dimension,
+                "ntotal": len(ids),
+                "indexes": files,
+                "bytes": {file.name: file.stat().st_size for file in sorted(beside.iterdir())},
+            },
+        )
+
+
+class MergedIndex:
+    """A merged index, open for searching: a list of indexes that are searched one after another.
+
+    Raises `ValueError` if the folder is not what its manifest says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for name, size in manifest["bytes"].items():
+            found = (folder / name).stat().st_size if (folder / name).is_file() else None
+            if found != size:
+                raise ValueError(
+                    f"{folder / name} has {found} bytes, its manifest says {size}: remove "
+                    f"{folder} and run again"
+                )
+        self._files = [folder / name for name in manifest["indexes"]]
+        self._engine = _engine(manifest["kind"])
+        self.factory: str = manifest["factory"]
+        self.share: float = manifest["share"]
+        self.dimension: int = manifest["dimension"]
+        self.ntotal: int = manifest["ntotal"]
+
+    def search(
+        self, queries: np.ndarray, k: int, asked: dict[str, Any]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared distances and passage ids, both (queries, k), of the nearest found; -1: none.
+
+        `asked` has the settings that the type's `ASKED` names.
+        """
+        heap = faiss.ResultHeap(len(queries), k)
+        for file in self._files:
+            index = faiss.read_index(str(file), self._engine.OPENED)
+            self._engine.ask(index, asked)
+            distances, ids = index.search(queries, k)
+            heap.add_result(distances, ids)
+        heap.finalize()
+        return heap.D, heap.I

@@ -1,0 +1,1 @@
+"""A folder for each type of index: `settings`, and `engine`, which needs faiss."""

@@ -1,0 +1,1 @@
+"""Inverted lists: the vectors near some centroids are compared."""

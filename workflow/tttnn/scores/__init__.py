@@ -1,0 +1,1 @@
+"""From evaluation rows to tables."""

@@ -1,0 +1,69 @@
+"""What a run has: its shards, its tasks, and why a task was not evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tttnn.pile import SPLITS, TASKS
+from tttnn.scores.cells import Cell
+from tttnn.scores.estimates import pile_weights
+
+
+def corpus_rows(manifests: list[Path], run: str) -> Iterator[dict[str, Any]]:
+    """A row a shard: documents, and what was rejected for which reasons."""
+    for path in manifests:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        reasons = manifest["rejected"]
+        yield {
+            "run": run,
+            "shard": path.stem,
+            "documents": manifest["documents"],
+            "rejected": sum(reasons.values()),
+            "reasons": "; ".join(f"{reason}: {count}" for reason, count in reasons.items()),
+            "subsets": manifest["subsets"],
+        }
+
+
+def task_rows(
+    selection: dict[str, dict[str, int]], corpus: pd.DataFrame, cells: list[Cell], run: str
+) -> Iterator[dict[str, Any]]:
+    """A row for each of the Pile's tasks, evaluated or not."""
+    train = corpus.loc[~corpus["shard"].isin(SPLITS), "subsets"]
+    evaluated = {cell.name.task for cell in cells}
+    weights = pile_weights(task for task in TASKS if task in evaluated)
+    for task, subset in TASKS.items():
+        counts = selection[task]
+        if task in evaluated:
+            status = "evaluated"
+        elif not counts["test_documents"]:
+            status = "no documents"
+        else:
+            status = "not evaluated" if counts["selected"] else "none selected"
+        yield {
+            "run": run,
+            "task": task,
+            "pile_set_name": subset.pile_set_name,
+            "weight": subset.weight,
+            "weight_renormalised": 100 * weights.get(task, 0.0),
+            "train_documents": sum(shard.get(subset.pile_set_name, 0) for shard in train),
+            "test_documents": counts["test_documents"],
+            "selected": counts["selected"],
+            "status": status,
+        }
+
+
+def read_selection(path: Path) -> dict[str, dict[str, int]]:
+    """For each task, how many documents there are and how many were selected.
+
+    Raises `ValueError` for a file that lacks a task.
+    """
+    selection = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    missing = [task for task in TASKS if task not in selection]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: select the documents again")
+    return selection

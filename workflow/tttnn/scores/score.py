@@ -1,0 +1,291 @@
+"""From evaluation rows to tables: bits per byte with paired bootstrap intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tttnn.files import replacing
+from tttnn.pile import ALL, TASKS
+from tttnn.scores.bootstrap import weighted_mean
+from tttnn.scores.cells import Cell, read_cells
+from tttnn.scores.duplicates import document_table, share_rows
+from tttnn.scores.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
+from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
+from tttnn.scores.latex import summary_tabulars
+from tttnn.scores.mixtures import alpha_rows, choose_alphas
+from tttnn.sections.score import Score
+
+SCORE_COLUMNS = [
+    *("run", "model", "method", "task", "num_neighbors"),
+    *("metric", "value", "low", "high", "documents"),
+]
+"""Of `scores.csv` and `clean.csv`: others read them, so these columns stay."""
+
+COMPARISON_COLUMNS = [
+    *("run", "model", "method", "against", "task", "num_neighbors", "documents_kind"),
+    *(
+        "before",
+        "value",
+        "against_value",
+        "difference",
+        "low",
+        "high",
+        "confidence",
+        "documents",
+        "tasks",
+    ),
+]
+ALPHA_COLUMNS = [
+    *("run", "model", "method", "documents_kind", "task", "num_neighbors", "alpha"),
+    *("bits_per_byte", "chosen"),
+]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class ScoreSpec(Score):
+    """The section `score`, the run's name, and what there is to score."""
+
+    run: str
+    # method -> an index of the catalogue, a selection, or `random`; null: it has no neighbours
+    candidates: dict[str, str | None]
+    cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
+    mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
+    halves: list[str]  # methods evaluated on the second halves of documents
+
+
+def _score_rows(scores: Scores, spec: ScoreSpec) -> Iterator[list[Any]]:
+    for (model, method), tasks in scores.items():
+        for task, metrics in tasks.items():
+            for metric, part in metrics.items():
+                bounds = part.interval(spec.confidence)
+                for point, *value in zip(part.points, part.value, *bounds, strict=True):
+                    yield [spec.run, model, method, task, point, metric, *value, part.documents]
+
+
+def _difference_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
+    for (model, method), tasks in scores.items():
+        for task, metrics in tasks.items():
+            part = metrics[METRICS[0]]
+            before, resampled = part.value[:1], part.samples[:, :1]
+            difference = part._replace(value=part.value - before, samples=part.samples - resampled)
+            ratio = part._replace(value=part.value / before, samples=part.samples / resampled)
+            low, high = difference.interval(spec.confidence)
+            ratio_low, ratio_high = ratio.interval(spec.confidence)
+            for k in range(1, len(part.points)):
+                yield {
+                    "run": spec.run,
+                    "model": model,
+                    "method": method,
+                    "candidates": spec.candidates[method],
+                    "task": task,
+                    "num_neighbors": part.points[k],
+                    "documents_kind": kind,
+                    "before": before[0],
+                    "after": part.value[k],
+                    "difference": difference.value[k],
+                    "low": low[k],
+                    "high": high[k],
+                    "ratio": ratio.value[k],
+                    "ratio_low": ratio_low[k],
+                    "ratio_high": ratio_high[k],
+                    "confidence": spec.confidence,
+                    "documents": part.documents,
+                    "tasks": part.tasks,
+                }
+
+
+def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
+    """Each method against the first one that was evaluated on the same text."""
+    methods = list(dict.fromkeys(method for _, method, _, _ in spec.cells))
+    for (model, method), tasks in scores.items():
+        alike = [
+            name
+            for name in methods
+            if (name in spec.halves) == (method in spec.halves) and (model, name) in scores
+        ]
+        if method == alike[0]:
+            continue
+        others = scores[model, alike[0]]
+        shared = [task for task in TASKS if task in tasks and task in others]
+        weights = pile_weights(shared)
+        for task in [*shared, *([ALL] if shared else [])]:
+            if task == ALL:  # over the tasks of both
+                mine, other = (
+                    weighted_mean((weights[t], of[t][METRICS[0]]) for t in shared)
+                    for of in (tasks, others)
+                )
+            else:
+                mine, other = tasks[task][METRICS[0]], others[task][METRICS[0]]
+            for point in np.intersect1d(mine.points, other.points)[1:]:
+                i, j = (int(np.flatnonzero(e.points == point)[0]) for e in (mine, other))
+                difference = mine._replace(
+                    value=mine.value[[i]] - other.value[[j]],
+                    samples=mine.samples[:, [i]] - other.samples[:, [j]],
+                )
+                low, high = difference.interval(spec.confidence)
+                yield {
+                    "run": spec.run,
+                    "model": model,
+                    "method": method,
+                    "against": alike[0],
+                    "task": task,
+                    "num_neighbors": point,
+                    "documents_kind": kind,
+                    "before": mine.value[0],
+                    "value": mine.value[i],
+                    "against_value": other.value[j],
+                    "difference": difference.value[0],
+                    "low": low[0],
+                    "high": high[0],
+                    "confidence": spec.confidence,
+                    "documents": mine.documents,
+                    "tasks": mine.tasks,
+                }
+
+
+def _efficiency_rows(cells: list[Cell], scores: Scores, run: str) -> Iterator[dict[str, Any]]:
+    """Bits per byte beside the means of what it took, for each task and number of neighbors."""
+    for cell in cells:
+        model, method, task = cell.name
+        part = scores[model, method][task][METRICS[0]]
+        for k, point in enumerate(cell.points):
+            yield {
+                "run": run,
+                "model": model,
+                "method": method,
+                "task": task,
+                "num_neighbors": point,
+                "bits_per_byte": part.value[k],
+                "seconds": (cell.train_seconds + cell.evaluate_seconds)[:, k].mean(),
+                "train_tokens": cell.train_tokens[:, k].mean(),
+                "documents": len(cell.documents),
+            }
+
+
+def _cost_rows(cells: list[Cell], spec: ScoreSpec) -> Iterator[dict[str, Any]]:
+    for cell in cells:
+        neighbors = cell.points[-1]
+        if neighbors == 0:
+            continue
+        seconds = cell.train_seconds[:, -1] / neighbors
+        trained = cell.train_seconds[:, -1].sum()
+        quantiles = np.quantile(seconds, QUANTILES)
+        yield {
+            "run": spec.run,
+            **cell.name._asdict(),
+            "num_neighbors": neighbors,
+            "documents": len(cell.documents),
+            "seconds_mean": seconds.mean(),
+            **{f"seconds_p{q * 100:02.0f}": s for q, s in zip(QUANTILES, quantiles, strict=True)},
+            "evaluate_seconds": np.median(cell.evaluate_seconds.mean(axis=1)),
+            "tokens_per_second": cell.train_tokens[:, -1].sum() / trained if trained else math.nan,
+            "train_seconds_total": trained,
+            "evaluate_seconds_total": cell.evaluate_seconds.sum(),
+        }
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as beside:
+        table.to_csv(beside, index=False, lineterminator="\n")
+
+
+def _read(
+    folder: Path, cells: Iterable[tuple[str, str, str, int]], selection: dict[str, dict[str, int]]
+) -> list[Cell]:
+    files = [
+        folder / model / method / task / f"{part}.parquet"
+        for model, method, task, parts in cells
+        for part in range(parts)
+    ]
+    return read_cells(files, {task: count["selected"] for task, count in selection.items()})
+
+
+def score(
+    spec: ScoreSpec,
+    results: Path,
+    selections: list[Path],
+    manifests: list[Path],
+    recalls: list[Path],
+    tables: Path,
+) -> None:
+    """Tables of all cells, in the order of `spec.cells`: the first method there is the main one.
+
+    `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
+    in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
+    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`.
+
+    bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
+    documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
+    `pile_all` weights the tasks as the Pile does (paper section 5), renormalised over the tasks
+    that a model and method were evaluated on. Bounds are a bootstrap's percentiles, and empty for
+    a single document. Clean documents are those that no neighbour nearly copies.
+
+    - `scores.csv`, `clean.csv`: a row a number; of all documents, and of the clean ones. A task
+      without any has no row.
+    - `differences.csv`: bits per byte after against before, with the interval of the paired
+      difference and ratio, and over how many tasks a `pile_all` is.
+    - `comparisons.csv`: each method against the main one at equal numbers of neighbors, paired.
+    - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
+      trained on; means over documents.
+    - `costs.csv`: seconds of training per neighbor, without the evaluations; quantiles over
+      documents.
+    - `documents.parquet`: a row a document of every cell: before, after, overlaps.
+    - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
+    - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
+    - `tasks.csv`, `corpus.csv`: what was there, was rejected and was evaluated.
+    - `recall.csv`: every index's, from `recalls`.
+    - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
+
+    Raises `ValueError` as `read_cells` does, and where nothing was evaluated at all.
+    """
+    selected = {path.parent.name: read_selection(path) for path in selections}
+    cells = _read(results / "evaluation", spec.cells, selected["test"])
+    if not cells:
+        raise ValueError(
+            f"{results}/queries/test/selection.json: no document of any evaluated task was selected"
+        )
+    validation: list[Cell] = []
+    if spec.mixtures:
+        mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
+        validation = _read(results / "validation", mixed, selected["val"])
+    chosen = choose_alphas(cells, validation, spec.mixtures)
+
+    clean = clean_documents(chosen, spec)
+    differences: list[dict[str, Any]] = []
+    comparisons: list[dict[str, Any]] = []
+    for kind, name, keep in (("raw", "scores", None), ("clean", "clean", clean)):
+        estimates = estimate_all(chosen, spec, keep)
+        table = pd.DataFrame(_score_rows(estimates, spec), columns=SCORE_COLUMNS)
+        _write(tables / f"{name}.csv", table)
+        differences.extend(_difference_rows(estimates, kind, spec))
+        comparisons.extend(_comparison_rows(estimates, kind, spec))
+        if kind == "raw":
+            efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
+            _write(tables / "efficiency.csv", efficiency)
+    if not differences:
+        raise ValueError("every method was evaluated at 0 neighbors only: extend an evaluate_at")
+    difference_table = pd.DataFrame(differences)
+    _write(tables / "differences.csv", difference_table)
+    _write(tables / "comparisons.csv", pd.DataFrame(comparisons, columns=COMPARISON_COLUMNS))
+    _write(tables / "costs.csv", pd.DataFrame(_cost_rows(chosen, spec)))
+    _write(
+        tables / "alphas.csv",
+        pd.DataFrame(alpha_rows(cells, validation, chosen, spec.run), columns=ALPHA_COLUMNS),
+    )
+    with replacing(tables / "documents.parquet") as beside:
+        document_table(chosen, spec, spec.run).to_parquet(beside, index=False)
+    _write(tables / "duplicates.csv", pd.DataFrame(share_rows(chosen, spec, spec.run)))
+
+    corpus = pd.DataFrame(corpus_rows(manifests, spec.run))
+    tasks = pd.DataFrame(task_rows(selected["test"], corpus, chosen, spec.run))
+    _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
+    _write(tables / "tasks.csv", tasks)
+    _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))
+    with replacing(tables / "summary.tex") as beside:
+        beside.write_text(summary_tabulars(difference_table, tasks), encoding="utf-8")

@@ -1,0 +1,87 @@
+"""What a run found, on one screen of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from tttnn.pile import ALL, TASKS
+
+WIDTH = 100
+ROW = "{:<24}{:>9}{:>10}{:>10}{:>9}{:>12}   {}"
+
+
+def _block(model: str, rows: pd.DataFrame) -> Iterator[str]:
+    confidence = f"{100 * rows['confidence'].iloc[0]:g} % interval"
+    header = ("task", "documents", "before", "after", "ratio", "difference", confidence)
+    yield ""
+    yield model
+    yield ROW.format(*header)
+    tasks = rows.set_index("task")
+    for task in [*TASKS, ALL]:
+        if task not in tasks.index:
+            continue
+        row = tasks.loc[task]
+        interval = "-" if pd.isna(row.low) else f"[{row.low:+.4f}, {row.high:+.4f}]"
+        name = task
+        if task == ALL:
+            yield "-" * WIDTH
+            name = f"{ALL} ({row.tasks} of {len(TASKS)})"
+        yield ROW.format(
+            name,
+            row.documents,
+            f"{row.before:.4f}",
+            f"{row.after:.4f}",
+            f"{100 * row.ratio:.1f} %",
+            f"{row.difference:+.4f}",
+            interval,
+        )
+
+
+def _wrapped(head: str, words: list[str]) -> Iterator[str]:
+    line = head
+    for k, word in enumerate(words):
+        piece = f" {word}{',' if k < len(words) - 1 else ''}"
+        if len(line) + len(piece) > WIDTH:
+            yield line
+            line = " " * (len(head))
+        line += piece
+    yield line
+
+
+def lines(tables: Path, report: Path | None) -> Iterator[str]:
+    """The summary's lines, at most `WIDTH` characters as long as names are of usual length."""
+    differences = pd.read_csv(tables / "differences.csv")
+    tasks = pd.read_csv(tables / "tasks.csv")
+    run = differences["run"].iloc[0]
+    method = differences["method"].iloc[0]
+    rows = differences[(differences["method"] == method) & (differences["documents_kind"] == "raw")]
+    rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
+    neighbors = rows["num_neighbors"].iloc[0]
+
+    yield f"Run {run}: bits per byte before and after training on {neighbors} neighbors ({method})"
+    for model, block in rows.groupby("model", sort=False):
+        yield from _block(model, block)
+    yield ""
+    absent = tasks[tasks["status"] != "evaluated"]
+    if len(absent):
+        count = rows.loc[rows["task"] == ALL, "tasks"].max()
+        yield f"{ALL}: the Pile's weights, renormalised over the {count} tasks evaluated."
+    for status, group in absent.groupby("status", sort=False):
+        yield from _wrapped(f"{status.capitalize()}:", list(group["task"]))
+    yield f"Tables   {tables}"
+    yield f"Figures  {Path('figures') / run}"
+    if report is not None:
+        yield f"Report   {report}"
+
+
+def summary(tables: Path, report: Path | None = None) -> None:
+    """Print a line for each task, of the main method at its largest number of neighbors.
+
+    `tables` is the folder that `tttnn.scores.score` filled, `report` is only named. The interval is
+    that of the paired difference, after minus before; a single document has none.
+    """
+    for line in lines(tables, report):
+        print(line)

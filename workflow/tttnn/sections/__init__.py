@@ -1,0 +1,1 @@
+"""Sections of the configuration, a module each: a stage imports only what it reads."""

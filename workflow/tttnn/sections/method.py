@@ -1,0 +1,74 @@
+"""What every kind of method has: its neighbours, where it is run, and when it is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from tttnn.sections.base import Names, Section
+
+Parts = dict[str, Annotated[int, Field(ge=1)]]
+"""Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
+
+
+class Placement(Section):
+    """Where a method's neighbours come from, and what it is run on."""
+
+    # an index, `random`, or one of `selections`; null: none are needed
+    candidates: str | None = None
+    # neighbours that overlap the document this much are passed over; null: none
+    max_overlap: float | None = Field(default=None, gt=0, le=1)
+    models: Names | None = None  # null: all of evaluate.models
+    tasks: Names | None = None  # null: all of evaluate.tasks
+    parts: Parts | None = None  # null: those of evaluate, or of its ablations
+
+
+class Method(Placement):
+    """A way to adapt a model to a document.
+
+    `kind` names the folder of `tttnn.methods`. Its `engine` has a function
+    `adapt(model, tokenizer, queries, recipe, window)`, which yields an `Adapted` for each query,
+    and its `costs` say what that takes (see `tttnn.methods.costs`).
+    """
+
+    kind: str
+    num_neighbors: int = Field(default=50, ge=0)
+    evaluate_at: list[int] = [0, 1, 2, 5, 10, 20, 50]
+    window: int | None = Field(default=None, gt=1)  # tokens; null: the model's context length
+    seed: int = 1216
+
+    @model_validator(mode="after")
+    def _evaluates_what_it_uses(self) -> Method:
+        points = self.evaluate_at
+        if points != sorted(set(points)) or not points or points[0] != 0:
+            raise ValueError(
+                f"evaluate_at must ascend from 0 without repeats, got {list(points)}: "
+                "gains are measured against the model as it was"
+            )
+        if points[-1] > self.num_neighbors:
+            raise ValueError(
+                f"evaluate_at asks for {points[-1]} neighbors, but num_neighbors is "
+                f"{self.num_neighbors}: raise num_neighbors or shorten evaluate_at"
+            )
+        return self
+
+    @property
+    def evaluates_halves(self) -> bool:
+        """Whether documents are split: the first half finds neighbours, the second is evaluated."""
+        return False
+
+    @property
+    def depends_on_order(self) -> str | None:
+        """The setting by which a document's result depends on the documents before it, if any."""
+        return None
+
+    @property
+    def uses_neighbors(self) -> bool:
+        """Whether it needs neighbours at all."""
+        return True
+
+    @property
+    def trains(self) -> bool:
+        """Whether it takes gradient steps, and so needs a learning rate for each model."""
+        return False

@@ -1,0 +1,53 @@
+"""What every kind of source has: the digests that its files must have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from tttnn.pile import SPLITS, SUFFIXES
+from tttnn.sections.base import Section
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+"""A SHA-256 in hexadecimal."""
+
+
+def stem(shard: str) -> str:
+    """The path of a shard in the Pile's layout, without the suffix: `train/00`, `val`, `test`."""
+    return shard if shard in SPLITS else f"train/{shard}"
+
+
+class Source(Section):
+    """Where the corpus comes from; `kind` names the module of `tttnn.corpus.sources`.
+
+    That module has a function `fetch(source, shard, shards, partial)`, which gives the file of one
+    of `shards` train shards, or of a held-out one. What it has to make itself it makes at
+    `partial`, a path that it may give a suffix.
+    """
+
+    kind: str
+
+    def unnamed(self, shards: Iterable[str]) -> list[str]:
+        """Those of the shards that the settings would have to name a file for, and do not."""
+        return []
+
+    def of_shard(self, shard: str) -> Self:
+        """The settings that concern this shard, so that the others' do not fetch it again."""
+        return self
+
+
+class DigestedSource(Source):
+    """A source whose files are expected to be what they were."""
+
+    sha256: dict[str, Digest] = {}  # file name -> digest; unnamed files go unchecked
+
+    def file_names(self, shard: str) -> list[str]:
+        """Names that the shard's file may have."""
+        return [stem(shard) + suffix for suffix in SUFFIXES]
+
+    def of_shard(self, shard: str) -> Self:
+        mine = self.file_names(shard)
+        kept = {name: digest for name, digest in self.sha256.items() if name in mine}
+        return self.model_copy(update={"sha256": kept})
