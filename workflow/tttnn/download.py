@@ -16,15 +16,9 @@ from tqdm import tqdm
 
 from tttnn.config.base import Section
 from tttnn.config.corpus import DemoSource, HttpSource, Source
-from tttnn.documents import (
-    ArchiveError,
-    CorpusError,
-    Document,
-    Rejection,
-    read_documents,
-    write_records,
-)
+from tttnn.documents import Document, Rejection, read_documents, write_records
 from tttnn.files import replacing, sha256, write_json
+from tttnn.formats import ArchiveError, CorpusError
 from tttnn.pile import SPLITS
 from tttnn.sources.layout import Fetched
 
@@ -144,7 +138,12 @@ def download_shard(
         manifest,
         {
             "shard": shard,
-            "source": {"kind": spec.source.kind, **fetched.origin, "sha256": fetched.sha256},
+            "source": {
+                "kind": spec.source.kind,
+                **fetched.origin,
+                **(fetched.version or {}),
+                "sha256": fetched.sha256,
+            },
             "sha256": sha256(documents),
             "bytes": documents.stat().st_size,
             "documents": tally.documents,

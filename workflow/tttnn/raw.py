@@ -20,7 +20,7 @@ from tttnn.formats import BOM, JSON, CorpusError, kind_of, suffix
 from tttnn.meta import COLUMNS
 
 PIECE = 1 << 11  # bytes of a zstd file decompressed at once: 64 MiB at most, zstd's best
-BLOCK = 1 << 20  # bytes of a parquet column's compressed pages read at once
+BLOCK = 1 << 16  # bytes of another file, or of a parquet column's pages, read at once
 BATCH = 64  # rows of a parquet file
 LONGEST_LINE = 1 << 27  # bytes; the Pile's longest are a few per cent of it
 LARGEST_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts unasked

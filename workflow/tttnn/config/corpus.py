@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tttnn.config.base import Section
+from tttnn.files import check_name
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 """A SHA-256 in hexadecimal."""
+
+FileName = Annotated[str, AfterValidator(lambda name: check_name(name, "the source"))]
+"""A file's name below the source's folder, base URL or data set: never a path out of it."""
 
 
 class DemoSource(Section):
@@ -28,7 +32,9 @@ class LocalSource(Section):
 
     kind: Literal["local"]
     path: str
-    sha256: dict[str, Digest] = {}  # file name below `path` -> digest; unnamed files go unchecked
+    sha256: dict[
+        FileName, Digest
+    ] = {}  # file name below `path` -> digest; unnamed files go unchecked
 
 
 class HttpSource(Section):
@@ -37,9 +43,12 @@ class HttpSource(Section):
     kind: Literal["http"]
     base_url: str
     suffix: Literal[".jsonl.zst", ".jsonl", ".parquet"] = ".jsonl.zst"
-    sha256: dict[str, Digest] = {}  # file name below `base_url` -> digest
+    sha256: dict[FileName, Digest] = {}  # file name below `base_url` -> digest
     retries: int = Field(default=8, ge=0)
     timeout: float = Field(default=60, gt=0)  # seconds without a byte
+    # bytes a second, over every `timeout` seconds: a body that trickles more slowly is asked for
+    # again from where it is, and an attempt that is slower counts as one that brought nothing
+    slowest: float = Field(default=1000, ge=0)
 
 
 class HuggingFaceSource(Section):
@@ -49,8 +58,8 @@ class HuggingFaceSource(Section):
     dataset: str
     revision: str
     # shard ("00", "01", ..., "val", "test") -> its file in the data set
-    files: dict[str, str]
-    sha256: dict[str, Digest] = {}
+    files: dict[str, FileName]
+    sha256: dict[FileName, Digest] = {}
 
 
 Source = Annotated[

@@ -9,8 +9,8 @@ import huggingface_hub
 from huggingface_hub import errors
 
 from tttnn.config.corpus import HuggingFaceSource
-from tttnn.documents import CorpusError, suffix
-from tttnn.sources.layout import Fetched, check_sha256
+from tttnn.formats import CorpusError, suffix
+from tttnn.sources.layout import Fetched, check_file
 
 # the first that fits; a gated repository is also one that cannot be found
 REMEDIES: list[tuple[type[Exception], str]] = [
@@ -79,7 +79,7 @@ def fetch(source: HuggingFaceSource, shard: str) -> Fetched:
         cause = str(error.__cause__ or error).splitlines()[0]
         raise CorpusError(f"cannot fetch {what}: {remedy} ({cause}).") from error
     remedy = f"Delete {path.resolve()} and run again, or correct sha256 in the source."
-    digest = check_sha256(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
+    digest = check_file(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
     commit = path.parents[len(PurePosixPath(name).parts) - 1].name  # snapshots/<commit>/<name>
     origin = {"dataset": source.dataset, "revision": source.revision, "commit": commit}
     return Fetched(path, digest, {**origin, "file": name})

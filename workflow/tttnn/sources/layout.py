@@ -1,12 +1,12 @@
-"""What the sources share: the Pile's layout, and the check of a file's digest."""
+"""What the sources share: the Pile's layout, and the check of a fetched file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tttnn.documents import CorpusError
 from tttnn.files import sha256
+from tttnn.formats import CorpusError, check_kind
 from tttnn.pile import SPLITS
 
 
@@ -17,6 +17,7 @@ class Fetched(NamedTuple):
     sha256: str
     origin: dict[str, str]  # where it came from, for the manifest and for messages
     temporary: bool = False  # whether the file may be moved away
+    version: dict[str, Any] | None = None  # what tells a changed file from this one
 
 
 def stem(shard: str) -> str:
@@ -24,8 +25,13 @@ def stem(shard: str) -> str:
     return shard if shard in SPLITS else f"train/{shard}"
 
 
-def check_sha256(path: Path, what: str, remedy: str, *expected: str | None) -> str:
-    """The file's SHA-256; raises `CorpusError` unless it is every expected one that is given."""
+def check_file(path: Path, what: str, remedy: str, *expected: str | None) -> str:
+    """The SHA-256 of a corpus file.
+
+    Raises `CorpusError` if the file is not what its name says, or if its digest is not every
+    expected one that is given.
+    """
+    check_kind(path)
     got = sha256(path)
     for digest in expected:
         if digest is not None and digest.lower() != got:

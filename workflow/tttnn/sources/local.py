@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tttnn.config.corpus import LocalSource
-from tttnn.documents import CorpusError
+from tttnn.formats import CorpusError
 from tttnn.pile import SUFFIXES
-from tttnn.sources.layout import Fetched, check_sha256, stem
+from tttnn.sources.layout import Fetched, check_file, stem
 
 LISTED = 20  # names in a message
 
@@ -20,25 +20,37 @@ def _contents(folder: Path) -> str:
     return f"{folder.resolve()} holds {', '.join(names[:LISTED]) or 'nothing'}{more}"
 
 
+def _found(source: LocalSource, shard: str) -> list[Path]:
+    paths = (Path(source.path) / (stem(shard) + suffix) for suffix in SUFFIXES)
+    return [path for path in paths if path.is_file()]
+
+
+def input_file(source: LocalSource, shard: str) -> Path | None:
+    """The file that `fetch` will read; None where it will say why it cannot."""
+    found = _found(source, shard)
+    return found[0] if len(found) == 1 else None
+
+
 def fetch(source: LocalSource, shard: str) -> Fetched:
     """The shard's file, where it is.
 
     Raises `CorpusError` if there is none, more than one, or its digest is not the configured one.
     """
-    names = [stem(shard) + suffix for suffix in SUFFIXES]
-    found = [name for name in names if (Path(source.path) / name).is_file()]
+    found = _found(source, shard)
+    names = [str(path.relative_to(source.path)) for path in found]
     if not found:
+        wanted = ", ".join(stem(shard) + suffix for suffix in SUFFIXES)
         raise CorpusError(
-            f"shard {shard}: none of {', '.join(names)} below {source.path}; "
-            f"{_contents((Path(source.path) / names[0]).parent)}. "
+            f"shard {shard}: none of {wanted} below {source.path}; "
+            f"{_contents((Path(source.path) / stem(shard)).parent)}. "
             "Correct the source's path, or lower corpus.shards."
         )
     if len(found) > 1:
         raise CorpusError(
-            f"shard {shard} is there more than once below {source.path}: {' and '.join(found)}. "
+            f"shard {shard} is there more than once below {source.path}: {' and '.join(names)}. "
             "Keep one of them."
         )
-    path = Path(source.path) / found[0]
+    [path] = found
     remedy = "Copy the file again, or correct sha256 in the source."
-    digest = check_sha256(path, str(path), remedy, source.sha256.get(found[0]))
+    digest = check_file(path, str(path), remedy, source.sha256.get(names[0]))
     return Fetched(path, digest, {"file": str(path)})
