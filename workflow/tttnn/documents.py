@@ -131,6 +131,11 @@ def read_documents(
                 rejected(rejection)
             else:
                 yield document
+    except pa.ArrowNotImplementedError as error:
+        raise CorpusError(
+            f"{path}: Arrow cannot read its columns ({_one_line(error)}). Write text and "
+            "pile_set_name anew as columns of strings."
+        ) from error
     except (zstandard.ZstdError, pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the system's own: no such file, no right
             raise

@@ -9,6 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -141,7 +142,12 @@ def rows(path: Path, progress: Progress) -> Iterator[Row]:
         if twice := [name for name in columns if Counter(schema.names)[name] > 1]:
             raise CorpusError(f"{path} has more than one column {twice[0]}; it has {listed}")
         read = 0
-        for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+        # each group by itself: no batch has two dictionaries, which Arrow cannot have in a struct
+        batches = chain.from_iterable(
+            table.iter_batches(batch_size=BATCH, row_groups=[group], columns=columns)
+            for group in range(table.num_row_groups)
+        )
+        for batch in batches:
             texts = batch["text"].cast(pa.large_binary())
             others = {name: batch[name] for name in columns if name != "text"}
             for place, text in enumerate(texts):
