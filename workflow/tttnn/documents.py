@@ -136,7 +136,7 @@ def read_documents(
             f"{path}: Arrow cannot read its columns ({_one_line(error)}). Write text and "
             "pile_set_name anew as columns of strings."
         ) from error
-    except (zstandard.ZstdError, pa.ArrowException, OSError) as error:
+    except (zstandard.ZstdError, pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the system's own: no such file, no right
             raise
         raise ArchiveError(

@@ -21,7 +21,7 @@ from tttnn.formats import BOM, JSON, CorpusError, kind_of, suffix
 from tttnn.meta import COLUMNS
 
 PIECE = 1 << 11  # bytes of a zstd file decompressed at once: 64 MiB at most, zstd's best
-BLOCK = 1 << 16  # bytes of another file, or of a parquet column's pages, read at once
+BLOCK = 1 << 16  # bytes of a plain file read at once
 BATCH = 64  # rows of a parquet file
 LONGEST_LINE = 1 << 27  # bytes; the Pile's longest are a few per cent of it
 LARGEST_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts unasked
@@ -131,9 +131,8 @@ def _is_text(kind: pa.DataType) -> bool:
 def rows(path: Path, progress: Progress) -> Iterator[Row]:
     """The rows of a parquet file. Raises `CorpusError` where it has no column of texts."""
     with path.open("rb") as file:
-        table = pq.ParquetFile(
-            file, pre_buffer=False, buffer_size=BLOCK, page_checksum_verification=True
-        )
+        # without a buffer_size: with one, Arrow allocates whatever a damaged page claims to hold
+        table = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         schema = table.schema_arrow
         columns = [name for name in dict.fromkeys(schema.names) if name in ("text", *COLUMNS)]
         listed = ", ".join(f"{field.name}: {field.type}" for field in schema)
