@@ -618,12 +618,8 @@ def test_a_window_that_nobody_needs_is_refused(tmp_path: Path) -> None:
                 read(path)
 
 
-def test_an_expanding_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
-    """1 GiB in 32 KiB, in another process, whose memory is measured."""
-    path = tmp_path / "00.jsonl.zst"
-    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
-        for _ in range(1024):
-            writer.write(b"a" * 2**20)
+def read_elsewhere(path: Path) -> tuple[str, int]:
+    """What reading a file in another process says, and the bytes by which that process grew."""
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from tttnn.documents import read_documents\n"
@@ -640,8 +636,56 @@ def test_an_expanding_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
         check=True,
     )
     said, grown = done.stdout.splitlines()
+    return said, 1024 * int(grown)
+
+
+def test_an_expanding_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """1 GiB in 32 KiB."""
+    path = tmp_path / "00.jsonl.zst"
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
+        for _ in range(1024):
+            writer.write(b"a" * 2**20)
+    said, grown = read_elsewhere(path)
     assert "line 1 is longer than" in said
-    assert int(grown) * 1024 < 3 * raw.LONGEST_LINE
+    assert grown < 3 * raw.LONGEST_LINE
+
+
+def varint(value: int) -> bytes:
+    """As Thrift's compact protocol writes a number."""
+    value *= 2  # zigzag
+    digits = []
+    while value:
+        digits.append(value & 127 | (128 if value > 127 else 0))
+        value >>= 7
+    return bytes(digits)
+
+
+def test_the_size_that_a_damaged_page_claims_is_not_allocated(tmp_path: Path) -> None:
+    """The fuzz found it: 1.5 GB and nine seconds for a file of 3 KB."""
+    path = tmp_path / "00.parquet"
+    table = pa.table({"text": ["a" * 1000, "b" * 1000]})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    content = path.read_bytes()
+    # PAR1, then the page's header: its type, its size, its compressed size, each after a 0x15
+    first = content.index(b"\x15", 6)
+    second = content.index(b"\x15", first + 1)
+    end = second + 2 if content[second + 1] < 128 else second + 3
+    claimed = varint(1_600_000_000)
+    path.write_bytes(content[: second + 1] + claimed + content[end:])
+    said, grown = read_elsewhere(path)
+    assert f"{path} is cut short or damaged after row 0" in said
+    assert grown < 200_000_000
+
+
+def test_a_column_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    """The fuzz found it: Arrow decodes names only when they are asked for."""
+    path = tmp_path / "00.parquet"
+    meta = pa.array([{"pile_set_name": "ArXiv", "valuation": 1}])
+    pq.write_table(pa.table({"text": ["x"], "meta": meta}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"valuation", b"valuat\xb5on"))
+    with pytest.raises(CorpusError, match=f"{path} is cut short or damaged") as raised:
+        rejections(path)
+    assert isinstance(raised.value.__cause__, UnicodeDecodeError)
 
 
 def test_progress_is_the_share_of_the_file(tmp_path: Path) -> None:

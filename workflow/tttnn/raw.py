@@ -1,6 +1,8 @@
 """The raw records of a corpus file: the lines of text, plain or compressed, or parquet's rows.
 
-Memory is bounded whatever the file holds: by a line's limit, by zstd's window, by parquet's pages.
+Memory is bounded whatever a file claims: of text, by a line's limit and zstd's window; of parquet,
+by a row group's columns as they are compressed, a page of each (the format's limit is 2 GiB), and
+`BATCH` rows.
 """
 
 from __future__ import annotations
