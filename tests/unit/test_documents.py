@@ -136,6 +136,10 @@ FAULTS = {
         "meta is too deep",
     ),
     "subset as number": (subset(7), "subset is not a string"),
+    "subset as a deep list": (
+        b'{"text": "x", "pile_set_name": ' + b"[" * 900 + b"]" * 900 + b"}\n",
+        "subset is not a string",
+    ),
     "unknown subset": (subset("Pile-CCC"), "unknown subset"),
     "a subset of another data set": (line({"text": "x", "subset": "c4"}), "unknown subset"),
     "two subsets": (

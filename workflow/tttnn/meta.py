@@ -94,21 +94,18 @@ def as_mapping(meta: Any) -> dict[str, Any]:
     return meta
 
 
-def _shown(value: object) -> str:
-    return repr(value if len(str(value)) <= SHOWN else f"{str(value)[:SHOWN]}…")
-
-
 def _unknown(name: str) -> str:
-    return f"{_shown(name)}.{nearest(name[:SHOWN], TASK_OF_SUBSET)}"
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
+    return f"{shown!r}.{nearest(name[:SHOWN], TASK_OF_SUBSET)}"
 
 
 def _stated(names: tuple[str, ...], meta: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     """What stands in these places, by place."""
     return {
-        f"{prefix}{name}": values[name]
+        f"{prefix}{name}": value
         for prefix, values in (("meta.", meta), ("", record))
-        for name in names
-        if values.get(name) is not None
+        for name, value in values.items()
+        if name in names and value is not None
     }
 
 
@@ -121,7 +118,7 @@ def subset_of(record: dict[str, Any], meta: dict[str, Any], needed: bool) -> str
     certain = _stated(CERTAIN, meta, record)
     for place, name in certain.items():
         if not isinstance(name, str):
-            raise RecordError("subset is not a string", f"{place} is {_shown(name)}")
+            raise RecordError("subset is not a string", f"{place} is a {type(name).__name__}")
         if name not in TASK_OF_SUBSET:
             raise RecordError("unknown subset", _unknown(name))
     possible = _stated(POSSIBLE, meta, record)
