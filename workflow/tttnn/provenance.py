@@ -116,4 +116,5 @@ def fingerprint(module: str, package: Path = PACKAGE) -> str:
     changes nothing. Libraries are not covered: `tttnn.environment` records which were used.
     """
     trees = reached(module, package)
-    return hashlib.sha256("\n".join(trees[name] for name in sorted(trees)).encode()).hexdigest()[:16]
+    joined = "\n".join(trees[name] for name in sorted(trees))
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]
