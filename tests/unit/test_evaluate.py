@@ -270,6 +270,12 @@ class Killed(NamedTuple):
     done: dict[int, list[dict]]
 
 
+def entries(lines: list[str]) -> dict[int, list[dict]]:
+    """The rows of each document in the lines of a journal."""
+    found = (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    return {rows[0]["document_id"]: rows for rows in found}
+
+
 @pytest.fixture(scope="module")
 def killed(task, tmp_path_factory):
     """A job that gets SIGKILL once two documents are in its journal."""
@@ -293,7 +299,10 @@ def killed(task, tmp_path_factory):
     assert job.returncode == -signal.SIGKILL
     assert not (folder / "0.parquet").exists()
     lines = [line for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"]
-    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    done = {
+        rows[0]["document_id"]: rows
+        for rows in (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    }
     assert 2 <= len(done) < DOCUMENTS
     return Killed(folder, done)
 
@@ -378,7 +387,10 @@ def test_a_job_told_to_end_finishes_its_document(
     saved = capsys.readouterr().err
     assert f"{number.name}: saved 2 of 12 documents, going on at the next attempt" in saved
     lines = (tmp_path / ".0.journal").read_text().splitlines()
-    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    done = {
+        rows[0]["document_id"]: rows
+        for rows in (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    }
     table = evaluate(task, tmp_path / "0.parquet")
     assert "going on after 2 of 12" in capsys.readouterr().err
     assert kept(table, done) == list(done)

@@ -13,6 +13,7 @@ import zstandard
 
 from tttnn.config.base import nearest
 from tttnn.pile import SUFFIXES, TASK_OF_SUBSET
+from tttnn.records import RecordError, check_text, parse_line
 
 BLOCK = 1 << 17  # bytes read at once
 EXCERPT = 200  # bytes
@@ -43,12 +44,6 @@ class Rejection(NamedTuple):
     reason: str
     detail: str
     excerpt: str
-
-
-class _FaultError(Exception):
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        self.detail = detail
 
 
 def suffix(name: str) -> str:
@@ -108,47 +103,32 @@ def _rows(path: Path) -> Iterator[dict[str, pa.Scalar]]:
 
 
 def _parse(raw: bytes | dict[str, pa.Scalar]) -> dict[str, Any]:
-    """A line's or row's values; raises `_FaultError`."""
+    """A line's or row's values; raises `RecordError`."""
+    if not isinstance(raw, dict):
+        return parse_line(raw)
     try:
-        if isinstance(raw, dict):
-            return {name: value.as_py() for name, value in raw.items()}
-        record = json.loads(raw.decode("utf-8"))
+        return {name: value.as_py() for name, value in raw.items()}
     except UnicodeDecodeError as error:
-        raise _FaultError("not UTF-8", str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise _FaultError("malformed JSON", str(error)) from None
-    if not isinstance(record, dict):
-        raise _FaultError("not a JSON object")
-    return record
+        raise RecordError("not UTF-8", str(error)) from None
 
 
 def _document(line: int, record: dict[str, Any], needs_subset: bool) -> Document:
-    """The record as a document; raises `_FaultError`."""
-    text = record.get("text")
-    if text is None:
-        raise _FaultError("no text")
-    if not isinstance(text, str):
-        raise _FaultError("text is not a string")
-    if not text or text.isspace():
-        raise _FaultError("empty text")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise _FaultError("text has a lone surrogate", str(error)) from None
+    """The record as a document; raises `RecordError`."""
+    text = check_text(record.get("text"))
     meta = record.get("meta")
     if meta is None:
         meta = {}
     if not isinstance(meta, dict):
-        raise _FaultError("meta is not an object")
+        raise RecordError("meta is not an object")
     subset = meta.get("pile_set_name", record.get("pile_set_name"))
     if subset is None:
         if needs_subset:
-            raise _FaultError("no subset", "meta.pile_set_name is missing")
+            raise RecordError("no subset", "meta.pile_set_name is missing")
         return Document(line, text, None, meta)
     if not isinstance(subset, str):
-        raise _FaultError("subset is not a string")
+        raise RecordError("subset is not a string")
     if subset not in TASK_OF_SUBSET:
-        raise _FaultError("unknown subset", f"{subset!r}.{nearest(subset, TASK_OF_SUBSET)}")
+        raise RecordError("unknown subset", f"{subset!r}.{nearest(subset, TASK_OF_SUBSET)}")
     return Document(line, text, subset, {**meta, "pile_set_name": subset})
 
 
@@ -176,7 +156,7 @@ def read_documents(
         for line, raw in enumerate(_rows(path) if parquet else _lines(path), start=1):
             try:
                 document = _document(line, _parse(raw), needs_subset)
-            except _FaultError as fault:
+            except RecordError as fault:
                 rejection = Rejection(line, fault.reason, fault.detail, _excerpt(raw))
                 if rejected is None:
                     detail = f" ({fault.detail})" if fault.detail else ""

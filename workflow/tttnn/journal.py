@@ -53,6 +53,20 @@ def _read(path: Path, made_from: str) -> _Kept:
     return kept
 
 
+def read_note(path: Path) -> Any | None:
+    """What a note beside half-done work says, JSON; None if there is none, or it is damaged.
+
+    The latter is said on stderr, and whoever asks starts anew.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        print(f"{path}: damaged, thrown away: what it was of is done again", file=sys.stderr)
+        return None
+
+
 class Journal:
     """The journal at `path`: `entries` that an earlier attempt left, and a place for more.
 

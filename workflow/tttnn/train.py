@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -43,6 +42,7 @@ from tttnn.examples import (
     truncated_texts,
 )
 from tttnn.files import replacing, write_json
+from tttnn.journal import read_note
 from tttnn.models import UNUSED_POSITIONS, ModelError, write_manifest
 from tttnn.resume import Stop
 
@@ -179,7 +179,7 @@ def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None
     Checkpoints made from anything else are removed.
     """
     note = folder / MADE_FROM
-    if folder.exists() and not (note.exists() and json.loads(note.read_text()) == made_from):
+    if folder.exists() and read_note(note) != made_from:
         print(f"{folder}: made from another spec or other data, starting anew", file=sys.stderr)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
