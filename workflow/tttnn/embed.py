@@ -84,6 +84,7 @@ def _open_vectors(
     match kept:
         case {"made_from": str(of), "done": int(done)} if of == made_from:
             try:
+                np.lib.format.open_memmap(partial, mode="r")  # "r+" fills a short file with zeros
                 vectors = np.lib.format.open_memmap(partial, mode="r+")
             except ValueError as error:
                 print(f"{partial}: damaged ({error}), thrown away", file=sys.stderr)

@@ -57,14 +57,15 @@ class Speller:
         # a post-processor may trim white space off the offsets of tokens that stand for it
         state["post_processor"] = state["truncation"] = state["padding"] = None
         self._tokenizer = Tokenizer.from_str(json.dumps(state))
+        self._unknown_id = self._unknown and self._tokenizer.token_to_id(self._unknown)
 
     def spans(self, text: str) -> list[Span]:
         """The spans of all tokens, without special ones, in their order."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return [
             # a text may also spell out the unknown token's name
-            Span(start, end, token != self._unknown or text[start:end] == token)
-            for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True)
+            Span(start, end, token != self._unknown_id or text[start:end] == self._unknown)
+            for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
         ]
 
     def starts(self, text: str) -> list[int]:
