@@ -321,7 +321,7 @@ def test_checkpoints_of_another_spec_or_text_are_discarded(
     shards, val = corpus
     output = tmp_path / "gpt2"
     with monkeypatch.context() as patched:
-        patched.setattr(train, "write_manifest", lambda *_: 1 / 0)
+        patched.setattr(train, "write_manifest", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_model(spec(steps=4), shards, val, output)
     capsys.readouterr()
@@ -341,7 +341,7 @@ def test_how_fast_a_model_adapts_is_no_reason_to_train_it_anew(
     corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(train, "write_manifest", lambda *_: 1 / 0)
+        patched.setattr(train, "write_manifest", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_model(spec(steps=4), *corpus, tmp_path / "gpt2")
     train_model(spec(steps=4, adapt_learning_rate=1e-5), *corpus, tmp_path / "gpt2")

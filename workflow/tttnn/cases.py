@@ -13,7 +13,7 @@ from tttnn import adapt as engine
 from tttnn.config.methods import Recipe
 from tttnn.files import write_json
 from tttnn.measure import Query
-from tttnn.models import context_length, load_causal
+from tttnn.models import choose_window, load_causal
 from tttnn.split import SPLIT_TOKENS, split_text
 
 
@@ -68,6 +68,7 @@ def adapt(
     queries = read_cases(cases)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network, tokenizer = load_causal(model, device=device)
+    window = choose_window(network, window or None, "--window")
     recipe = Recipe(
         num_neighbors=neighbors,
         evaluate_at=list(range(neighbors + 1)),
@@ -82,7 +83,7 @@ def adapt(
             Query(query.id, second, query.neighbors, context=first)
             for query, (first, second) in zip(queries, halves, strict=True)
         ]
-    adapted = engine.adapt(network, tokenizer, queries, recipe, window or context_length(network))
+    adapted = engine.adapt(network, tokenizer, queries, recipe, window)
     results: list[dict[str, Any]] = []
     for result in tqdm(adapted, total=len(queries), unit="doc", mininterval=2):
         results.append(

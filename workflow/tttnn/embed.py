@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.config.index import Embed
 from tttnn.files import write_json
-from tttnn.models import load_encoder
+from tttnn.models import choose_window, load_encoder
 from tttnn.resume import Stop, identity
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
@@ -97,12 +97,7 @@ def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
 def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, tokenizer = load_encoder(model, device=device)
-    positions = tokenizer.model_max_length
-    if spec.max_tokens > positions:
-        raise ValueError(
-            f"embed.max_tokens is {spec.max_tokens}, but the embedder {model} takes {positions} "
-            "tokens: lower embed.max_tokens, or train it with a larger sequence_tokens"
-        )
+    choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])

@@ -27,7 +27,7 @@ from tttnn.config.base import Section
 from tttnn.config.methods import ENGINES, AnyRecipe
 from tttnn.files import replacing
 from tttnn.measure import Adapted, Query
-from tttnn.models import context_length, load_causal
+from tttnn.models import choose_window, load_causal
 from tttnn.resume import Stop, identity
 
 ROWS = pa.schema(
@@ -203,13 +203,7 @@ def evaluate_part(
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
-            longest = context_length(network)
-            window = spec.recipe.window or longest
-            if window > longest:
-                raise ValueError(
-                    f"the method's window is {window} tokens, but {model} has positions for "
-                    f"{longest}: lower it, or set it to null"
-                )
+            window = choose_window(network, spec.recipe.window, "the method's window")
             engine = getattr(importlib.import_module(module), module.rpartition(".")[2])
             texts = (case.query for case in todo)
             adapted = engine(network, tokenizer, texts, spec.recipe, window)

@@ -12,17 +12,18 @@ from pydantic import Field, RootModel
 
 from tttnn.config.models import HubModel, LocalModel
 from tttnn.files import replacing
-from tttnn.models import (
+from tttnn.model_files import (
     CONFIG_FILES,
     TOKENIZER_FILES,
     VOCABULARIES,
     WEIGHTS,
     WEIGHTS_INDEX,
     ModelError,
+    check_config,
     check_folder,
     weight_files,
-    write_manifest,
 )
+from tttnn.models import write_manifest
 
 WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
@@ -64,6 +65,8 @@ def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> Non
 
 def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     patterns = CONFIG_FILES + WEIGHT_PATTERNS
+    # before gigabytes arrive: can the weights be used?
+    check_config(_snapshot(model.id, model.revision, CONFIG_FILES))
     if model.tokenizer is None:
         source = _snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
         tokenizer, tokenizer_source = model.id, source
@@ -95,12 +98,14 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     }
 
 
-def fetch_model(spec: Fetched, output: Path) -> None:
+def fetch_model(spec: Fetched, output: Path, causal: bool = False) -> None:
     """Copy a published model, or one from a local folder, to the folder `output`.
 
     A hub model comes from the cache below HF_HOME, and is downloaded to it if need be; HF_HOME,
     HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected. Only configuration, tokenizer and
-    safetensors are taken. Raises `ModelError` with a remedy where that is not enough for a model.
+    safetensors are taken. Raises `ModelError` with a remedy where that is not enough for a model,
+    where what arrived is neither a causal language model nor an encoder, and, with CAUSAL, where it
+    is not the former.
     """
     model = spec.root
     with replacing(output, directory=True) as beside:
@@ -110,4 +115,4 @@ def fetch_model(spec: Fetched, output: Path) -> None:
             origin = {"kind": model.kind, "path": model.path}
         else:
             origin = _fetch_from_hub(model, beside)
-        write_manifest(beside, origin)
+        write_manifest(beside, origin, causal=causal)
