@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.config.index import Embed
 from tttnn.files import write_json
 from tttnn.models import choose_window, load_encoder
+from tttnn.probes import sees_padding
 from tttnn.resume import Stop, identity
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
@@ -37,8 +38,10 @@ def embed_texts(
     """Embed `texts`: float32 of shape (texts, hidden size), not normalised, in their order.
 
     A text is represented by its first `spec.max_tokens` tokens, special tokens included; the mean
-    is over all of these. Texts are batched by length, so that little is padding.
+    is over all of these. Texts are batched by length, so that little is padding, and none is where
+    the model would see it.
     """
+    equal = sees_padding(model, tokenizer)
     encoded = tokenizer(texts, truncation=True, max_length=spec.max_tokens)["input_ids"]
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
@@ -49,6 +52,8 @@ def embed_texts(
     while position < len(order):
         width = len(encoded[order[position]])
         members = order[position : position + max(1, spec.batch_tokens // width)]
+        if equal:
+            members = [member for member in members if len(encoded[member]) == width]
         position += len(members)
         ids = torch.full((len(members), width), tokenizer.pad_token_id)
         mask = torch.zeros(len(members), width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from tttnn.model_files import (
     one_line,
 )
 from tttnn.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
-from tttnn.tensors import check_counts, check_report, read_shapes
+from tttnn.tensors import check_counts, check_filled, check_surplus, read_shapes
 
 MANIFEST = "manifest.json"
 
@@ -84,9 +84,13 @@ def _load_config(folder: Path) -> PreTrainedConfig:
 
 
 def _load(
-    auto_class: type, folder: Path, device: str
+    auto_class: type, folder: Path, device: str, probe: Callable[[PreTrainedModel], None]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """A model and its tokenizer, which fit together and the folder's config.json."""
+    """A model and its tokenizer, which fit together and the folder's config.json.
+
+    `probe` refuses a model that does not do what it is wanted for, before it is asked whether
+    parts of the weights are left out: a model for another use has such parts.
+    """
     shapes = read_shapes(folder, check_folder(folder))
     config = _load_config(folder)
     if config.is_encoder_decoder:
@@ -117,13 +121,16 @@ def _load(
                 **options,
                 **LOCAL,
             )
-        check_report(report, planned, shapes, folder)
+        check_filled(report, planned, folder)
         with _as_model_error(what):
             model = auto_class.from_pretrained(folder, **options, **LOCAL)
     finally:
         logging.set_verbosity(verbosity)
     check_vocabulary(model, tokenizer, folder)
-    return model.to(device).eval(), tokenizer
+    model = model.to(device).eval()
+    probe(model)
+    check_surplus(report, model, shapes, folder)
+    return model, tokenizer
 
 
 def load_causal(
@@ -136,8 +143,11 @@ def load_causal(
     an earlier one, and where the tokenizer has neither a beginning-of-text nor an end-of-text
     token, on which the first token of every document is conditioned.
     """
-    model, tokenizer = _load(AutoModelForCausalLM, folder, device)
-    check_causal(model, folder, _positions(model))
+
+    def probe(model: PreTrainedModel) -> None:
+        check_causal(model, folder, _positions(model))
+
+    model, tokenizer = _load(AutoModelForCausalLM, folder, device, probe)
     if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
         raise ModelError(
             f"{folder} is a model whose tokenizer has neither a beginning-of-text nor an "
@@ -156,8 +166,11 @@ def load_encoder(
     `ModelError` where files or tensors are missing, surplus or damaged, where the model has not
     one vector a token, or the tokenizer no padding token.
     """
-    model, tokenizer = _load(AutoModel, folder, device)
-    check_encoder(model, folder)
+
+    def probe(model: PreTrainedModel) -> None:
+        check_encoder(model, folder)
+
+    model, tokenizer = _load(AutoModel, folder, device, probe)
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"{folder} is an embedder whose tokenizer has no padding token: set pad_token in its "

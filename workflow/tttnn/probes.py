@@ -113,6 +113,21 @@ def check_encoder(model: PreTrainedModel, folder: Path) -> None:
         )
 
 
+@torch.inference_mode()
+def sees_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Do an encoder's vectors depend on how much padding follows a text, whatever the mask says?
+
+    Those of Fourier transforms, convolutions and landmarks do: texts of unequal length must not
+    share a batch, or a vector would depend on its neighbours there.
+    """
+    ids = _ids(model, 1, max(1, min(PROBED, tokenizer.model_max_length) // 2)).to(model.device)
+    padded = torch.cat([ids, torch.full_like(ids, tokenizer.pad_token_id)], dim=1)
+    mask = torch.cat([torch.ones_like(ids), torch.zeros_like(ids)], dim=1)
+    alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    beside = model(input_ids=padded, attention_mask=mask).last_hidden_state[:, : ids.shape[1]]
+    return bool((alone - beside).abs().max() > TOLERANCE * alone.abs().max())
+
+
 def rows_of_positions(model: nn.Module) -> int | None:
     """How many tokens fit a table of positions that starts after the padding id; None without one.
 

@@ -23,6 +23,8 @@ COUNTS = re.compile(r"(layers?|blocks|experts|num_labels)$")
 MODULES = 1000
 TABLES = 2**30  # bytes of tables that a model computes for itself, at least allowed
 
+ADVICE = "it was made for another use, or its config.json is not its own"
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -91,33 +93,23 @@ def _is_needed(key: str, model: PreTrainedModel, shapes: Shapes) -> bool:
     return found is not base or not inside.startswith("pooler.")
 
 
-def check_report(
-    report: Mapping[str, Any], model: PreTrainedModel, shapes: Shapes, folder: Path
-) -> None:
-    """Refuse weights that lack a tensor, have one of another shape, or one that would be left out.
+def check_filled(report: Mapping[str, Any], model: PreTrainedModel, folder: Path) -> None:
+    """Refuse weights that lack a tensor of `model`, or have one of another shape.
 
-    `report` is what transformers says when it has loaded `model`: for the first two it takes random
-    values, and the third it ignores.
+    `report` is what transformers says when it has loaded them; it takes random values there.
     """
     kind = type(model).__name__
-    advice = "it was made for another use, or its config.json is not its own"
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"the weights in {folder} lack {len(missing)} of the tensors that a {kind} has, such "
-            f"as {missing[0]}: {advice}"
+            f"as {missing[0]}: {ADVICE}"
         )
     if mismatched := sorted(report["mismatched_keys"]):
         name, stored, expected = mismatched[0]
         raise ModelError(
             f"the weights in {folder} have {len(mismatched)} tensors of another shape than its "
             f"config.json asks for, such as {name}, {tuple(stored)} in place of "
-            f"{tuple(expected)}: {advice}"
-        )
-    surplus = sorted(key for key in report["unexpected_keys"] if _is_needed(key, model, shapes))
-    if surplus:
-        raise ModelError(
-            f"the weights in {folder} have {len(surplus)} tensors that a {kind} with this "
-            f"config.json leaves out, such as {surplus[0]}: {advice}"
+            f"{tuple(expected)}: {ADVICE}"
         )
     if errors := report["error_msgs"]:
         raise ModelError(f"the model in {folder} cannot be read: {' '.join(errors[0].split())}")
@@ -127,4 +119,16 @@ def check_report(
         raise ModelError(
             f"{folder / 'config.json'} asks for tables of {tables / 2**30:.0f} GB beside weights "
             f"of {4 * held / 2**30:.3f} GB: correct its number of positions"
+        )
+
+
+def check_surplus(
+    report: Mapping[str, Any], model: PreTrainedModel, shapes: Shapes, folder: Path
+) -> None:
+    """Refuse weights of which `model` leaves something out that they were trained with."""
+    surplus = sorted(key for key in report["unexpected_keys"] if _is_needed(key, model, shapes))
+    if surplus:
+        raise ModelError(
+            f"the weights in {folder} have {len(surplus)} tensors that a {type(model).__name__} "
+            f"with this config.json leaves out, such as {surplus[0]}: {ADVICE}"
         )
