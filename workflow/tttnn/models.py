@@ -31,7 +31,7 @@ from tttnn.model_files import (
     one_line,
 )
 from tttnn.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
-from tttnn.tensors import check_counts, check_filled, check_surplus, read_shapes
+from tttnn.tensors import check_counts, check_filled, check_surplus, check_tables, read_shapes
 
 MANIFEST = "manifest.json"
 
@@ -64,7 +64,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder; raises `ModelError` where there is none."""
     try:
         with _as_model_error(f"the tokenizer in {folder}"):
-            return AutoTokenizer.from_pretrained(folder, **LOCAL)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+            # without its files, transformers makes one that knows nothing
+            names = {"tokenizer.json", *tokenizer.vocab_files_names.values()} - {None}
+            missing = sorted(name for name in names if not (folder / name).is_file())
+            if "tokenizer.json" in missing and len(missing) > 1:
+                raise ModelError(
+                    f"the tokenizer in {folder}, a {type(tokenizer).__name__}, lacks "
+                    f"{' or '.join(missing)}: save all files of the one the model was trained with"
+                )
+            return tokenizer
     except ModelError as error:
         pieces = [name for name in SENTENCEPIECE if (folder / name).is_file()]
         if not pieces or (folder / "tokenizer.json").is_file():
@@ -107,10 +116,11 @@ def _load(
         with _as_model_error(what):
             check_counts(config, shapes, folder)
             with torch.device("meta"):
-                kind = type(auto_class.from_config(config, trust_remote_code=False))
+                sketch = auto_class.from_config(config, trust_remote_code=False)
+            check_tables(sketch, folder)
         # a pooler is a head, absent from masked-language-model checkpoints; the mean needs none
         options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
-        if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+        if "add_pooling_layer" in inspect.signature(type(sketch).__init__).parameters:
             options["add_pooling_layer"] = False
         with _as_model_error(what):  # first without memory for the weights
             planned, report = auto_class.from_pretrained(

@@ -100,12 +100,17 @@ def check_encoder(model: PreTrainedModel, folder: Path) -> None:
     ids = _ids(model, 1, 4).to(model.device)
     try:
         hidden = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-        shape = tuple(hidden.shape)
+        shape, finite = tuple(hidden.shape), bool(hidden.isfinite().all())
     except Exception as error:  # as above
         raise ModelError(
             f"{folder} holds a {type(model).__name__}, which is no encoder of text alone: "
             f"{one_line(error)}"
         ) from error
+    if not finite:
+        raise ModelError(
+            f"the model in {folder} gives vectors that are not finite: its weights are damaged, or "
+            "need more than float32; fetch it again"
+        )
     if shape != (*ids.shape, model.config.hidden_size):
         raise ModelError(
             f"{folder} holds a {type(model).__name__}, which has not one vector of "

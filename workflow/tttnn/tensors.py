@@ -113,6 +113,13 @@ def check_filled(report: Mapping[str, Any], model: PreTrainedModel, folder: Path
         )
     if errors := report["error_msgs"]:
         raise ModelError(f"the model in {folder} cannot be read: {' '.join(errors[0].split())}")
+
+
+def check_tables(model: PreTrainedModel, folder: Path) -> None:
+    """Refuse a config.json whose tables, which no file holds, would take all memory.
+
+    `model` is on the meta device: it has shapes alone.
+    """
     held = sum(tensor.numel() for tensor in model.parameters())
     tables = 4 * sum(tensor.numel() for tensor in model.buffers())
     if tables > max(TABLES, 16 * held):
