@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from tttnn.files import sha256, write_json
@@ -73,6 +74,14 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
                     f"the tokenizer in {folder}, a {type(tokenizer).__name__}, lacks "
                     f"{' or '.join(missing)}: save all files of the one the model was trained with"
                 )
+            most = tokenizer.model_max_length
+            if isinstance(most, bool) or not isinstance(most, (int, float)) or not most >= 1:
+                raise ModelError(
+                    f"{folder / 'tokenizer_config.json'} says model_max_length: {most!r}: make it "
+                    "the number of tokens that the model takes"
+                )
+            tokenizer.model_max_length = int(min(most, VERY_LARGE_INTEGER))
+            tokenizer("one text", add_special_tokens=False)  # some faults show only then
             return tokenizer
     except ModelError as error:
         pieces = [name for name in SENTENCEPIECE if (folder / name).is_file()]

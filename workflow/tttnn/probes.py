@@ -47,8 +47,8 @@ def _ids(model: PreTrainedModel, rows: int, length: int) -> torch.Tensor:
     vocabulary = model.get_input_embeddings().weight.shape[0]
     choice = torch.arange(vocabulary)
     padding = getattr(model.config.get_text_config(), "pad_token_id", None)
-    if vocabulary > 2:
-        choice = choice[choice != padding] if isinstance(padding, int) else choice
+    if isinstance(padding, int) and 0 <= padding < vocabulary and vocabulary > 2:
+        choice = choice[choice != padding]
     generator = torch.Generator().manual_seed(0)
     return choice[torch.randint(len(choice), (rows, length), generator=generator)]
 
