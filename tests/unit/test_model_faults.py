@@ -80,6 +80,13 @@ def test_quantised_weights_are_refused(tmp_path: Path, where: str, said: dict) -
         refused(folder, rf"quantised .*{said['quant_method']}.*dequantize\(\)", load)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.float8_e4m3fn])
+def test_weights_in_whole_numbers_or_8_bits_are_refused(gpt2: Path, dtype: torch.dtype) -> None:
+    """Whatever config.json says; read as they are they would be other weights."""
+    add_tensors(gpt2, {"transformer.h.1.mlp.c_fc.weight": torch.ones(32, 128).to(dtype)})
+    refused(gpt2, r"model\.safetensors stores transformer\.h\.1\.mlp\.c_fc\.weight as [IF]\d")
+
+
 def test_an_empty_note_on_quantisation_is_none(gpt2: Path) -> None:
     edit(gpt2 / "config.json", quantization_config=None)
     load_causal(fetch(gpt2))
@@ -101,6 +108,31 @@ def test_a_sentencepiece_model_alone_is_to_be_converted(tmp_path: Path, name: st
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
     (folder / name).write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
     refused(folder, rf"only as {name}, in sentencepiece's format.*writes tokenizer\.json")
+
+
+@pytest.mark.parametrize("most", ["512", 0, -1, True, [512], {}])
+def test_a_tokenizer_s_length_must_be_a_number(gpt2: Path, most: object) -> None:
+    edit(gpt2 / "tokenizer_config.json", model_max_length=most)
+    refused(gpt2, r"tokenizer_config\.json says model_max_length: .*: make it the number")
+
+
+def test_a_tokenizer_that_states_no_length_is_fine(gpt2: Path) -> None:
+    edit(gpt2 / "tokenizer_config.json", model_max_length=1e30)  # what transformers writes for it
+    load_causal(gpt2)
+    load_encoder(gpt2)
+
+
+def test_a_padding_id_of_any_size_is_no_matter(tmp_path: Path) -> None:
+    folder = save_decoder(tmp_path / "mamba", "mamba")
+    edit(folder / "config.json", pad_token_id=10**30)
+    load_causal(folder)
+
+
+def test_what_is_refused_when_fetched_is_named_as_what_was_asked_for(gpt2: Path) -> None:
+    edit(gpt2 / "config.json", n_layer=1)
+    with pytest.raises(ModelError, match=f"the weights in {gpt2} have") as caught:
+        fetch(gpt2)
+    assert ".new." not in str(caught.value)
 
 
 # --- names in an index ----------------------------------------------------------------------

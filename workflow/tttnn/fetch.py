@@ -114,5 +114,9 @@ def fetch_model(spec: Fetched, output: Path, causal: bool = False) -> None:
             _copy(source, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(source)])
             origin = {"kind": model.kind, "path": model.path}
         else:
+            source = f"{model.id} at revision {model.revision}"
             origin = _fetch_from_hub(model, beside)
-        write_manifest(beside, origin, causal=causal)
+        try:
+            write_manifest(beside, origin, causal=causal)
+        except ModelError as error:  # the folder it names will be gone
+            raise ModelError(str(error).replace(str(beside), str(source))) from error

@@ -21,6 +21,7 @@ COMPUTED = re.compile(
 # Counts of modules, each of which has tensors of its own (experts may share one).
 COUNTS = re.compile(r"(layers?|blocks|experts|num_labels)$")
 MODULES = 1000
+PLAIN = ("F64", "F32", "F16", "BF16")
 TABLES = 2**30  # bytes of tables that a model computes for itself, at least allowed
 
 ADVICE = "it was made for another use, or its config.json is not its own"
@@ -31,7 +32,8 @@ Shapes = dict[str, tuple[int, ...]]
 def read_shapes(folder: Path, weights: list[str]) -> Shapes:
     """The shape of each tensor in a model's weights, from the headers of its safetensors files.
 
-    Raises `ModelError` where a file is damaged.
+    Raises `ModelError` where a file is damaged, or where a weight is stored in a type that only
+    means something together with scales elsewhere: whole numbers, or 8 bits.
     """
     shapes: Shapes = {}
     for name in weights:
@@ -40,7 +42,15 @@ def read_shapes(folder: Path, weights: list[str]) -> Shapes:
         try:
             with safe_open(folder / name, framework="pt") as file:
                 for key in file.keys():  # noqa: SIM118 (it is no mapping)
-                    shapes[key] = tuple(file.get_slice(key).get_shape())
+                    stored = file.get_slice(key)
+                    shapes[key] = tuple(stored.get_shape())
+                    if key.endswith(".weight") and stored.get_dtype() not in PLAIN:
+                        raise ModelError(
+                            f"{folder / name} stores {key} as {stored.get_dtype()}, quantised: "
+                            "take the checkpoint that was quantised"
+                        )
+        except ModelError:
+            raise
         except (SafetensorError, OSError, ValueError) as error:
             raise ModelError(
                 f"{folder / name} is damaged or cut short: {one_line(error)}. Fetch the model again"

@@ -72,8 +72,8 @@ def _model_config(spec: TrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
 
     A table of positions that starts after the padding id gets as many rows more.
     """
-    overrides = dict(spec.architecture)
-    model_type = overrides.pop("model_type")
+    asked = dict(spec.architecture)
+    model_type = asked.pop("model_type")
     fitted = {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": spec.sequence_tokens,
@@ -83,14 +83,19 @@ def _model_config(spec: TrainedModel, tokenizer: PreTrainedTokenizerBase) -> Pre
     }
     try:
         known = AutoConfig.for_model(model_type)
-        for key in overrides:
+        for key in asked:
             if not hasattr(known, key):  # transformers would keep it as an attribute without use
                 raise ValueError(f"{model_type} has no {key!r}.{nearest(key, known.to_dict())}")
+        # n_positions is GPT-2's name for max_position_embeddings: what is asked for wins
+        names = known.attribute_map
+        fitted = {names.get(key, key): value for key, value in fitted.items()}
+        overrides = {names.get(key, key): value for key, value in asked.items()}
         config = AutoConfig.for_model(model_type, **(fitted | overrides))
         with torch.device("meta"):
             rows = rows_of_positions(_from_config(spec, config))
         if rows is not None:
-            fitted["max_position_embeddings"] += spec.sequence_tokens - rows
+            name = names.get("max_position_embeddings", "max_position_embeddings")
+            fitted[name] += spec.sequence_tokens - rows
             config = AutoConfig.for_model(model_type, **(fitted | overrides))
         return config
     except ModelError:
