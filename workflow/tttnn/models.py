@@ -266,7 +266,7 @@ def _usable(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, boo
     try:
         return *load_causal(folder), True
     except ModelError as error:
-        as_causal = error
+        as_causal = error.with_traceback(None)  # which would hold the model in memory
     try:
         return *load_encoder(folder), False
     except ModelError as as_encoder:
