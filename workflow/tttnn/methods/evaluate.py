@@ -29,7 +29,7 @@ from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.files import replacing
 from tttnn.journal import Journal
 from tttnn.methods.measure import Adapted, Query
-from tttnn.models.folder import context_length, load_causal
+from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity
 from tttnn.sections.base import Section
@@ -222,13 +222,7 @@ def evaluate_part(
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
-            longest = context_length(network)
-            window = spec.recipe.window or longest
-            if window > longest:
-                raise ValueError(
-                    f"the method's window is {window} tokens, but {model} has positions for "
-                    f"{longest}: lower it, or set it to null"
-                )
+            window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
             adapt = importlib.import_module(module).adapt
