@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One cell at K numbers of neighbors, each [1 + R, K].
+    """One cell at K numbers of neighbours, each [1 + R, K].
 
     Seconds and tokens of training are means over documents, up to there; NaN where not known.
     """
@@ -91,9 +91,9 @@ class Evidence:
     """
 
     def __init__(self, tables: Path) -> None:
-        """Read and resample; `evaluation/` beside the tables has the numbers of neighbors between.
+        """Read and resample; `evaluation/` beside the tables has the numbers of neighbours between.
 
-        Without that folder, the largest number of neighbors and 0 are all there is.
+        Without that folder, the largest number of neighbours and 0 are all there is.
         """
         self.config = _read_json(tables.parent / "config.json")
         self.tables = {name: _read_table(tables / f"{name}.csv") for name in TABLES}
@@ -144,7 +144,7 @@ class Evidence:
         return [model for model in self.models if self.tasks(model, *methods)]
 
     def points(self, model: str, *methods: str) -> list[int]:
-        """The numbers of neighbors above 0 at which all of these methods were evaluated."""
+        """The numbers of neighbours above 0 at which all of these methods were evaluated."""
         curves = [self.curve(model, m, task) for m in methods for task in self.tasks(model, m)]
         return sorted(set.intersection(*(set(curve.points) for curve in curves)) - {0})
 

@@ -29,10 +29,10 @@ def against(
     column: str = "bits_per_byte",
     points: tuple[int, int | None] | None = None,
 ) -> list[Measured]:
-    """A method minus another at the largest number of neighbors of both, for each model.
+    """A method minus another at the largest number of neighbours of both, for each model.
 
-    `relative`: by the other, minus 1. `points` are numbers of neighbors of the one and of the other
-    instead, None the other's largest.
+    `relative`: divided by the other, minus 1. `points` are numbers of neighbours of the one and of
+    the other instead, None the other's largest.
     """
     found = []
     for model in run.models_with(method, base):
@@ -58,7 +58,7 @@ def against(
 
 
 def gain(run: Evidence, method: str = MAIN, relative: bool = False) -> list[Measured]:
-    """After the most neighbors minus before, for each model."""
+    """After the most neighbours minus before, for each model."""
     found = []
     for model in run.models_with(method):
         tasks, last = run.tasks(model, method), run.points(model, method)[-1]
@@ -70,7 +70,7 @@ def gain(run: Evidence, method: str = MAIN, relative: bool = False) -> list[Meas
 
 
 def clean_gain(run: Evidence) -> list[Measured]:
-    """From `differences.csv`: the gain on documents that no neighbor nearly copies."""
+    """From `differences.csv`: the gain on documents that no neighbour nearly copies."""
     table = run.tables["differences"]
     rows = table.query("documents_kind == 'clean' and method == @MAIN and task == 'pile_all'")
     return [
@@ -84,7 +84,7 @@ def clean_gain(run: Evidence) -> list[Measured]:
 
 
 def share_of_gain(run: Evidence, method: str) -> list[Measured]:
-    """A method's gain by that of the nearest neighbors, for each model."""
+    """A method's gain by that of the nearest neighbours, for each model."""
     found = []
     for model in run.models_with(method, MAIN):
         tasks, points = run.tasks(model, method, MAIN), run.points(model, method, MAIN)
@@ -158,7 +158,7 @@ def unseen_minus_trained(run: Evidence) -> list[Measured]:
 
 
 def early_share(run: Evidence, part: float) -> list[Measured]:
-    """The gain of the largest evaluated number up to this part of the neighbors, by the whole."""
+    """The gain of the largest evaluated number up to this part of the neighbours, by the whole."""
     found = []
     for model in run.models_with(MAIN):
         tasks, points = run.tasks(model, MAIN), run.points(model, MAIN)
@@ -173,7 +173,7 @@ def early_share(run: Evidence, part: float) -> list[Measured]:
 
 
 def flattening(run: Evidence) -> list[Measured]:
-    """The gain per neighbor up to half of the neighbors, minus that of those that follow."""
+    """The gain per neighbour up to half of the neighbours, minus that of those that follow."""
     found = []
     for model in run.models_with(MAIN):
         tasks, points = run.tasks(model, MAIN), run.points(model, MAIN)
@@ -188,7 +188,7 @@ def flattening(run: Evidence) -> list[Measured]:
 
 
 def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
-    """Tasks that end above where they began, or else above their best number of neighbors.
+    """Tasks that end above where they began, or else above their best number of neighbours.
 
     Counted are those whose paired interval lies above 0; the count has no spread of its own.
     """
@@ -212,7 +212,7 @@ def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
 
 
 def gap_closed(run: Evidence) -> list[Measured]:
-    """How much of the distance to each later model of the run an earlier one makes good."""
+    """How much of the distance to each later model of the run training closes."""
     found = []
     for model, larger in combinations(run.models_with(MAIN), 2):
         tasks = [t for t in run.tasks(model, MAIN) if t in run.tasks(larger, MAIN)]
@@ -220,9 +220,9 @@ def gap_closed(run: Evidence) -> list[Measured]:
             continue
         last = run.points(model, MAIN)[-1]
         before = run.mean(model, MAIN, 0, tasks)
-        made_good = before - run.mean(model, MAIN, last, tasks)
+        closed = before - run.mean(model, MAIN, last, tasks)
         gap = before - run.mean(larger, MAIN, 0, tasks)
-        samples = _share(made_good, gap, run.confidence)
+        samples = _share(closed, gap, run.confidence)
         found.append(run.measured(f"{model} to {larger}", samples, model, MAIN, tasks))
     return found
 
