@@ -56,7 +56,11 @@ def test_a_method_s_learning_rate_reruns_its_evaluation_and_nothing_upstream(fin
 
 
 def test_a_method_of_another_kind_is_evaluated_alone(copy):
-    copy.edit("workflow/tttnn/interpolate.py", "import annotations", "import annotations\nX = 1")
+    copy.edit(
+        "workflow/tttnn/methods/interpolate/engine.py",
+        "import annotations",
+        "import annotations\nX = 1",
+    )
     plan = copy.plan(*TINY)
     assert plan == Counter(evaluate_part=1, validate_part=1, **AFTER_EVALUATION)
     changed = copy.configure("changed", methods={"interpolate": {"alphas": [0, 0.5]}})
@@ -104,13 +108,13 @@ def test_how_a_model_adapts_does_not_train_it_again(finished):
 
 
 def test_an_edited_comment_or_docstring_reruns_nothing(copy):
-    copy.edit("workflow/tttnn/embed.py", "from pathlib", "# a comment\nfrom pathlib")
-    copy.edit("workflow/tttnn/embed.py", '"""Turn texts', '"""Really turn texts')
+    copy.edit("workflow/tttnn/retrieval/embed.py", "from pathlib", "# a comment\nfrom pathlib")
+    copy.edit("workflow/tttnn/retrieval/embed.py", '"""Turn texts', '"""Really turn texts')
     assert copy.plan(*TINY) == Counter()
 
 
 def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
-    copy.edit("workflow/tttnn/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
+    copy.edit("workflow/tttnn/retrieval/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
     plan = copy.plan(*TINY)
     assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 2  # test and val
     assert plan["train_shard_index"] == 4
