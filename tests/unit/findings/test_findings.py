@@ -267,6 +267,62 @@ def test_where_models_differ_they_are_counted(tmp_path):
     assert section(page(tables), "## Claims")[0][2] == "holds (2), does not hold (1)"
 
 
+def first_is(tables: Path, method: str, kind: str) -> Path:
+    """The tables, their run's configuration with this method, which is the first."""
+    config = json.loads((tables.parent / "config.json").read_text())
+    config["methods"] = {method: {"kind": kind}}
+    (tables.parent / "config.json").write_text(json.dumps(config))
+    return tables
+
+
+def test_a_main_method_of_another_name_is_measured_and_named(tmp_path):
+    """Whatever its name, the first method is the one that figures, too, hold others against."""
+
+    def text(folder: str, main: str) -> str:
+        values = {main: {"overlap": lambda document, point: float(document == 0 and point > 0)}}
+        curves = {
+            ("small", main, "pile_github"): {0: UP, 20: [0.7, 1.3, 1.0]},
+            ("small", "random", "pile_github"): shifted(_20=0.1),
+            ("small", "slow", "pile_github"): shifted(_20=0.1),
+        }
+        names = {main: "flat", "random": "random", "slow": "flat"}
+        tables = make(tmp_path / folder, curves, values, candidates=names)
+        return page(first_is(tables, main, "ttt"))
+
+    renamed, usual = text("renamed", "mine"), text("usual", "ttt")
+    assert section(renamed, "## Claims") == section(usual, "## Claims")
+    for claim in ("Training on the nearest neighbours lowers", "Neither a lower nor a higher"):
+        assert measured(renamed, claim) == measured(usual, claim) != []
+    near = "## Near-copies by task"
+    assert section(renamed, near) == section(usual, near) != []
+    assert "`made-up` has no `ttt`; its first method, `mine`, stands for it." in renamed
+    assert "stands for it" not in usual
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "candidates"),
+    [("random", "ttt", "random"), ("in_context", "in_context", "flat"), ("dynamic", "ttt", None)],
+)
+def test_only_training_on_retrieved_neighbours_stands_for_the_main_method(
+    method, kind, candidates, tmp_path
+):
+    tables = make(
+        tmp_path,
+        {("small", method, "pile_github"): shifted(_20=0.3)},
+        candidates={method: candidates},
+    )
+    text = page(first_is(tables, method, kind))
+    assert measured(text, "Training on the nearest neighbours lowers") == []
+    assert "stands for it" not in text
+
+
+def test_a_method_is_not_held_against_itself(tmp_path):
+    tables = make(tmp_path, {("small", "slow", "pile_github"): shifted(_20=0.3)})
+    text = page(first_is(tables, "slow", "ttt"))
+    assert measured(text, "Training on the nearest neighbours lowers")
+    assert measured(text, "Neither a lower nor a higher learning rate") == []
+
+
 def test_unseen_subsets_are_those_a_model_was_kept_from(tmp_path):
     """Relative gains: small 0.35 / (3.5 / 3) = 30 % unseen and 12 % seen, neo 6 % on both."""
     gains = {"small": (0.35, 0.14), "neo": (0.07, 0.07)}

@@ -94,8 +94,12 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
         there = tasks[tasks["status"] == "evaluated"]
         rows.append(
             [
-                *(run.name, len(there), _span(there["selected"]), there["selected"].sum()),
-                *(f"{run.confidence:.0%}", run.config["score"]["resamples"]),
+                run.name,
+                len(there),
+                _span(there["selected"]),
+                there["selected"].sum(),
+                f"{run.confidence:.0%}",
+                run.config["score"]["resamples"],
             ]
         )
         models += [[run.name, m, _trained(run.config["models"][m])] for m in run.models]
@@ -106,6 +110,10 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
     head = ["run", "tasks", "documents a task", "documents", "intervals", "resamples"]
     yield from _table(head, rows)
     yield from _table(["run", "model", "what it is"], models)
+    for run in runs:
+        if run.main != MAIN:
+            yield f"`{run.name}` has no `{MAIN}`; its first method, `{run.main}`, stands for it."
+            yield ""
     if absent:
         yield f"`{ALL}` has the Pile's weights, renormalised over the tasks that were evaluated:"
         yield ""
@@ -127,10 +135,10 @@ def _claims(runs: list[Evidence]) -> Iterator[str]:
         details += [f"### {heading}", ""]
         for claim in claims:
             number += 1
-            of_runs = [(run.name, claim.measure(run)) for run in runs]
-            judged = [[verdict(m, claim.side, claim.threshold) for m in ms] for _, ms in of_runs]
+            found = [(run.name, claim.measure(run)) for run in runs]
+            judged = [[verdict(m, claim.side, claim.threshold) for m in ms] for _, ms in found]
             rows.append([number, claim.sentence, *map(_overview, judged)])
-            details += _detail(number, claim, of_runs, judged)
+            details += _detail(number, claim, found, judged)
     yield "## Claims"
     yield ""
     yield "Where models, or the methods of one claim, differ, brackets have the number of each."
@@ -144,7 +152,7 @@ def _claims(runs: list[Evidence]) -> Iterator[str]:
 def _detail(
     number: int,
     claim: Claim,
-    of_runs: list[tuple[str, list[Measured]]],
+    found: list[tuple[str, list[Measured]]],
     judged: list[list[Verdict]],
 ) -> Iterator[str]:
     bound = claim.unit.format(claim.threshold) if claim.threshold else "0"
@@ -153,10 +161,15 @@ def _detail(
     yield ""
     rows = [
         [
-            *(run, m.of, _number(m.value, claim.unit), _interval(m.low, m.high, claim.unit)),
-            *(f"{m.tasks} of {len(TASKS)}", m.documents, word),
+            run,
+            m.label,
+            _number(m.value, claim.unit),
+            _interval(m.low, m.high, claim.unit),
+            f"{m.tasks} of {len(TASKS)}",
+            m.documents,
+            word,
         ]
-        for (run, measured), words in zip(of_runs, judged, strict=True)
+        for (run, measured), words in zip(found, judged, strict=True)
         for m, word in zip(measured, words, strict=True)
     ]
     if rows:
@@ -177,7 +190,7 @@ def _as_released(runs: list[Evidence]) -> Iterator[str]:
     for number, switch in enumerate(SWITCHES, 1):
         measure = partial(against, method=switch.method, base=switch.base, points=switch.points)
         found = [
-            [run.name, m.of, BITS.format(m.value), _interval(m.low, m.high, BITS), m.tasks]
+            [run.name, m.label, BITS.format(m.value), _interval(m.low, m.high, BITS), m.tasks]
             for run in runs
             for m in measure(run)
         ]
@@ -200,7 +213,7 @@ def _near_copies(runs: list[Evidence]) -> Iterator[str]:
     yield ""
     rows = []
     for run in runs:
-        table = run.tables["duplicates"].query("method == @MAIN")
+        table = run.tables["duplicates"].query("method == @run.main")
         for row in table.sort_values("model", key=lambda c: c.map(run.models.index)).itertuples():
             share = _number(row.share, "{:.1%}")
             interval = _interval(row.low, row.high, "{:.1%}")
@@ -220,11 +233,11 @@ def _costs(runs: list[Evidence]) -> Iterator[str]:
     rows = []
     for run in runs:
         table = run.tables["efficiency"]
-        for model, of_model in table.groupby("model", sort=False):
-            methods = [m for m in of_model["method"].unique() if run.tasks(model, m)]
+        for model, costs in table.groupby("model", sort=False):
+            methods = [m for m in costs["method"].unique() if run.tasks(model, m)]
             tasks = run.tasks(model, *methods)
-            last = of_model.groupby("method")["num_neighbors"].transform("max")
-            shared = of_model[(of_model["num_neighbors"] == last) & of_model["task"].isin(tasks)]
+            last = costs.groupby("method")["num_neighbors"].transform("max")
+            shared = costs[(costs["num_neighbors"] == last) & costs["task"].isin(tasks)]
             for method, cell in shared.groupby("method", sort=False):
                 point, seconds = cell["num_neighbors"].iloc[0], cell["seconds"].mean()
                 tokens, bits = cell["train_tokens"].mean(), run.mean(model, method, point, tasks)[0]
