@@ -11,8 +11,9 @@ import pyarrow as pa
 import zstandard
 
 from tttnn.corpus.formats import ArchiveError, CorpusError, check_kind, suffix
-from tttnn.corpus.meta import RecordError, as_mapping, plain, subset_of
+from tttnn.corpus.meta import as_mapping, plain, subset_of
 from tttnn.corpus.raw import LONGEST_LINE, Progress, Row, lines, rows
+from tttnn.corpus.records import RecordError, check_text, parse_line
 
 EXCERPT = 200  # bytes
 LEVEL = 3  # of zstd, where a file is written anew
@@ -49,30 +50,12 @@ def _parsed(raw: bytes | Row) -> dict[str, Any]:
             raise RecordError("not UTF-8", str(error)) from None
         except (pa.ArrowException, ValueError, OverflowError, LookupError) as error:
             raise RecordError("meta cannot be read", str(error)) from None
-    try:
-        record = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise RecordError("not UTF-8", str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise RecordError("malformed JSON", str(error)) from None
-    if not isinstance(record, dict):
-        raise RecordError("not a JSON object")
-    return record
+    return parse_line(raw)
 
 
 def _document(line: int, record: dict[str, Any], needs_subset: bool) -> Document:
     """The record as a document; raises `RecordError`."""
-    text = record.get("text")
-    if text is None:
-        raise RecordError("no text")
-    if not isinstance(text, str):
-        raise RecordError("text is not a string")
-    if not text or text.isspace():
-        raise RecordError("empty text")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RecordError("text has a lone surrogate", str(error)) from None
+    text = check_text(record.get("text"))
     meta = as_mapping(record.get("meta"))
     subset = subset_of(record, meta, needs_subset)
     return Document(line, text, subset, {**meta, "pile_set_name": subset} if subset else meta)

@@ -7,6 +7,7 @@ import json
 import warnings
 from typing import Any
 
+from tttnn.corpus.records import RecordError
 from tttnn.pile import TASK_OF_SUBSET
 from tttnn.sections.base import nearest
 
@@ -21,15 +22,6 @@ COLUMNS = ("meta", *CERTAIN, *POSSIBLE)
 DEEPEST = 100  # containers in each other, far below what JSON's own reader and writer bear
 LONGEST_LITERAL = 1 << 16  # characters of a meta in Python's notation
 SHOWN = 100  # characters of a name in a message
-
-
-class RecordError(ValueError):
-    """What is wrong with a record: `reason` is one of a few, `detail` is about this record."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 def plain(value: Any) -> Any:

@@ -76,7 +76,7 @@ def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
         files = sorted(folder.joinpath(*name).glob("*.parquet"))
         if not files:
             continue
-        (cell,) = read_cells(files, {name[2]: len(of_cell)})
+        (cell,) = read_cells(files, {name[2]: len(of_cell)})  # fewer than selected, of halves
         if not np.isnan(cell.alphas).all():
             continue  # its documents are only known to the tables at the alpha that was chosen
         after = -cell.loglikelihood[:, -1] / cell.bytes / math.log(2)
@@ -131,12 +131,12 @@ class Evidence:
         return self.main if name == MAIN else name
 
     def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
-        n, score = rows["document_id"].nunique(), self.config["score"]
-        drawn = resample_counts(n, score["resamples"], score["seed"], task)
-        counts = np.vstack([np.ones(n), drawn])
+        score = self.config["score"]
         between = {cell.name: cell for cell in _evaluations(tables, rows)}
         for key, of_cell in rows.groupby(list(Name._fields), sort=False):
-            name = Name(*key)
+            name, n = Name(*key), len(of_cell)
+            drawn = resample_counts(n, score["resamples"], score["seed"], task)
+            counts = np.vstack([np.ones(n), drawn])
             size = of_cell["bytes"].to_numpy()
             if cell := between.get(name):
                 points = cell.points.tolist()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -32,6 +31,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
 from tttnn.files import replacing, write_json
+from tttnn.journal import read_note
 from tttnn.models.examples import (
     IGNORED,
     Examples,
@@ -179,7 +179,7 @@ def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None
     Checkpoints made from anything else are removed.
     """
     note = folder / MADE_FROM
-    if folder.exists() and not (note.exists() and json.loads(note.read_text()) == made_from):
+    if folder.exists() and read_note(note) != made_from:
         print(f"{folder}: made from another spec or other data, starting anew", file=sys.stderr)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)

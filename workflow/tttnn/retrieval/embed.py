@@ -6,7 +6,6 @@ done. A job that is started again goes on from there, unless inputs, settings or
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.files import write_json
+from tttnn.journal import read_note
 from tttnn.models.folder import load_encoder
 from tttnn.resume import Stop, identity
 from tttnn.sections.embed import Embed
@@ -80,10 +80,18 @@ def _open_vectors(
 ) -> tuple[np.memmap, int]:
     """The vectors that an earlier attempt left, and how many of them are done; or none, anew."""
     note = _note(partial)
-    if partial.is_file() and note.is_file():
-        kept = json.loads(note.read_text(encoding="utf-8"))
-        if kept["made_from"] == made_from:
-            return np.lib.format.open_memmap(partial, mode="r+"), kept["done"]
+    kept = read_note(note) if partial.is_file() else None
+    match kept:
+        case {"made_from": str(of), "done": int(done)} if of == made_from:
+            try:
+                np.lib.format.open_memmap(partial, mode="r")  # "r+" fills a short file with zeros
+                vectors = np.lib.format.open_memmap(partial, mode="r+")
+            except ValueError as error:
+                print(f"{partial}: damaged ({error}), thrown away", file=sys.stderr)
+            else:
+                if (vectors.shape, vectors.dtype) == (shape, np.dtype(dtype)):
+                    return vectors, done
+                print(f"{partial}: of another shape, thrown away", file=sys.stderr)
     note.unlink(missing_ok=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape), 0
