@@ -19,18 +19,22 @@ import pandas as pd
 from tttnn.pile import TASKS
 from tttnn.scores.bootstrap import resample_counts
 from tttnn.scores.cells import Cell, Name, read_cells
+from tttnn.sections.search import RANDOM
 
 Samples = npt.NDArray[np.float64]
 """[1 + R]: the documents themselves, then the resamples."""
+
+MAIN = "ttt"
+"""What claims call the paper's method, which others are held against; see `Evidence.main`."""
 
 TABLES = ("alphas", "differences", "duplicates", "efficiency", "recall", "tasks")
 COLUMNS = [*Name._fields, "document_id", "num_neighbors", "bytes", "before", "after"]
 
 
 class Measured(NamedTuple):
-    """A number with its interval (NaN: there is none), and what it is of."""
+    """A number with its interval (NaN: there is none); the label says what was measured."""
 
-    of: str
+    label: str
     value: float
     low: float
     high: float
@@ -39,7 +43,7 @@ class Measured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One cell at K numbers of neighbors, each [1 + R, K].
+    """One cell at K numbers of neighbours, each [1 + R, K].
 
     Seconds and tokens of training are means over documents, up to there; NaN where not known.
     """
@@ -91,9 +95,9 @@ class Evidence:
     """
 
     def __init__(self, tables: Path) -> None:
-        """Read and resample; `evaluation/` beside the tables has the numbers of neighbors between.
+        """Read and resample; `evaluation/` beside the tables has the numbers of neighbours between.
 
-        Without that folder, the largest number of neighbors and 0 are all there is.
+        Without that folder, the largest number of neighbours and 0 are all there is.
         """
         self.config = _read_json(tables.parent / "config.json")
         self.tables = {name: _read_table(tables / f"{name}.csv") for name in TABLES}
@@ -103,11 +107,28 @@ class Evidence:
             )
         documents = pd.read_parquet(tables / "documents.parquet", columns=COLUMNS)
         self.name: str = self.config["run"]
+        self.main = self._main(list(documents["method"].unique()))
         self.models = list(documents["model"].unique())
         self.confidence: float = self.config["score"]["confidence"]
         self._curves: dict[Name, Curve] = {}
         for task, rows in documents.groupby("task", sort=False):
             self._resample(task, tables, rows)
+
+    def _main(self, methods: list[str]) -> str:
+        """The method that claims call `MAIN`: it, or else the first one, if that can stand for it.
+
+        In the order of the config, as figures have it; it must train on neighbours that were
+        retrieved, or what is claimed of them would be measured on something else.
+        """
+        first, table = methods[0], self.tables["differences"]
+        if MAIN in methods or self.config["methods"][first]["kind"] != "ttt":
+            return MAIN
+        candidates = table.loc[table["method"] == first, "candidates"]
+        return first if candidates.notna().any() and (candidates != RANDOM).all() else MAIN
+
+    def called(self, name: str) -> str:
+        """The run's name of a method that claims call so."""
+        return self.main if name == MAIN else name
 
     def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
         score = self.config["score"]
@@ -144,7 +165,7 @@ class Evidence:
         return [model for model in self.models if self.tasks(model, *methods)]
 
     def points(self, model: str, *methods: str) -> list[int]:
-        """The numbers of neighbors above 0 at which all of these methods were evaluated."""
+        """The numbers of neighbours above 0 at which all of these methods were evaluated."""
         curves = [self.curve(model, m, task) for m in methods for task in self.tasks(model, m)]
         return sorted(set.intersection(*(set(curve.points) for curve in curves)) - {0})
 
@@ -166,7 +187,7 @@ class Evidence:
         return sum(w * getattr(c, column)[:, c.points.index(point)] for w, c in curves)
 
     def measured(
-        self, of: str, samples: Samples, model: str, method: str, tasks: list[str]
+        self, label: str, samples: Samples, model: str, method: str, tasks: list[str]
     ) -> Measured:
         """The number and its interval: percentiles, none where no task has a second document."""
         counts = [self.curve(model, method, task).documents for task in tasks]
@@ -174,4 +195,4 @@ class Evidence:
         if max(counts) > 1 and np.isfinite(samples).all():
             tail = (1 - self.confidence) / 2
             low, high = np.quantile(samples[1:], [tail, 1 - tail])
-        return Measured(of, float(samples[0]), low, high, sum(counts), len(tasks))
+        return Measured(label, float(samples[0]), low, high, sum(counts), len(tasks))
