@@ -57,8 +57,12 @@ KINDS: dict[str, Kind] = {
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
     **dict.fromkeys(
         (
-            *("train_shard_index", "merge_training", "fill_shard_index", "merge_index"),
-            *("search_index", "measure_recall"),
+            "train_shard_index",
+            "merge_training",
+            "fill_shard_index",
+            "merge_index",
+            "search_index",
+            "measure_recall",
         ),
         lambda config, job: engine(INDEXES, config.indexes[job.index].kind),
     ),

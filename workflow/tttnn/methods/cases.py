@@ -42,6 +42,7 @@ def read_cases(path: Path) -> list[Query]:
 
 def adapt(
     cases: Path,
+    /,
     model: Path,
     output: Path,
     learning_rate: float,
