@@ -203,7 +203,9 @@ def test_a_gain_is_weighted_and_its_interval_that_of_the_tables(tmp_path):
             "small, 20 neighbours",
             f"{(GITHUB * -0.3 + ARXIV * -0.2) / (GITHUB + ARXIV):+.4f}",
             f"[{row['low'].item():+.4f}, {row['high'].item():+.4f}]",
-            *("2 of 22", "5", "holds"),
+            "2 of 22",
+            "5",
+            "holds",
         ]
     ]
     assert ["1", "Training on the nearest neighbours lowers bits per byte.", "holds"] in section(
@@ -425,7 +427,10 @@ def test_tasks_that_get_worse_are_named(tmp_path):
     assert measured(text, "Some tasks get worse after") == [
         [
             "small: pile_arxiv after 5, pile_github after 5",
-            *("2", "[2, 2]", "3 of 22", "9"),
+            "2",
+            "[2, 2]",
+            "3 of 22",
+            "9",
             "holds",
         ]
     ]
@@ -569,7 +574,11 @@ def test_near_copies_and_what_is_left_without_them(tmp_path):
     ((_, _, task, documents, copies, share, _),) = section(text, "## Near-copies by task")
     assert (task, documents, copies, share) == ("pile_github", "3", "1", "60.0%")
     assert measured(text, "Documents without a near-copy")[0][1:] == [
-        *("-0.1000", "[-0.1000, -0.1000]", "1 of 22", "2", "holds")
+        "-0.1000",
+        "[-0.1000, -0.1000]",
+        "1 of 22",
+        "2",
+        "holds",
     ]
 
 

@@ -72,15 +72,15 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
     """The cells of a task's evaluations, where their files are there."""
     folder = tables.parent / "evaluation"
-    for name, of_cell in rows.groupby(list(Name._fields), sort=False):
+    for name, documents in rows.groupby(list(Name._fields), sort=False):
         files = sorted(folder.joinpath(*name).glob("*.parquet"))
         if not files:
             continue
-        (cell,) = read_cells(files, {name[2]: len(of_cell)})  # fewer than selected, of halves
+        (cell,) = read_cells(files, {name[2]: len(documents)})  # fewer than selected, of halves
         if not np.isnan(cell.alphas).all():
             continue  # its documents are only known to the tables at the alpha that was chosen
         after = -cell.loglikelihood[:, -1] / cell.bytes / math.log(2)
-        if not np.allclose(after, of_cell["after"], rtol=1e-9):
+        if not np.allclose(after, documents["after"], rtol=1e-9):
             raise ValueError(
                 f"{tables} and {folder} disagree on {cell.name}: make the tables again (rule score)"
             )
@@ -133,18 +133,18 @@ class Evidence:
     def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
         score = self.config["score"]
         between = {cell.name: cell for cell in _evaluations(tables, rows)}
-        for key, of_cell in rows.groupby(list(Name._fields), sort=False):
-            name, n = Name(*key), len(of_cell)
+        for key, documents in rows.groupby(list(Name._fields), sort=False):
+            name, n = Name(*key), len(documents)
             drawn = resample_counts(n, score["resamples"], score["seed"], task)
             counts = np.vstack([np.ones(n), drawn])
-            size = of_cell["bytes"].to_numpy()
+            size = documents["bytes"].to_numpy()
             if cell := between.get(name):
                 points = cell.points.tolist()
                 bits = -cell.loglikelihood / math.log(2)
                 seconds, tokens = cell.train_seconds, cell.train_tokens
             else:
-                points = [0, int(of_cell["num_neighbors"].iloc[0])]
-                bits = of_cell[["before", "after"]].to_numpy() * size[:, None]
+                points = [0, int(documents["num_neighbors"].iloc[0])]
+                bits = documents[["before", "after"]].to_numpy() * size[:, None]
                 seconds = tokens = np.full((n, 2), math.nan)
             if points[-1] == 0:
                 continue

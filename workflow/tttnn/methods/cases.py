@@ -200,6 +200,7 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
 
 def adapt(
     cases: Path,
+    /,
     model: Path,
     output: Path,
     learning_rate: float,

@@ -29,7 +29,7 @@ from tttnn.models.model_files import (
 WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
 
-class Fetched(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
+class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
     """A model that is not trained here."""
 
 
@@ -99,7 +99,7 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     }
 
 
-def fetch_model(spec: Fetched, output: Path, causal: bool = False) -> None:
+def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
     """Copy a published model, or one from a local folder, to the folder `output`.
 
     A hub model comes from the cache below HF_HOME, and is downloaded to it if need be; HF_HOME,

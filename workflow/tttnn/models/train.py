@@ -148,12 +148,12 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update()
-        told = bool(self.stop)
+        stops = bool(self.stop)
         if args.world_size > 1:  # all must stop after the same step
-            flag = torch.tensor(int(told), device=args.device)
+            flag = torch.tensor(int(stops), device=args.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            told = bool(flag)
-        if told:
+            stops = bool(flag)
+        if stops:
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):

@@ -15,8 +15,12 @@ from tttnn.operations.costs import Costs, Estimate
 from tttnn.operations.jobs import Job, jobs
 
 GPU_RULES = {
-    *("embed_chunk", "embed_queries", "train_model", "train_embedder"),
-    *("evaluate_part", "validate_part"),
+    "embed_chunk",
+    "embed_queries",
+    "train_model",
+    "train_embedder",
+    "evaluate_part",
+    "validate_part",
 }
 ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
