@@ -86,7 +86,7 @@ def _tasks(documents: pd.DataFrame) -> pd.DataFrame:
             "train_documents": math.nan,
             "test_documents": documents["test_documents"].reindex(list(TASKS)).to_numpy(),
             "selected": documents["documents"].reindex(list(TASKS)).to_numpy(),
-            "without_halves": float("nan"),  # not published
+            "without_halves": math.nan,
             "status": "evaluated",
         }
     )
