@@ -2,9 +2,9 @@
 
 A kind's `needs` lies beside its settings and is loaded by name, when a job of the kind is counted:
 - of a method: `passes(recipe)`, a `Passes`;
-- of an index type, beyond what every type needs: `code_bytes(spec, dimension)`, the bytes of a
-  vector and its id in a file; and a `Need` each for what its engine does, `learn(spec, vectors)`,
-  `merge_learnt`, `fill` (of one shard), `merge`, and `search(spec, vectors, queries)`.
+- of an index type: a `Need` each for what its engine does, `learn(spec, vectors)`, `merge_learnt`,
+  `fill` (of one shard), `merge`, and `search(spec, vectors, queries)`. It is what is needed beyond
+  what every type needs, which `tttnn.retrieval.needs` adds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def load(where: str, kind: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if not f"{name}.".startswith(f"{error.name}."):  # something that it imports
             raise
         raise ValueError(
             f"kind {kind!r} does not say what its jobs need: write "

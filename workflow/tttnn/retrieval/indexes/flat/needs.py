@@ -16,7 +16,7 @@ ADDED_AT_ONCE = 65536  # rows, as `VectorStore.blocks` gives them
 SHARDS_DIFFER = 1.1  # a shard may hold so many times the documents that are expected: assumed
 
 
-def code_bytes(spec: Flat, dimension: int) -> float:
+def _code_bytes(spec: Flat, dimension: int) -> float:
     return FLOAT * dimension + ID
 
 
@@ -42,7 +42,7 @@ def grown(rows: float, block: float) -> float:
 def fill(spec: Flat, vectors: Vectors) -> Need:
     """The arrays of vectors and ids, and the table of places; read from and written to a disk."""
     rows = spec.share * vectors.rows
-    code = code_bytes(spec, vectors.dimension)
+    code = _code_bytes(spec, vectors.dimension)
     block = spec.share * min(ADDED_AT_ONCE, vectors.file_rows)
     memory = code * grown(rows, block) + PLACE * rows
     return Need(memory, 2 * rows * code / DISK, rows * code, "200 MB a second")
@@ -57,6 +57,6 @@ def merge(spec: Flat, vectors: Vectors) -> Need:
 def search(spec: Flat, vectors: Vectors, queries: float) -> Need:
     """All vectors, mapped; the tables of places of the shard that is opened and the one before."""
     rows = spec.share * vectors.all
-    seconds = rows * code_bytes(spec, vectors.dimension) / DISK
+    seconds = rows * _code_bytes(spec, vectors.dimension) / DISK
     seconds += queries * rows * vectors.dimension / (SEARCH_THREADS * DISTANCES)
     return Need(2 * PLACE * spec.share * vectors.rows, seconds, 0, "all vectors read once")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from tttnn.needs.kinds import INDEX_THREADS, SEARCH_THREADS, Vectors
 from tttnn.needs.need import Need
 from tttnn.needs.rates import DISK, DISTANCES, FLOAT
@@ -10,40 +12,46 @@ from tttnn.retrieval.indexes.ivf.settings import Ivf
 ID = 8  # bytes
 NUMBER = {"Flat": FLOAT, "SQfp16": 2, "SQ8": 1}  # bytes of each of a vector's numbers, by code
 PASSES = 21  # over what is clustered: 20 iterations of k-means, and what is nearest to what
-SAMPLE_COPIES, LEARNT_COPIES = 3, 2  # of what is clustered: in parts, joined, as k-means has it
+COPIES = 3  # of what is clustered: in parts, joined, filtered (benchmarks/memory.py)
+CODE_SAMPLE = 10_000  # vectors of a shard that codes are learnt from, as the engine says
 MOVED = 2  # a list's array doubles when it is full: as much again, at most
 
 
-def code_bytes(spec: Ivf, dimension: int) -> float:
+def _code_bytes(spec: Ivf, dimension: int) -> float:
     if spec.code in NUMBER:
         return NUMBER[spec.code] * dimension + ID
-    return int(spec.code.removeprefix("PQ").partition("x")[0]) + ID
+    parts, _, bits = spec.code.removeprefix("PQ").partition("x")
+    return ceil(int(parts) * int(bits or 8) / 8) + ID
 
 
 def _centroids(spec: Ivf, vectors: Vectors) -> float:
     return FLOAT * spec.lists * vectors.dimension
 
 
-def _clustered(rows: float, lists: float, vectors: Vectors, copies: int, source: str) -> Need:
+def _clustered(rows: float, lists: float, vectors: Vectors, source: str) -> Need:
     vector = FLOAT * vectors.dimension
     seconds = PASSES * rows * lists * vectors.dimension / (INDEX_THREADS * DISTANCES)
-    return Need(copies * rows * vector, seconds, lists * vector, source)
+    return Need(COPIES * rows * vector, seconds, lists * vector, source)
 
 
 def learn(spec: Ivf, vectors: Vectors) -> Need:
     rows = min(spec.sample_per_shard, vectors.rows)
     lists = min(spec.lists, rows)
-    return _clustered(rows, lists, vectors, SAMPLE_COPIES, "20 iterations of k-means")
+    return _clustered(rows, lists, vectors, "20 iterations of k-means")
 
 
 def merge_learnt(spec: Ivf, vectors: Vectors) -> Need:
-    rows = vectors.shards * min(spec.lists, spec.sample_per_shard, vectors.rows)
-    return _clustered(rows, spec.lists, vectors, LEARNT_COPIES, "20 iterations")
+    """The shards' centroids clustered; beside them vectors for the codes, by shard and joined."""
+    sample = min(spec.sample_per_shard, vectors.rows)
+    rows = vectors.shards * min(spec.lists, sample)
+    coded = vectors.shards * min(CODE_SAMPLE, sample) if spec.code != "Flat" else 0
+    need = _clustered(rows, spec.lists, vectors, "20 iterations")
+    return need._replace(memory=need.memory + 2 * coded * FLOAT * vectors.dimension)
 
 
 def fill(spec: Ivf, vectors: Vectors) -> Need:
     rows = spec.share * vectors.rows
-    size = rows * code_bytes(spec, vectors.dimension)
+    size = rows * _code_bytes(spec, vectors.dimension)
     seconds = 2 * size / DISK
     seconds += rows * spec.lists * vectors.dimension / (INDEX_THREADS * DISTANCES)
     memory = MOVED * size + _centroids(spec, vectors)
@@ -52,7 +60,7 @@ def fill(spec: Ivf, vectors: Vectors) -> Need:
 
 def merge(spec: Ivf, vectors: Vectors) -> Need:
     """The shards' lists, mapped and copied to a file."""
-    size = spec.share * vectors.all * code_bytes(spec, vectors.dimension)
+    size = spec.share * vectors.all * _code_bytes(spec, vectors.dimension)
     return Need(_centroids(spec, vectors), 2 * size / DISK, size, "200 MB a second")
 
 
@@ -60,6 +68,6 @@ def search(spec: Ivf, vectors: Vectors, queries: float) -> Need:
     """The lists are mapped: all are read, for the queries together ask for most of them."""
     rows = spec.share * vectors.all
     asked = rows * min(1.0, spec.nprobe / spec.lists)
-    seconds = rows * code_bytes(spec, vectors.dimension) / DISK
+    seconds = rows * _code_bytes(spec, vectors.dimension) / DISK
     seconds += queries * asked * vectors.dimension / (SEARCH_THREADS * DISTANCES)
     return Need(_centroids(spec, vectors), seconds, 0, "all vectors read once")
