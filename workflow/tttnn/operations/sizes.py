@@ -116,6 +116,7 @@ def _sample(file: Path) -> _Sample:
     documents = read_documents(file, needs_subset=True, rejected=lambda _: None, progress=progress)
     with suppress(CorpusError):  # whoever reads the corpus says what is wrong with it
         for document in documents:
+            assert document.pile_set_name is not None  # needs_subset
             length = len(document.text.encode())
             lengths.setdefault(TASK_OF_SUBSET[document.pile_set_name], []).append(length)
             total += length
@@ -129,9 +130,10 @@ def _local_texts(config: Config, source: LocalSource) -> Texts:
     """From the sizes of a folder's files, and the start of its test documents."""
     pile = _pile_texts(config)
     nothing = pile._replace(known=f"no files of text in {source.path} yet: taken for {pile.known}")
-    train = [source.input_file(shard) for shard in config.shards]
+    found = (source.input_file(shard) for shard in config.shards)
+    train = [file for file in found if file is not None]
     held = source.input_file("test")
-    if held is None or not all(train):
+    if held is None or len(train) < len(config.shards):
         return nothing
     sample = _sample(held)
     counts = {task: len(sizes) / sample.share for task, sizes in sample.lengths.items()}
@@ -147,11 +149,11 @@ def _local_texts(config: Config, source: LocalSource) -> Texts:
 
 
 def _selected(config: Config, test: dict[str, float]) -> dict[str, float]:
-    chosen = config.select
-    return {
-        task: min(chosen.count, count) if chosen.count else chosen.fraction * count
-        for task, count in test.items()
-    }
+    count, fraction = config.select.count, config.select.fraction
+    if fraction is not None:
+        return {task: fraction * documents for task, documents in test.items()}
+    assert count is not None  # one of both is given
+    return {task: min(count, documents) for task, documents in test.items()}
 
 
 def _pile_texts(config: Config) -> Texts:
