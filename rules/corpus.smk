@@ -91,6 +91,7 @@ rule list_passages:
 rule select_documents:
     input:
         documents="<results>/corpus/{queries}.jsonl.zst",
+        manifest="<results>/corpus/{queries}.json",
     output:
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         selection="<results>/queries/{queries}/selection.json",
@@ -114,6 +115,7 @@ rule select_documents:
     shell:
         "python -m tttnn select_documents --spec {params.spec:q}"
         " --documents {input.documents:q}"
+        " --manifest {input.manifest:q}"
         " --queries {output.queries:q}"
         " --selection {output.selection:q}"
         " > {log:q} 2>&1"

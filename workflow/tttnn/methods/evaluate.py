@@ -20,18 +20,19 @@ from typing import Annotated, Any, NamedTuple, TextIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
 
-from tttnn.files import replacing
+from tttnn.digests import check_model
+from tttnn.environment import environment, with_environments
 from tttnn.methods.measure import Adapted, Query
 from tttnn.models.folder import context_length, load_causal
 from tttnn.resume import Stop, identity
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
+from tttnn.tables import read_table, write_table
 
 ROWS = pa.schema(
     [
@@ -80,7 +81,7 @@ class Case(NamedTuple):
 
 def _neighbors(path: Path, mine: list[int]) -> dict[int, list[dict[str, Any]]]:
     """Rows of these queries' neighbours, by query, in order of rank."""
-    found = pq.read_table(
+    found = read_table(
         path,
         columns=["query_id", "rank", "distance", *OVERLAPS, "text"],
         filters=pc.field("query_id").isin(mine),
@@ -100,7 +101,7 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
     wanted = spec.recipe.num_neighbors
     rows = [
         row
-        for position, row in enumerate(pq.read_table(queries).to_pylist())
+        for position, row in enumerate(read_table(queries).to_pylist())
         if position % spec.parts == part
     ]
     mine = [row["query_id"] for row in rows]
@@ -186,7 +187,8 @@ def evaluate_part(
     `neighbors` is the task's file of them, or empty for a method that uses none. `output` is
     parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
     number of parts changes nothing. (Recipes that carry something from document to document do
-    depend on it, and a killed one starts again.)
+    depend on it, and a killed one starts again.) The file's metadata say what it was made with
+    (`tttnn.environment`).
 
     Raises `ValueError` for a document with too few neighbours or a likelihood that is not finite.
     """
@@ -205,6 +207,8 @@ def evaluate_part(
         todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
+            made_with = environment(device)
+            check_model(model)
             network, tokenizer = load_causal(model, device=device)
             longest = context_length(network)
             window = spec.recipe.window or longest
@@ -218,6 +222,7 @@ def evaluate_part(
             adapted = adapt(network, tokenizer, texts, spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps)
+                rows[0]["environment"] = made_with
                 file.write(json.dumps(rows) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -227,6 +232,7 @@ def evaluate_part(
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
     rows = [names | row for query, _ in documents for row in done[query.id]]
-    with replacing(output) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=ROWS), beside, compression="zstd")
+    made_with = [row["environment"] for row in rows if "environment" in row]
+    schema = with_environments(ROWS, made_with)
+    write_table(output, pa.Table.from_pylist(rows, schema=schema))
     journal.unlink()

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
-from tttnn.files import replacing
+from tttnn.digests import check_model
 from tttnn.models.folder import load_tokenizer
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import Section
+from tttnn.tables import read_table, write_table
 
 SPLIT_TOKENS = 1024
 """The paper's share of a long document, in tokens of GPT-2 (appendix A)."""
@@ -50,9 +50,10 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
 
     Raises `ValueError` for a document of fewer than two tokens, which has no halves.
     """
+    check_model(model)
     tokenizer = load_tokenizer(model)
     for source, output in zip(queries, outputs, strict=True):
-        rows = pq.read_table(source).to_pylist()
+        rows = read_table(source).to_pylist()
         for row in rows:
             row["text"], row["continuation"] = split_text(tokenizer, row["text"], spec.tokens)
             if not row["text"] or not row["continuation"]:
@@ -60,5 +61,4 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
                     f"{source}: document {row['query_id']} has fewer than two tokens and cannot be "
                     "split: leave its task out of the methods with text: split"
                 )
-        with replacing(output) as beside:
-            pq.write_table(pa.Table.from_pylist(rows, schema=HALVES), beside, compression="zstd")
+        write_table(output, pa.Table.from_pylist(rows, schema=HALVES))

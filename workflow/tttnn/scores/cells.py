@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+
+from tttnn.tables import read_table
 
 COLUMNS = [
     *("model", "method", "task", "document_id", "num_neighbors", "alpha"),
@@ -67,10 +67,7 @@ class Cell(NamedTuple):
 
 
 def _read_part(path: Path, name: Name) -> pd.DataFrame:
-    try:
-        table = pq.ParquetFile(path).read()
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete it and run again") from None
+    table = read_table(path)
     missing = [column for column in COLUMNS if column not in table.column_names]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: evaluate this part again")

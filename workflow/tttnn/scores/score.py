@@ -15,6 +15,15 @@ from tttnn.pile import ALL, TASKS
 from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.cells import Cell, read_cells
 from tttnn.scores.duplicates import document_table, share_rows
+from tttnn.scores.environments import (
+    COLUMNS as ENVIRONMENT_COLUMNS,
+)
+from tttnn.scores.environments import (
+    environment_rows,
+    of_evaluations,
+    of_indexes,
+    of_queries,
+)
 from tttnn.scores.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
@@ -195,14 +204,15 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(beside, index=False, lineterminator="\n")
 
 
-def _read(
-    folder: Path, cells: Iterable[tuple[str, str, str, int]], selection: dict[str, dict[str, int]]
-) -> list[Cell]:
-    files = [
+def _files(folder: Path, cells: Iterable[tuple[str, str, str, int]]) -> list[Path]:
+    return [
         folder / model / method / task / f"{part}.parquet"
         for model, method, task, parts in cells
         for part in range(parts)
     ]
+
+
+def _read(files: list[Path], selection: dict[str, dict[str, int]]) -> list[Cell]:
     return read_cells(files, {task: count["selected"] for task, count in selection.items()})
 
 
@@ -212,13 +222,15 @@ def score(
     selections: list[Path],
     manifests: list[Path],
     recalls: list[Path],
+    vectors: list[Path],
     tables: Path,
 ) -> None:
     """Tables of all cells, in the order of `spec.cells`: the first method there is the main one.
 
     `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
     in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
-    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`.
+    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`;
+    `recalls` stand beside the merged indexes; `vectors` are the queries' embeddings.
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
@@ -240,20 +252,21 @@ def score(
     - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
     - `tasks.csv`, `corpus.csv`: what was there, was rejected and was evaluated.
     - `recall.csv`: every index's, from `recalls`.
+    - `environment.csv`: with which versions, devices and precisions it was all made.
     - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
 
     Raises `ValueError` as `read_cells` does, and where nothing was evaluated at all.
     """
     selected = {path.parent.name: read_selection(path) for path in selections}
-    cells = _read(results / "evaluation", spec.cells, selected["test"])
+    evaluations = _files(results / "evaluation", spec.cells)
+    mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
+    validations = _files(results / "validation", mixed)
+    cells = _read(evaluations, selected["test"])
     if not cells:
         raise ValueError(
             f"{results}/queries/test/selection.json: no document of any evaluated task was selected"
         )
-    validation: list[Cell] = []
-    if spec.mixtures:
-        mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
-        validation = _read(results / "validation", mixed, selected["val"])
+    validation = _read(validations, selected["val"]) if spec.mixtures else []
     chosen = choose_alphas(cells, validation, spec.mixtures)
 
     clean = clean_documents(chosen, spec)
@@ -287,5 +300,13 @@ def score(
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
     _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))
+    made = [
+        *of_evaluations("evaluate_part", evaluations),
+        *of_evaluations("validate_part", validations),
+        *of_indexes(path.parent / "merged" for path in recalls),
+        *of_queries(vectors),
+    ]
+    environments = pd.DataFrame(environment_rows(made, spec.run), columns=ENVIRONMENT_COLUMNS)
+    _write(tables / "environment.csv", environments)
     with replacing(tables / "summary.tex") as beside:
         beside.write_text(summary_tabulars(difference_table, tasks), encoding="utf-8")
