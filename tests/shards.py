@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -74,6 +75,13 @@ def write_query_vectors(path: Path, ids: list[int], vectors: np.ndarray) -> Path
     """The embeddings of queries."""
     tensors = {"query_id": np.array(ids, np.int64), "vectors": np.ascontiguousarray(vectors)}
     save_tensors(path, tensors, {"embedder": "some", "environments": [MADE_WITH]})
+    return path
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> Path:
+    """Any table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
     return path
 
 
