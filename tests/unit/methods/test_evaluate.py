@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from shards import write_queries
-from tiny import save_causal
+from tiny import save_causal, write_manifest
 from tttnn.methods.evaluate import ROWS, EvaluateSpec, evaluate_part
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.measure import Query
@@ -27,6 +27,7 @@ from tttnn.methods.ttt.engine import adapt
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import load_causal
 from tttnn.retrieval.gather import NEIGHBORS
+from tttnn.tables import write_table
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 RECIPE = Recipe(num_neighbors=2, evaluate_at=[0, 1, 2], learning_rate=1e-3)
@@ -62,7 +63,7 @@ def write_neighbors(
         for name in ids
         for rank in range(per_query)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=NEIGHBORS), path)
+    write_table(path, pa.Table.from_pylist(rows, schema=NEIGHBORS))
     return path
 
 
@@ -177,6 +178,7 @@ def test_a_likelihood_that_is_not_finite_says_what_to_change(task, tmp_path):
         next(network.parameters())[:] = float("nan")
     shutil.copytree(task.model, tmp_path / "model")
     network.save_pretrained(tmp_path / "model")
+    write_manifest(tmp_path / "model")
     with pytest.raises(ValueError, match="after 0 neighbours: check the model"):
         evaluate(task._replace(model=tmp_path / "model"), tmp_path / "1.parquet")
 
@@ -200,7 +202,7 @@ def test_the_second_half_is_evaluated_and_the_first_trained_on(task, tmp_path):
     halves = pa.table(
         {"query_id": [5], "text": ["the first half " * 3], "continuation": ["and the second"]}
     )
-    pq.write_table(halves, tmp_path / "halves.parquet")
+    write_table(tmp_path / "halves.parquet", halves)
     recipe = RECIPE.model_copy(update={"text": "split", "train_on": "query"})
     evaluate_part(
         EvaluateSpec(recipe=recipe, parts=1),
@@ -392,7 +394,8 @@ def changed(task: Task, folder: Path, what: str) -> tuple[Task, Recipe]:
         return task, RECIPE.model_copy(update={"learning_rate": 2e-3})
     if what == "model":
         shutil.copytree(task.model, folder / "gpt2")
-        (folder / "gpt2/manifest.json").write_text('{"kind": "another"}\n')
+        (folder / "gpt2/note").write_text("another")
+        write_manifest(folder / "gpt2")
         return task._replace(model=folder / "gpt2"), RECIPE
     ids = pq.read_table(task.queries)["query_id"].to_pylist()
     neighbors = write_neighbors(folder / "neighbors.parquet", ids[::-1])

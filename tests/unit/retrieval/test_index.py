@@ -223,9 +223,7 @@ def test_vectors_of_two_embedders_are_an_error(shards, tmp_path):
 
 
 def test_vectors_of_another_chunk_are_an_error(shards):
-    with pytest.raises(
-        ValueError, match=r"99 passages that are not those of .* same chunk"
-    ):
+    with pytest.raises(ValueError, match=r"99 passages that are not those of .* same chunk"):
         VectorStore(shards.passages[1], shards.embeddings[2][1:])
 
 

@@ -226,9 +226,7 @@ def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):
         vectors = np.zeros((len(ids), D), np.float32)
         path = write_query_vectors(tmp_path / "queries.safetensors", ids, vectors)
         for stage in (corpus.search, corpus.draw):
-            with pytest.raises(
-                ValueError, match=rf"queries\.safetensors.* {message}.* run again"
-            ):
+            with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
                 stage(10, vectors=path)
 
 
