@@ -20,6 +20,7 @@ import torch
 
 from shards import write_queries
 from tiny import save_causal, write_manifest
+from tttnn.environment import environment, environments_of
 from tttnn.methods.evaluate import ROWS, EvaluateSpec, evaluate_part
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.measure import Query
@@ -230,6 +231,24 @@ def test_a_mixture_has_a_row_for_each_alpha(task, tmp_path):
     rows = evaluate(task, tmp_path / "0.parquet", recipe).to_pylist()[:3]
     assert [(row["num_neighbors"], row["alpha"]) for row in rows] == [(0, 0), (2, 0), (2, 0.25)]
     assert rows[0]["loglikelihood"] == rows[1]["loglikelihood"] != rows[2]["loglikelihood"]
+
+
+def test_the_file_says_with_what_it_was_made(task, tmp_path, monkeypatch):
+    """Of a job that went on elsewhere, with both."""
+    evaluate(task, tmp_path / "0.parquet")
+    assert environments_of(pq.read_schema(tmp_path / "0.parquet")) == [environment()]
+    monkeypatch.setattr("tttnn.methods.evaluate.environment", lambda _: {"torch": "other"})
+    evaluate(task, tmp_path / "1.parquet")
+    assert environments_of(pq.read_schema(tmp_path / "1.parquet")) == [{"torch": "other"}]
+
+
+def test_weights_that_are_not_the_manifests_are_not_evaluated(task, tmp_path):
+    model = shutil.copytree(task.model, tmp_path / "model")
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-3] ^= 64
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .* remove .*model and"):
+        evaluate(task._replace(model=model), tmp_path / "0.parquet")
 
 
 @pytest.mark.parametrize("parts", [4, 5])

@@ -16,10 +16,14 @@ from transformers import AutoModel, AutoTokenizer
 
 from shards import write_passages, write_queries
 from tiny import save_encoder, write_manifest
+from tttnn.digests import read_record
+from tttnn.environment import environment
+from tttnn.files import sha256
 from tttnn.models.folder import load_encoder
 from tttnn.retrieval.embed import embed_chunk as embed_chunk_with_manifest
 from tttnn.retrieval.embed import embed_queries, embed_texts
 from tttnn.sections.embed import Embed
+from tttnn.tables import table_digest
 
 SPEC = Embed(max_tokens=32)
 
@@ -252,6 +256,62 @@ def test_a_killed_job_goes_on_after_what_was_saved_last(chunk, folder, tmp_path,
         embed_chunk(SPEC, chunk, folder, tmp_path / "0.npy")
     assert go_on(SPEC, chunk, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 2]
     np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["empty note", "other note", "bit of a vector", "shape", "cut"])
+def test_half_a_file_that_is_damaged_is_done_again_and_said(
+    what, stopped, folder, tmp_path, monkeypatch, capsys
+):
+    partial, note = tmp_path / ".0.partial", tmp_path / ".0.partial.json"
+    content = bytearray(partial.read_bytes())
+    if what == "empty note":
+        note.write_text("")
+    elif what == "other note":
+        note.write_text(note.read_text().replace('"done": 12', '"done": 13'))
+    elif what == "bit of a vector":
+        content[128 + 11 * 32 * 4 + 7] ^= 2
+        partial.write_bytes(content)
+    elif what == "shape":
+        partial.write_bytes(content.replace(b"(18, 32)", b"(32, 18)"))
+    else:
+        partial.write_bytes(content[:-1])
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
+    said = capsys.readouterr().err
+    assert "half-done work is thrown away and done again: " in said
+    assert ".0.partial" in said
+    np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
+
+
+def test_vectors_behind_what_was_saved_may_be_anything(stopped, folder, tmp_path, monkeypatch):
+    partial = tmp_path / ".0.partial"
+    content = bytearray(partial.read_bytes())
+    content[128 + 12 * 32 * 4 + 7] ^= 2
+    partial.write_bytes(content)
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 2]
+
+
+def test_the_manifest_says_what_the_vectors_are(folder, tmp_path, monkeypatch):
+    passages = write_passages(tmp_path / "0.parquet", list(range(18)), TEXTS)
+    half = Embed(max_tokens=32, dtype="float16", precision="bfloat16")
+    embed_chunk(half, passages, folder, tmp_path / "0.npy")
+    manifest = read_record(tmp_path / "0.json")
+    (made_with,) = manifest.pop("environments")
+    assert manifest == {
+        "rows": 18,
+        "dimension": 32,
+        "dtype": "float16",
+        "sha256": sha256(tmp_path / "0.npy"),
+        "passages": table_digest(passages),
+        "embedder": sha256(folder / "manifest.json"),
+    }
+    assert made_with == environment("cpu", "bfloat16")
+
+
+def test_what_was_gone_on_with_elsewhere_names_both(stopped, folder, tmp_path, monkeypatch):
+    other = environment() | {"torch": "another"}
+    monkeypatch.setattr("tttnn.retrieval.embed.environment", lambda *_: other)
+    go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch)
+    assert read_record(tmp_path / "0.json")["environments"] == [environment(), other]
 
 
 @pytest.mark.parametrize("what", ["settings", "model", "passages", "code"])

@@ -19,6 +19,7 @@ from shards import (
     write_shards,
 )
 from tttnn.retrieval.control import RandomSpec, draw_random
+from tttnn.retrieval.index import MergedIndex
 from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import SearchSpec, search_index
 from tttnn.retrieval.vectors import in_share, squared_distances
@@ -214,6 +215,19 @@ def test_an_index_of_another_dimension_is_an_error(corpus, tmp_path):
     other = Corpus(tmp_path, corpus.shards.vectors[:, :8], corpus.queries[:, :8])
     with pytest.raises(ValueError, match=r"300 vectors of 24 dimensions, .* 300 of 8"):
         other.search(10, index=corpus.index())
+
+
+def test_a_passage_found_twice_is_an_error(corpus, monkeypatch):
+    search = MergedIndex.search
+
+    def twice(self, queries, k, asked):
+        distances, ids = search(self, queries, k, asked)
+        ids[3, 5] = ids[3, 1]
+        return distances, ids
+
+    monkeypatch.setattr(MergedIndex, "search", twice)
+    with pytest.raises(ValueError, match=r"query 5 found passage \d+ twice: remove the index"):
+        corpus.search(21)
 
 
 def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):

@@ -107,6 +107,7 @@ def merge(spec: Ivf, trained: Path, shards: list[Path], folder: Path) -> list[st
     ivf.ntotal = index.ntotal = end // (ivf.code_size + ID_BYTES)
     ivf.replace_invlists(lists, True)
     lists.this.disown()  # it is the index's now
+    lists.filename = LISTS  # beside the index, see `OPENED`; where it was made is no part of it
     faiss.write_index(index, str(folder / "index.faiss"))
     return ["index.faiss"]
 
