@@ -1,7 +1,7 @@
 """Vectors on disk, each with a checksum that is compared whenever the vector is read.
 
 An npy file, as numpy reads it; behind the array, where numpy does not look, stand the CRC-32 of
-each row's bytes, uint32, little-endian. To compare a file as a whole with its SHA-256 would read
+each row's bytes, uint32, little-endian, and that of the header. To compare a file as a whole with its SHA-256 would read
 all vectors, hundreds of GB for the Pile, for the few that a search fetches.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
@@ -37,7 +38,7 @@ class _Layout(NamedTuple):
 
     @property
     def size(self) -> int:
-        return self.sums + self.shape[0] * SUM.itemsize
+        return self.sums + (self.shape[0] + 1) * SUM.itemsize
 
 
 def checksums(rows: np.ndarray) -> np.ndarray:
@@ -52,7 +53,7 @@ def _read_layout(file: BinaryIO, path: Path) -> _Layout:
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
         if is_fortran or len(shape) != 2 or dtype.kind != "f":
             raise ValueError(f"{dtype} of shape {shape}")
-    except (ValueError, SyntaxError, TypeError, OverflowError, UnicodeDecodeError) as error:
+    except (ValueError, SyntaxError, TokenError, TypeError, OverflowError) as error:
         raise DamagedError(f"{path} has no header of vectors ({error}): {AGAIN}") from None
     layout = _Layout(shape, dtype, file.tell())
     size = file.seek(0, os.SEEK_END)
@@ -60,6 +61,14 @@ def _read_layout(file: BinaryIO, path: Path) -> _Layout:
         raise DamagedError(
             f"{path} has {size} bytes, {shape[0]} vectors of {shape[1]} and their checksums are "
             f"{layout.size}: {AGAIN}"
+        )
+    file.seek(0)
+    header = zlib.crc32(file.read(layout.start))
+    file.seek(size - SUM.itemsize)
+    expected = int.from_bytes(file.read(), "little")
+    if header != expected:
+        raise DamagedError(
+            f"{path} has a header of CRC-32 {header:08x}, {expected:08x} is expected: {AGAIN}"
         )
     return layout
 
@@ -114,6 +123,11 @@ class RowWriter:
                 self._file.flush()
                 self._layout = _Layout(shape, np.dtype(dtype), self._file.tell())
                 reserve(self._file.fileno(), path, self._layout.size)
+                self._file.seek(0)
+                total = zlib.crc32(self._file.read(self._layout.start))
+                self._file.seek(-SUM.itemsize, os.SEEK_END)
+                self._file.write(total.to_bytes(SUM.itemsize, "little"))
+                self._file.flush()
             else:
                 self._layout = _read_layout(self._file, path)
                 if (self._layout.shape, self._layout.dtype) != (shape, np.dtype(dtype)):
