@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tttnn.corpus.documents import Document, read_documents
+from tttnn.corpus.layout import check_shard
 from tttnn.corpus.passages import PASSAGES, ROW_GROUP, passage_id
-from tttnn.digests import check_file, check_model, read_record
+from tttnn.digests import check_model
 from tttnn.sections.chunk import Chunk
 from tttnn.tables import OPTIONS, sealing
 
@@ -72,9 +73,7 @@ def chunk_shard(
     Raises `CorpusError` for a faulty record, and `ValueError` if `documents` is damaged or
     `manifest` counts others.
     """
-    shard = read_record(manifest)
-    check_file(documents, shard["sha256"], manifest, "remove both and run again")
-    total = shard["documents"]
+    total = check_shard(documents, manifest)["documents"]
     if len(tokenizer) != (spec.unit == "window"):
         raise ValueError("unit: window, and it alone, needs one model to count tokens with")
     for folder in tokenizer:

@@ -1,12 +1,25 @@
-"""What sources give, and the check of a file's digest."""
+"""What sources give, and the checks of a shard's digests: when it comes, and when it is read."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tttnn.corpus.documents import CorpusError
+from tttnn.digests import check_file, read_record
 from tttnn.files import sha256
+
+
+def manifest_of(documents: Path) -> Path:
+    """Where the manifest of a shard of the run is: beside its `.jsonl.zst`."""
+    return documents.with_name(f"{documents.name.removesuffix('.jsonl.zst')}.json")
+
+
+def check_shard(documents: Path, manifest: Path) -> dict[str, Any]:
+    """The shard's manifest, if it is undamaged and its documents are; else `DamagedError`."""
+    values = read_record(manifest)
+    check_file(documents, values["sha256"], manifest, "remove both and run again")
+    return values
 
 
 class Fetched(NamedTuple):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from tttnn.corpus.documents import Document, read_documents
-from tttnn.digests import check_file, read_record, write_record
+from tttnn.corpus.layout import check_shard
+from tttnn.digests import write_record
 from tttnn.pile import TASK_OF_SUBSET, TASKS
 from tttnn.sections.select import Select
 from tttnn.tables import write_table
@@ -42,8 +43,7 @@ def select_documents(
     Raises `CorpusError` for a faulty record, and `ValueError` if `documents` is damaged, or if no
     document at all is chosen.
     """
-    digest = read_record(manifest)["sha256"]
-    check_file(documents, digest, manifest, "remove both and run again")
+    check_shard(documents, manifest)
     by_task: dict[str, list[Document]] = {task: [] for task in TASKS}
     for document in read_documents(documents, needs_subset=True):
         by_task[TASK_OF_SUBSET[document.pile_set_name]].append(document)

@@ -1,8 +1,8 @@
 """Vectors on disk, each with a checksum that is compared whenever the vector is read.
 
 An npy file, as numpy reads it; behind the array, where numpy does not look, stand the CRC-32 of
-each row's bytes, uint32, little-endian, and that of the header. To compare a file as a whole with its SHA-256 would read
-all vectors, hundreds of GB for the Pile, for the few that a search fetches.
+each row's bytes, uint32, little-endian, and that of the header. To compare a file as a whole with
+its SHA-256 would read all vectors, hundreds of GB for the Pile, for the few that a search fetches.
 """
 
 from __future__ import annotations
