@@ -18,7 +18,7 @@ from tttnn.digests import read_record
 from tttnn.environment import FIELDS, Environment, environments_of
 from tttnn.retrieval.tensors import load_tensors
 
-COLUMNS = ["run", "stage", "name", *FIELDS, "files", "mixed"]
+ENVIRONMENT_COLUMNS = ["run", "stage", "name", *FIELDS, "files", "mixed"]
 """Of `environment.csv`."""
 
 TOGETHER = {

@@ -16,9 +16,7 @@ from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.cells import Cell, read_cells
 from tttnn.scores.duplicates import document_table, share_rows
 from tttnn.scores.environments import (
-    COLUMNS as ENVIRONMENT_COLUMNS,
-)
-from tttnn.scores.environments import (
+    ENVIRONMENT_COLUMNS,
     environment_rows,
     of_evaluations,
     of_indexes,
