@@ -28,7 +28,7 @@ from tqdm import tqdm
 from tttnn.files import replacing
 from tttnn.methods.measure import Adapted, Query
 from tttnn.models.folder import context_length, load_causal
-from tttnn.resume import Stop, identity
+from tttnn.resume import Stop, identity, journal
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
@@ -190,13 +190,13 @@ def evaluate_part(
 
     Raises `ValueError` for a document with too few neighbours or a likelihood that is not finite.
     """
-    journal = output.with_name(f".{output.stem}.journal")
+    kept = journal(output)
     if spec.recipe.depends_on_order:
-        journal.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
     module = engine(METHODS, spec.recipe.kind)
-    done, file = _open_journal(journal, identity([__name__, module], settings, inputs))
+    done, file = _open_journal(kept, identity([__name__, module], settings, inputs))
     documents = _cases(spec, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
@@ -229,4 +229,4 @@ def evaluate_part(
     rows = [names | row for query, _ in documents for row in done[query.id]]
     with replacing(output) as beside:
         pq.write_table(pa.Table.from_pylist(rows, schema=ROWS), beside, compression="zstd")
-    journal.unlink()
+    kept.unlink()

@@ -6,12 +6,11 @@ what a finished run used.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
 from tttnn.config.root import Config
-from tttnn.operations.jobs import Job
 from tttnn.operations.rates import (
     CPU,
     DISK,
@@ -80,9 +79,9 @@ class Costs:
         """Test documents of a task that are evaluated."""
         return self._texts.selected[task]
 
-    def of(self, job: Job) -> Estimate:
+    def of(self, rule: str, wildcards: Mapping[str, str]) -> Estimate:
         """Of one job: the formula of its rule, whose parameters are the rule's wildcards."""
-        return getattr(self, f"_{job.rule}")(*job.wildcards)
+        return getattr(self, f"_{rule}")(**wildcards)
 
     def mem_mb(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `mem_mb`."""

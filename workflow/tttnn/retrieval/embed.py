@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.files import write_json
 from tttnn.models.folder import load_encoder
-from tttnn.resume import Stop, identity
+from tttnn.resume import Stop, identity, note_beside, partial_output
 from tttnn.sections.embed import Embed
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
@@ -71,15 +71,11 @@ def _texts(paths: Iterable[Path], column: str) -> Iterator[tuple[str, int, str]]
             yield from zip([str(path)] * len(ids), ids, texts, strict=True)
 
 
-def _note(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.json")
-
-
 def _open_vectors(
     partial: Path, made_from: str, shape: tuple[int, int], dtype: str
 ) -> tuple[np.memmap, int]:
     """The vectors that an earlier attempt left, and how many of them are done; or none, anew."""
-    note = _note(partial)
+    note = note_beside(partial)
     if partial.is_file() and note.is_file():
         kept = json.loads(note.read_text(encoding="utf-8"))
         if kept["made_from"] == made_from:
@@ -91,7 +87,7 @@ def _open_vectors(
 
 def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
     vectors.flush()
-    write_json(_note(partial), {"made_from": made_from, "done": done})
+    write_json(note_beside(partial), {"made_from": made_from, "done": done})
 
 
 def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
@@ -106,7 +102,7 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])
-    partial = output.with_name(f".{output.stem}.partial")
+    partial = partial_output(output)
     vectors, row = _open_vectors(partial, made_from, shape, spec.dtype)
     if row:
         print(f"going on after {row} of {total} texts", file=sys.stderr)
@@ -138,7 +134,7 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
     vectors.flush()
     del vectors
     partial.replace(output)
-    _note(partial).unlink(missing_ok=True)
+    note_beside(partial).unlink(missing_ok=True)
     print(f"{output}: {total} texts, {shape[1]} dimensions, on {device}", file=sys.stderr)
 
 
