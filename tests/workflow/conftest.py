@@ -46,6 +46,13 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
+@pytest.fixture
+def tiny(checkout: Checkout) -> Checkout:
+    """A fresh checkout with the tiny run's configuration, `tiny.yaml`."""
+    checkout.configure("tiny", **TINY)
+    return checkout
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the tiny run is finished. Tests must leave it as they found it."""
