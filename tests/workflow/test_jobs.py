@@ -17,7 +17,7 @@ def status(checkout, *options: str) -> dict[str, list[str]]:
     done = checkout.tttnn("status", *options)
     assert done.returncode == 0, done.stdout
     rows = (line.split() for line in done.stdout.splitlines())
-    return {row[0]: row[1:] for row in rows if len(row) > 8 and row[0] != "rule"}
+    return {row[0]: row[1:] for row in rows if len(row) == 11 and row[0] != "rule"}
 
 
 @pytest.mark.parametrize("overlay", [None, "local", "paper", "slurm-demo", "ablations"])

@@ -24,7 +24,8 @@ class Start(NamedTuple):
     """A start of Snakemake: its command line, and the process that it was.
 
     `program` and `arguments` are as they were given, in `folder`; `directory` is where the results
-    are. `configfiles` (absolute) and `settings` are those of the command line and of profiles.
+    are. `configfiles` (from there, or absolute) and `settings` are those of the command line and of
+    profiles.
     """
 
     run: str
@@ -80,14 +81,21 @@ def _program(folder: Path) -> list[str]:
 
 
 def note(run: str, folder: Path, configfiles: Sequence[Path], settings: Sequence[str]) -> None:
-    """Write down this process's start, made in `folder`, of a run in the working directory."""
+    """Write down this process's start, made in `folder`, of a run in the working directory.
+
+    `configfiles` are absolute.
+    """
+    here = Path.cwd()
     start = Start(
         run=run,
         program=_program(folder),
         arguments=sys.argv[1:],
         folder=str(folder),
-        directory=str(Path.cwd()),
-        configfiles=list(map(str, configfiles)),
+        directory=str(here),
+        configfiles=[
+            str(file.relative_to(here) if file.is_relative_to(here) else file)
+            for file in configfiles
+        ],
         settings=list(settings),
         host=platform.node(),
         process=psutil.Process().pid,
