@@ -203,6 +203,8 @@ def test_a_second_start_is_refused_while_the_first_is_alive(folder):
             refuse_second(folder)
         noted(folder, ["snakemake"], [], process=alive.pid, since=since, host="login7")
         refuse_second(folder)
+        noted(folder, ["snakemake"], [], process=alive.pid, since=since, directory="/original")
+        refuse_second(folder)  # a copy of the folder that it works in
     finally:
         alive.kill()
         alive.wait()

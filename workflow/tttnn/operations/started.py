@@ -44,10 +44,12 @@ class Start(NamedTuple):
         """Whether this machine is the one that it ran on."""
         return self.host == platform.node()
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether its process is at work on this machine; False of other machines' processes."""
-        if not self.is_here:
+    def works_in(self, directory: Path) -> bool:
+        """Whether its process is at work there; False where that is on another machine.
+
+        A folder that was copied or moved has the starts of the one that it comes from.
+        """
+        if not self.is_here or Path(self.directory) != directory:
             return False
         try:
             process = psutil.Process(self.process)
@@ -125,7 +127,7 @@ def refuse_second(directory: Path) -> None:
     locks of all (`FilePersistence._delete_locks`).
     """
     for start in _starts(directory, "*"):
-        if start.is_alive and start.process != psutil.Process().pid:
+        if start.works_in(directory) and start.process != psutil.Process().pid:
             raise ValueError(
                 f"Snakemake (process {start.process}) is at work in {directory}, on run "
                 f"{start.run}: wait for its end, stop it with Ctrl-C, or give another folder with "

@@ -87,7 +87,7 @@ class Run:
         self.costs = Costs(config)
         self.notes: list[str] = []
         self._seen = seen
-        self._is_alive = start is not None and start.is_alive
+        self.is_alive = start is not None and start.works_in(folder)
         self._markers = _markers(folder)
         self._failed = _failed_outputs(folder, config.run)
         self._local = {word for process in processes(folder) for word in process.command}
@@ -121,7 +121,7 @@ class Run:
         if marker and marker.slurm_job in self._slurm:
             return "queued" if self._slurm[marker.slurm_job] == "PENDING" else "running"
         if marker:
-            under_way = self._is_alive and marker.since >= self.start.since
+            under_way = self.is_alive and marker.since >= self.start.since
             return "running" if under_way else "interrupted"
         if made:
             return "done"
@@ -208,8 +208,9 @@ def _clock(seconds: float, now: float) -> str:
     return f"{end:%H:%M}" if seconds < 86400 else f"{end:%d %b %H:%M}"
 
 
-def _who(start: Start | None) -> str:
-    if start is not None and start.is_alive:
+def _who(run: Run) -> str:
+    start = run.start
+    if run.is_alive:
         return f"process {start.process}"
     if start is not None and not start.is_here:
         return f"last started on {start.host}, process {start.process} there"
@@ -218,7 +219,7 @@ def _who(start: Start | None) -> str:
 
 def lines(run: Run, now: float) -> Iterator[str]:
     """The report's lines."""
-    yield f"Run {run.config.run}: {_who(run.start)}"
+    yield f"Run {run.config.run}: {_who(run)}"
     yield from run.notes
     yield ""
     yield ROW.format("rule", *STATES, "documents", "per second", "end")
@@ -258,7 +259,7 @@ def _started(folder: Path, name: str | None) -> Run:
             "(or give --configfile as for Snakemake)"
         )
     results = folder / "results" / start.run
-    if start.is_alive:
+    if start.works_in(folder):
         listing = results / "jobs.json"
         config = load(json.loads((results / "config.json").read_text(encoding="utf-8")))
         return Run(config, kept(listing), folder, start, listing.stat().st_mtime)
