@@ -81,7 +81,7 @@ def save_encoder(folder: Path, positions: int = 64) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=positions + 2,
+        max_position_embeddings=positions + 1,  # they start after the padding id
         pad_token_id=0,
     )
     AutoModel.from_config(config, add_pooling_layer=False).save_pretrained(folder)

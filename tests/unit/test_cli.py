@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
-import math
 import os
 import re
 import shlex
@@ -19,13 +17,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tiny import save_causal
 from tttnn.__main__ import _add_options, main
 from tttnn.config.load import load
-from tttnn.methods.measure import Query
-from tttnn.methods.ttt.engine import adapt as adapt_loop
-from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.folder import load_causal
 from tttnn.stages import MODULES, Specs
 
 ROOT = Path(__file__).parents[2]
@@ -176,78 +169,3 @@ def test_a_list_may_be_empty():
     place = words.index("--tokenizer")
     del words[place + 1 : place + 3]
     assert parser.parse_args(words).tokenizer == []
-
-
-# --- adapt -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_causal(tmp_path_factory.mktemp("gpt2"))
-
-
-GOOD = {"id": "a", "text": "some text, in U+2028\u2028two lines", "neighbors": ["some", "more"]}
-
-
-def adapt(folder: Path, model: Path, lines: list[str | dict], *options: str):
-    content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    (folder / "cases.jsonl").write_text(content + "\n", encoding="utf-8")
-    words = [str(folder / "cases.jsonl"), "--model", str(model), "--output", f"{folder}/out.json"]
-    main(["adapt", *words, "--learning-rate", "1e-3", "--neighbors", "2", *options])
-    return json.loads((folder / "out.json").read_text())
-
-
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        ("not json", "not an object"),
-        ("", "not an object"),
-        ("[1, 2]", "not an object"),
-        ({"id": "b", "text": "some"}, "neighbors"),
-        ({"text": "some", "neighbors": []}, "id"),
-        ({**GOOD, "text": ""}, "text is empty"),
-        ({**GOOD, "text": 5}, "text is empty"),
-        ({**GOOD, "neighbors": ["one", 2]}, "neighbors must be a list"),
-        ({**GOOD, "neighbors": "one text"}, "neighbors must be a list"),
-        ({**GOOD, "neighbors": 3}, "neighbors must be a list"),
-    ],
-)
-def test_a_bad_case_names_its_line(bad, reason, tmp_path):
-    """Before any model is loaded."""
-    with pytest.raises(SystemExit, match=rf"^tttnn adapt: .*cases\.jsonl, line 3: .*{reason}"):
-        adapt(tmp_path, tmp_path / "no model", [GOOD, GOOD, bad, GOOD])
-    assert not (tmp_path / "out.json").exists()
-
-
-def test_cases_are_adapted_to(model, tmp_path):
-    unescaped = json.dumps({**GOOD, "id": "b"}, ensure_ascii=False)
-    assert "\u2028" in unescaped  # str.splitlines would cut the case in two
-    results = adapt(tmp_path, model, [GOOD, unescaped])
-    assert [result["id"] for result in results] == ["a", "b"]
-    recipe = Recipe(num_neighbors=2, evaluate_at=[0, 1, 2], learning_rate=1e-3)
-    query = Query("a", GOOD["text"], GOOD["neighbors"])
-    (expected,) = adapt_loop(*load_causal(model), [query], recipe, 64)
-    assert results[0]["loglikelihood"] == [m.loglikelihood for m in expected.measurements]
-    assert results[0]["train_loss"] == [m.train_loss for m in expected.measurements[1:]]
-    assert results[0]["bytes"] == len(GOOD["text"].encode())
-
-
-def test_too_few_neighbours_of_a_case_are_an_error(model, tmp_path):
-    with pytest.raises(SystemExit, match="query a has 1 neighbours"):
-        adapt(tmp_path, model, [{**GOOD, "neighbors": ["one"]}])
-
-
-def test_split_and_dynamic_evaluate_the_second_half(model, tmp_path):
-    case = {**GOOD, "text": "first half" + "the second"}
-    (split,) = adapt(tmp_path, model, [case], "--split")
-    (dynamic,) = adapt(tmp_path, model, [case], "--dynamic")
-    (half,) = adapt(tmp_path, model, [{**case, "text": "the second"}])
-    (trained,) = adapt(
-        tmp_path, model, [{**case, "text": "the second", "neighbors": ["first half"] * 2}]
-    )
-    assert split == half
-    assert dynamic == trained
-    assert split["loglikelihood"][0] == dynamic["loglikelihood"][0]
-    assert not math.isclose(split["loglikelihood"][2], dynamic["loglikelihood"][2])
-    with pytest.raises(SystemExit, match="exclude each other"):
-        adapt(tmp_path, model, [case], "--split", "--dynamic")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from pathlib import Path
 
 import pytest
 
-from tttnn.files import replacing, sha256, write_json
+from tttnn.files import check_name, name_within, replacing, sha256, write_json
 
 
 def test_the_new_file_takes_the_place_of_the_old_one(tmp_path):
@@ -65,3 +66,67 @@ def test_digest_of_a_file_is_the_digest_of_its_bytes(size, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"x" * size)
     assert sha256(path) == hashlib.sha256(b"x" * size).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("/etc/passwd", "is absolute"),
+        ("//server/share/x", "is absolute"),
+        ("C:x.safetensors", "is absolute"),
+        ("c:/x", "is absolute"),
+        ("../x", "leads out"),
+        ("a/../../x", "leads out"),
+        ("a/..", "leads out"),
+        ("..", "leads out"),
+        ("..\\x", "backslash"),
+        ("a\\b", "backslash"),
+        ("", "empty part"),
+        (".", "empty part"),
+        ("a//b", "empty part"),
+        ("a/", "empty part"),
+        ("a\0b", "no name has"),
+        ("a\nb", "no name has"),
+        ("a\ud800", "no name has"),
+        (None, "not a string"),
+        (3, "not a string"),
+        (["a"], "not a string"),
+    ],
+)
+def test_a_path_is_no_name(name: object, fault: str, tmp_path: Path) -> None:
+    for ask in (
+        lambda: check_name(name, "the list.json"),
+        lambda: name_within(tmp_path, name, "the list.json"),
+    ):
+        with pytest.raises(ValueError) as raised:
+            ask()
+        assert str(raised.value).startswith("the list.json names the file ")
+        assert fault in str(raised.value)
+        assert "\n" not in str(raised.value)
+        str(raised.value).encode()  # can be printed
+
+
+@pytest.mark.parametrize("name", ["x", "a/b.c", "..x", "x..", "a b", "~x", "二", ".hidden", "ab:c"])
+def test_a_name_is_a_path_below_its_folder(name: str, tmp_path: Path) -> None:
+    assert name_within(tmp_path, name, "it") == tmp_path / name
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    assert name_within(link, name, "it") == link / name  # the folder's own path may be a link
+
+
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    folder, blobs = tmp_path / "snapshots/1", tmp_path / "blobs"
+    folder.mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "abc").write_text("weights")
+    (folder / "file").symlink_to("../../blobs/abc")
+    (folder / "below").symlink_to(blobs)
+    (folder / "loop").symlink_to("loop")
+    (folder / "real").write_text("weights")
+    (folder / "alias").symlink_to("real")
+    for name in ("file", "below/abc", "below/new", "loop"):
+        with pytest.raises(ValueError, match=r"index\.json names .* is a link that leads out"):
+            name_within(folder, name, folder / "index.json")
+    assert name_within(folder, "alias", "it").read_text() == "weights"
+    for name in ("file", "below/abc"):
+        assert name_within(folder, name, "it", links_to=blobs).read_text() == "weights"

@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and names of files that others wrote."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,3 +51,52 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_name(name: object, said_by: object) -> str:
+    """A file's name below some folder, as something from outside gives it: `a` or `a/b`.
+
+    Raises `ValueError`, naming `said_by`, for whatever is a path and not a name: an absolute one,
+    one with `.`, `..` or an empty part, a backslash, a drive, or what no file can be called.
+    """
+    if not isinstance(name, str):
+        fault = "is not a string"
+    elif name.startswith("/") or re.match("[A-Za-z]:", name):
+        fault = "is absolute"
+    elif "\\" in name:
+        fault = "has a backslash"
+    elif ".." in name.split("/"):
+        fault = "leads out of its folder"
+    elif {"", "."} & set(name.split("/")):
+        fault = "has an empty part"
+    elif any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
+        fault = "has a character that no name has"
+    else:
+        return name
+    raise ValueError(
+        f"{said_by} names the file {name!r}, which {fault}: it must be the name of a file in the "
+        "same folder or below it, parts joined by /. Correct it there, or take the files from "
+        "another place."
+    )
+
+
+def name_within(
+    folder: Path, name: object, said_by: object, *, links_to: Path | None = None
+) -> Path:
+    """The path of what `said_by`, something from outside, calls `name` in `folder`.
+
+    Nothing needs to be there. Raises `ValueError` as `check_name` does, and where a link leads
+    out of `folder`; it may lead to `links_to`, as snapshots in the hub's cache link to its blobs.
+    """
+    path = folder / check_name(name, said_by)
+    allowed = [folder.resolve(), *([links_to.resolve()] if links_to else [])]
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        target = None
+    if target is None or not any(target.is_relative_to(place) for place in allowed):
+        raise ValueError(
+            f"{said_by} names the file {name!r}, but {path} is a link that leads out of {folder} "
+            f"({target or 'to itself'}): put the file itself in the place of the link."
+        )
+    return path

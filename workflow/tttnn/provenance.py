@@ -88,6 +88,25 @@ def _read(file: Path) -> tuple[str, tuple[str, ...]]:
     return dumped(tree), tuple(_imports(tree))
 
 
+def reached(module: str, package: Path = PACKAGE) -> dict[str, str]:
+    """A module of the package and everything that it imports from the package, as `dumped`.
+
+    Raises `ValueError` for a name that is no module of the package.
+    """
+    found: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        file = _file(name, package)
+        if file is None or name in found:
+            continue
+        found[name], imports = _read(file)
+        todo.extend(imports)
+    if module not in found:
+        raise ValueError(f"{module} is no module of {package}")
+    return found
+
+
 @cache
 def fingerprint(module: str, package: Path = PACKAGE) -> str:
     """Digest of a module of the package and of everything it imports from the package.
@@ -96,15 +115,6 @@ def fingerprint(module: str, package: Path = PACKAGE) -> str:
     nothing, an edited statement changes every stage that can reach it, and the version of Python
     changes nothing. Libraries are not covered: `tttnn.environment` records which were used.
     """
-    seen: dict[str, str] = {}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        file = _file(name, package)
-        if file is None or name in seen:
-            continue
-        seen[name], imports = _read(file)
-        todo.extend(imports)
-    if module not in seen:
-        raise ValueError(f"{module} is no module of {package}")
-    return hashlib.sha256("\n".join(seen[name] for name in sorted(seen)).encode()).hexdigest()[:16]
+    trees = reached(module, package)
+    joined = "\n".join(trees[name] for name in sorted(trees))
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import bz2
+import gzip
+import io
 import json
+import lzma
+import os
 import struct
+import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +21,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tttnn.corpus.documents import ArchiveError, CorpusError, Document, Rejection, read_documents
+from tttnn.corpus import raw
+from tttnn.corpus.documents import Document, Rejection, read_documents, write_records
+from tttnn.corpus.formats import ArchiveError, CorpusError
 
 GOOD = [
     {"text": "One.", "meta": {"pile_set_name": "ArXiv"}},
@@ -100,9 +112,8 @@ def subset(name: object) -> bytes:
 
 FAULTS = {
     "cut JSON": (b'{"text": "a\n', "malformed JSON"),
-    "blank line": (b"\n", "malformed JSON"),
     "too deep": (b"[" * 200_000 + b"\n", "malformed JSON"),
-    "byte order mark": (b"\xef\xbb\xbf" + line(GOOD[0]), "malformed JSON"),
+    "two objects": (line(GOOD[0])[:-1] + line(GOOD[1]), "malformed JSON"),
     "latin-1": ('{"text": "caf\xe9"}\n'.encode("latin-1"), "not UTF-8"),
     "a list": (b'["text"]\n', "not a JSON object"),
     "no text": (b'{"meta": {"pile_set_name": "ArXiv"}}\n', "no text"),
@@ -117,8 +128,24 @@ FAULTS = {
     "no meta": (b'{"text": "x"}\n', "no subset"),
     "null subset": (subset(None), "no subset"),
     "meta as string": (line({"text": "x", "meta": "ArXiv"}), "meta is not an object"),
+    "meta as list": (line({"text": "x", "meta": ["ArXiv"]}), "meta is not an object"),
+    "meta as JSON of a list": (line({"text": "x", "meta": "[1]"}), "meta is not an object"),
+    "meta as code": (line({"text": "x", "meta": "dict(a=1)"}), "meta is not an object"),
+    "deep meta": (
+        b'{"text": "x", "meta": {"a": ' + b"[" * 500 + b"]" * 500 + b"}}\n",
+        "meta is too deep",
+    ),
     "subset as number": (subset(7), "subset is not a string"),
+    "subset as a deep list": (
+        b'{"text": "x", "pile_set_name": ' + b"[" * 900 + b"]" * 900 + b"}\n",
+        "subset is not a string",
+    ),
     "unknown subset": (subset("Pile-CCC"), "unknown subset"),
+    "a subset of another data set": (line({"text": "x", "subset": "c4"}), "unknown subset"),
+    "two subsets": (
+        line({"text": "x", "meta": {"pile_set_name": "ArXiv"}, "pile_set_name": "Github"}),
+        "two subsets",
+    ),
 }
 
 
@@ -222,6 +249,458 @@ def test_a_missing_file_is_no_damaged_one(tmp_path: Path) -> None:
 def test_other_formats_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"00\.jsonl\.gz.*\.jsonl\.zst, \.jsonl, \.parquet"):
         read(tmp_path / "00.jsonl.gz")
+
+
+# --- what other libraries and systems write ------------------------------------------------------
+
+BOM = b"\xef\xbb\xbf"
+TEXTS = ["One.", "Zwei, 二.\n", "Three."]
+SUBSETS = ["ArXiv", "Github", "FreeLaw"]
+
+
+def write_lines(path: Path, data: bytes) -> Path:
+    path.write_bytes(frame(data) if path.suffix == ".zst" else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["00.jsonl", "00.jsonl.zst"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        BOM + b"".join(map(line, GOOD)),
+        b"".join(BOM + line(record) for record in GOOD),  # files with marks, joined
+        b"".join(line(record).replace(b"\n", b"\r\n") for record in GOOD),
+        BOM + b"\r\n".join(line(record)[:-1] for record in GOOD) + b"\r\n\r\n",
+        b"\n \t\n" + b"\n\n".join(map(line, GOOD)) + b"\n\n\n",
+        BOM + b"\n" + b"".join(map(line, GOOD)) + BOM,
+    ],
+)
+def test_marks_line_ends_and_blank_lines_are_no_text(name: str, data: bytes, tmp_path) -> None:
+    documents = read(write_lines(tmp_path / name, data))
+    assert [(d.text, d.pile_set_name) for d in documents] == list(zip(TEXTS, SUBSETS, strict=True))
+
+
+def test_blank_lines_are_counted_so_that_places_are_the_editor_s(jsonl) -> None:
+    path = jsonl(b"\n", line(GOOD[0]), b"\r\n", b"{\n")
+    accepted, rejected = rejections(path)
+    assert (accepted, [r.line for r in rejected]) == ([2], [4])
+
+
+def test_a_mark_cut_in_two_by_frames_is_still_one(tmp_path: Path) -> None:
+    path = tmp_path / "00.jsonl.zst"
+    path.write_bytes(frame(BOM[:1]) + frame(BOM[1:] + line(GOOD[0])))
+    assert [d.text for d in read(path)] == ["One."]
+
+
+STRINGS = {
+    "string": pa.string(),
+    "large_string": pa.large_string(),
+    "string_view": pa.string_view(),
+    "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    "large dictionary": pa.dictionary(pa.int8(), pa.large_string()),
+    "binary": pa.binary(),
+    "large_binary": pa.large_binary(),
+    "binary_view": pa.binary_view(),
+    "dictionary of binary": pa.dictionary(pa.int16(), pa.binary()),
+}
+
+
+def strings(values: list[str | None], form: str) -> pa.Array:
+    kind = STRINGS[form]
+    if "binary" in form:
+        inner = pa.binary() if pa.types.is_dictionary(kind) else kind
+        encoded = pa.array([value and value.encode() for value in values], inner)
+        return encoded.dictionary_encode() if pa.types.is_dictionary(kind) else encoded
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    return pa.array(values, kind)
+
+
+def metas(form: str, names: str) -> dict[str, pa.Array]:
+    """Columns that say the subsets, in one of the ways of libraries."""
+    column = strings(SUBSETS, names)
+    kind = column.type
+    match form:
+        case "struct":
+            return {"meta": pa.StructArray.from_arrays([column], ["pile_set_name"])}
+        case "map" | "pairs":
+            keys = pa.array(["pile_set_name"] * 3)
+            if form == "map":
+                return {"meta": pa.MapArray.from_arrays([0, 1, 2, 3], keys, column)}
+            pairs = pa.StructArray.from_arrays([keys, column], ["key", "value"])
+            return {"meta": pa.ListArray.from_arrays([0, 1, 2, 3], pairs)}
+        case "json":
+            return {"meta": strings([json.dumps({"pile_set_name": s}) for s in SUBSETS], names)}
+        case "python":
+            return {"meta": strings([str({"pile_set_name": s}) for s in SUBSETS], names)}
+        case "column beside null":
+            return {"meta": pa.nulls(3), "pile_set_name": column}
+        case "column beside null struct":
+            empty = pa.nulls(3, pa.struct({"n": pa.int64(), "pile_set_name": kind}))
+            return {"meta": empty, "pile_set_name": column}
+        case "column beside empty text":
+            return {"meta": strings(["", " ", "null"], names), "pile_set_name": column}
+        case _:
+            return {form: column}
+
+
+META_FORMS = [
+    "struct", "map", "pairs", "json", "python",
+    "column beside null", "column beside null struct", "column beside empty text",
+    "pile_set_name", "meta.pile_set_name", "meta_pile_set_name", "subset", "set_name", "domain",
+]  # fmt: skip
+
+
+PLAIN = {"string_view": "string", "binary_view": "binary"}
+
+
+def write_columns(names: str, form: str, path: Path) -> None:
+    """Texts and subsets as columns of this type, in two row groups.
+
+    pyarrow cannot write views in a struct, and polars does: as plain strings, and a schema beside
+    them that says what they are to be read as.
+    """
+    claimed, stored = (
+        pa.table({"text": strings(TEXTS, kind), "id": [1, 2, 3], **metas(form, kind)})
+        for kind in (names, PLAIN.get(names, names))
+    )
+    with pq.ParquetWriter(path, stored.schema, store_schema=names not in PLAIN) as writer:
+        writer.write_table(stored, row_group_size=2)
+        if names in PLAIN:
+            schema = base64.b64encode(claimed.schema.serialize().to_pybytes()).decode()
+            writer.add_key_value_metadata({"ARROW:schema": schema})
+    if names in PLAIN:
+        assert pq.ParquetFile(path).schema_arrow.types == claimed.schema.types
+
+
+@pytest.mark.parametrize("names", STRINGS)
+@pytest.mark.parametrize("form", META_FORMS)
+def test_parquet_text_is_text_and_the_subset_is_found_in_every_form(
+    form: str, names: str, tmp_path: Path
+) -> None:
+    write_columns(names, form, tmp_path / "00.parquet")
+    documents = read(tmp_path / "00.parquet")
+    assert [(d.line, d.text, d.pile_set_name) for d in documents] == [
+        (row, *both) for row, both in enumerate(zip(TEXTS, SUBSETS, strict=True), start=1)
+    ]
+    assert [d.meta["pile_set_name"] for d in documents] == SUBSETS
+    write_records(tmp_path / "new.jsonl.zst", ({"text": d.text, "meta": d.meta} for d in documents))
+    again = read(tmp_path / "new.jsonl.zst")
+    assert [d[:3] for d in again] == [d[:3] for d in documents]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"meta": {"pile_set_name": "Github", "n": 1}},
+        {"meta": None, "pile_set_name": "Github"},
+        {"meta": {"pile_set_name": None}, "pile_set_name": "Github"},
+        {"meta": '{"pile_set_name": "Github"}'},
+        {"meta": "{'pile_set_name': 'Github', 'n': None}"},
+        {"meta": "null", "pile_set_name": "Github"},
+        {"meta": "", "meta.pile_set_name": "Github"},
+        {"meta": [{"key": "pile_set_name", "value": "Github"}]},
+        {"meta_pile_set_name": "Github"},
+        {"meta": {"subset": "Github"}},
+        {"meta": {"pile_set_name": "Github"}, "pile_set_name": "Github", "subset": "Github"},
+        {"meta": {"pile_set_name": "Github"}, "subset": "train", "domain": 7},
+        {"set_name": "Github", "subset": "train"},
+    ],
+)
+def test_the_subset_is_found_wherever_a_line_says_it(record: dict, jsonl) -> None:
+    for needs_subset in (True, False):
+        path = jsonl(line({"text": "x", **record}))
+        [document] = read(path, needs_subset)
+        assert document.pile_set_name == document.meta["pile_set_name"] == "Github"
+
+
+PLACES = [
+    (
+        {"meta": {"pile_set_name": "ArXiv"}, "pile_set_name": "Github"},
+        "meta.pile_set_name says 'ArXiv', pile_set_name says 'Github'",
+    ),
+    (
+        {"meta": '{"pile_set_name": "ArXiv"}', "subset": "Github"},
+        "meta.pile_set_name says 'ArXiv', subset says 'Github'",
+    ),
+    ({"set_name": "ArXiv", "domain": "Github"}, "set_name says 'ArXiv', domain says 'Github'"),
+    (
+        {"meta": {"subset": "ArXiv"}, "domain": "Github"},
+        "meta.subset says 'ArXiv', domain says 'Github'",
+    ),
+    (
+        {"pile_set_name": "ArXiv", "meta": {"subset": "Github"}},
+        "pile_set_name says 'ArXiv', meta.subset says 'Github'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "said"), PLACES)
+def test_places_that_disagree_are_both_named(record: dict, said: str, jsonl) -> None:
+    _, [rejected] = rejections(jsonl(line({"text": "x", **record})), needs_subset=False)
+    assert (rejected.reason, rejected.detail) == ("two subsets", said)
+
+
+def test_a_long_subset_does_not_fill_the_message(jsonl) -> None:
+    _, [rejected] = rejections(jsonl(subset("x" * 1_000_000)))
+    assert rejected.reason == "unknown subset"
+    assert len(rejected.detail) < 1000
+
+
+def test_numbers_are_no_text_though_arrow_could_print_them(tmp_path: Path) -> None:
+    path = tmp_path / "00.parquet"
+    for column in ([1.5], [True], [["a"]], [{"a": "b"}]):
+        pq.write_table(pa.table({"text": column}), path)
+        with pytest.raises(CorpusError, match="has no column text of strings"):
+            read(path)
+
+
+def test_a_parquet_file_with_two_columns_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "00.parquet"
+    table = pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, path)
+    with pytest.raises(CorpusError, match="more than one column text"):
+        read(path)
+
+
+def test_what_meta_holds_besides_survives_to_a_line_of_json(tmp_path: Path) -> None:
+    """Dates, bytes, and keys that are bytes, as writers without string types leave them."""
+    values = pa.array(
+        [[(b"pile_set_name", b"ArXiv"), (b"raw", b"\xff")]], pa.map_(pa.binary(), pa.binary())
+    )
+    path = tmp_path / "00.parquet"
+    pq.write_table(pa.table({"text": ["x"], "meta": values}), path)
+    [document] = read(path)
+    assert document.meta == {"pile_set_name": "ArXiv", "raw": b"\xff"}
+    write_records(tmp_path / "0.jsonl.zst", [{"text": "x", "meta": document.meta}])
+    assert read(tmp_path / "0.jsonl.zst")[0].pile_set_name == "ArXiv"
+
+
+def test_a_row_whose_meta_cannot_be_read_is_one_row(tmp_path: Path) -> None:
+    """A year that Python's dates have not; a map with a key twice."""
+    years = pa.array([0, 2**61], pa.timestamp("us"))
+    meta = pa.StructArray.from_arrays([pa.array(["ArXiv"] * 2), years], ["pile_set_name", "when"])
+    path = tmp_path / "00.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "meta": meta}), path)
+    accepted, rejected = rejections(path)
+    assert (accepted, [(r.line, r.reason) for r in rejected]) == ([1], [(2, "meta cannot be read")])
+    twice = pa.array([[("a", "1"), ("a", "2")]], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"text": ["a"], "meta": twice}), path)
+    assert [r.reason for r in rejections(path)[1]] == ["meta cannot be read"]
+
+
+# --- files under a wrong name --------------------------------------------------------------------
+
+JSONL = b"".join(map(line, GOOD))
+
+
+def archived(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            member = tarfile.TarInfo("00.jsonl")
+            member.size = len(JSONL)
+            archive.addfile(member, io.BytesIO(JSONL))
+    elif kind == "zip":
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("00.jsonl", JSONL)
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(GOOD), buffer)
+    else:
+        table = pa.Table.from_pylist(GOOD)
+        with pa.ipc.new_file(buffer, table.schema) as writer:
+            writer.write_table(table)
+    return buffer.getvalue()
+
+
+DISGUISES = {
+    "gzip": (gzip.compress(JSONL), "by gzip: .*gzip -dc"),
+    "bzip2": (bz2.compress(JSONL), "by bzip2: .*bzip2 -dc"),
+    "xz": (lzma.compress(JSONL), "by xz: .*xz -dc"),
+    "zip": (archived("zip"), "a zip archive: .*unzip"),
+    "tar": (archived("tar"), "a tar archive: .*tar -xf"),
+    "arrow": (archived("arrow"), "an Arrow file: .*parquet"),
+    "pointer": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
+        "a Git LFS pointer.*git lfs pull",
+    ),
+    "page": (b"\n<!doctype HTML><p>Sign in</p>", "web page.*login"),
+    "page without doctype": (b"<html lang=en><head>", "web page.*login"),
+    "store's error": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code>', "XML.*login"),
+    "UTF-16": (JSONL.decode().encode("utf-16"), "UTF-16.*iconv"),
+    "big-endian UTF-16": (b"\xfe\xff" + JSONL.decode().encode("utf-16-be"), "UTF-16.*iconv"),
+    "zstd": (frame(JSONL), r"by zstd: rename it to end in \.jsonl\.zst"),
+    "zstd after a note": (struct.pack("<II", 0x184D2A5F, 1) + b"x" + frame(JSONL), "by zstd"),
+    "parquet": (archived("parquet"), r"a parquet file: rename it to end in \.parquet"),
+    "text": (JSONL, r"plain text: rename it to end in \.jsonl"),
+    "text with a mark": (BOM + b"\r\n" + JSONL, r"plain text: rename it to end in \.jsonl"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.zst", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_file_under_a_wrong_name_is_called_what_it_is(
+    disguise: str, suffix: str, tmp_path: Path
+) -> None:
+    content, said = DISGUISES[disguise]
+    path = tmp_path / f"00{suffix}"
+    path.write_bytes(content)
+    right = {"zstd": ".jsonl.zst", "text": ".jsonl", "parquet": ".parquet"}
+    if right.get(disguise.split()[0]) == suffix:
+        assert len(read(path)) == 3
+        return
+    with pytest.raises(CorpusError, match=f"{path} is named {suffix} but is .*{said}") as raised:
+        rejections(path)
+    assert not isinstance(raised.value, ArchiveError)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("disguise", [name for name in DISGUISES if "text" not in name])
+def test_what_a_compressed_file_holds_is_called_what_it_is(disguise: str, tmp_path: Path) -> None:
+    content, said = DISGUISES[disguise]
+    path = tmp_path / "00.jsonl.zst"
+    path.write_bytes(frame(content))
+    with pytest.raises(CorpusError, match=rf"{path}, decompressed, is .*{said.partition(':')[0]}"):
+        rejections(path)
+
+
+CASES = {"blank": 4, "bom": 4, "bomzst": 4, "map": 4, "view": 4, "viewmeta": 4}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cases_from_public_reports_are_read(case: str, shared: Path) -> None:
+    [path] = (shared / "cases/corpus" / case / "train").iterdir()
+    documents = read(path)
+    assert [d.text for d in documents] == [
+        f"document number {number} says hello" for number in range(CASES[case])
+    ]
+    assert {d.pile_set_name for d in documents} == {"Github"}
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [("gz", "by gzip"), ("lfs", "git lfs pull"), ("plainaszst", r"rename.*\.jsonl\.")],
+)
+def test_cases_from_public_reports_are_named(case: str, said: str, shared: Path) -> None:
+    with pytest.raises(CorpusError, match=said):
+        read(shared / "cases/corpus" / case / "train/00.jsonl.zst")
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["00.jsonl", "00.jsonl.zst"])
+def test_a_line_has_a_limit(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(raw, "LONGEST_LINE", 1000)
+    record = {"text": "x", "meta": {"pile_set_name": "ArXiv"}, "n": ""}
+    short = line(record | {"n": "a" * (1000 - len(line(record)))})
+    assert len(short) == 1000
+    assert len(read(write_lines(tmp_path / name, short + short))) == 2
+    path = write_lines(tmp_path / name, short + short[:-2] + b"a" + short[-2:])
+    with pytest.raises(CorpusError, match=f"{path}, line 2 is longer than 1,000 bytes"):
+        rejections(path)
+
+
+def test_a_line_that_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tttnn.corpus.documents.LONGEST_LINE", 1000)
+    good = {"text": "x", "meta": {}}
+    with pytest.raises(CorpusError, match=r"document 2 needs a line of 1,2.. bytes"):
+        write_records(tmp_path / "0.jsonl.zst", [good, {"text": "二" * 200, "meta": {}}])
+
+
+def test_a_window_that_nobody_needs_is_refused(tmp_path: Path) -> None:
+    """`zstd --long=31`: reading it takes 2 GiB, whatever the file holds."""
+    path = tmp_path / "00.jsonl.zst"
+    for log, accepted in ((27, True), (28, False)):
+        parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=log)
+        compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+        path.write_bytes(compressor.compress(line(GOOD[0])) + compressor.flush())
+        if accepted:
+            assert len(read(path)) == 1
+        else:
+            with pytest.raises(CorpusError, match=r"window of more than .*--long=31"):
+                read(path)
+
+
+def read_elsewhere(path: Path) -> tuple[str, int]:
+    """What reading a file in another process says, and the bytes by which that process grew."""
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from tttnn.corpus.documents import read_documents\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: print(len(list(read_documents(Path(sys.argv[1]), needs_subset=False))))\n"
+        "except ValueError as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)],
+        env=os.environ | {"PYTHONPATH": str(Path(raw.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, grown = done.stdout.splitlines()
+    return said, 1024 * int(grown)
+
+
+def test_an_expanding_file_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    """1 GiB in 32 KiB."""
+    path = tmp_path / "00.jsonl.zst"
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
+        for _ in range(1024):
+            writer.write(b"a" * 2**20)
+    said, grown = read_elsewhere(path)
+    assert "line 1 is longer than" in said
+    assert grown < 3 * raw.LONGEST_LINE
+
+
+def varint(value: int) -> bytes:
+    """As Thrift's compact protocol writes a number."""
+    value *= 2  # zigzag
+    digits = []
+    while value:
+        digits.append(value & 127 | (128 if value > 127 else 0))
+        value >>= 7
+    return bytes(digits)
+
+
+def test_the_size_that_a_damaged_page_claims_is_not_allocated(tmp_path: Path) -> None:
+    """The fuzz found it: 1.5 GB and nine seconds for a file of 3 KB."""
+    path = tmp_path / "00.parquet"
+    table = pa.table({"text": ["a" * 1000, "b" * 1000]})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    content = path.read_bytes()
+    # PAR1, then the page's header: its type, its size, its compressed size, each after a 0x15
+    first = content.index(b"\x15", 6)
+    second = content.index(b"\x15", first + 1)
+    end = second + 2 if content[second + 1] < 128 else second + 3
+    claimed = varint(1_600_000_000)
+    path.write_bytes(content[: second + 1] + claimed + content[end:])
+    said, grown = read_elsewhere(path)
+    assert f"{path} is cut short or damaged after row 0" in said
+    assert grown < 200_000_000
+
+
+def test_a_column_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    """The fuzz found it: Arrow decodes names only when they are asked for."""
+    path = tmp_path / "00.parquet"
+    meta = pa.array([{"pile_set_name": "ArXiv", "valuation": 1}])
+    pq.write_table(pa.table({"text": ["x"], "meta": meta}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"valuation", b"valuat\xb5on"))
+    with pytest.raises(CorpusError, match=f"{path} is cut short or damaged") as raised:
+        rejections(path)
+    assert isinstance(raised.value.__cause__, UnicodeDecodeError)
+
+
+def test_progress_is_the_share_of_the_file(tmp_path: Path) -> None:
+    for form in (".jsonl.zst", ".jsonl", ".parquet struct"):
+        progress = raw.Progress()
+        shares = [
+            progress.share
+            for _ in read_documents(write_in(form, tmp_path), needs_subset=True, progress=progress)
+        ]
+        assert shares == sorted(shares)
+        assert shares[-1] == 1
 
 
 def test_real_text(shared: Path) -> None:

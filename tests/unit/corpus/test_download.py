@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import threading
 from collections import Counter
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tttnn.corpus.documents import ArchiveError, CorpusError, read_documents
+from tttnn.corpus.documents import read_documents
 from tttnn.corpus.download import DownloadSpec, download_shard
+from tttnn.corpus.formats import ArchiveError, CorpusError
 
 GOOD = [
     {"text": "Eins €一", "meta": {"pile_set_name": "ArXiv", "n": 1}},
@@ -171,6 +174,23 @@ def test_a_wrong_digest_is_an_error(stage: Stage) -> None:
         stage.run(source={"kind": "local", "path": str(stage.source), "sha256": digests})
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.zst"])
+def test_what_windows_writes_is_kept_and_counted_alike(stage: Stage, suffix: str) -> None:
+    content = b"\xef\xbb\xbf" + jsonl(GOOD).replace(b"\n", b"\r\n") + b"\r\n"
+    stage.put(f"train/00{suffix}", zst(content) if suffix == ".jsonl.zst" else content)
+    manifest = stage.run()
+    assert (manifest["documents"], manifest["text_bytes"]) == (3, 19)
+    again = list(read_documents(stage.documents, needs_subset=True))
+    assert [document.text for document in again] == [record["text"] for record in GOOD]
+
+
+def test_a_file_under_a_wrong_name_leaves_no_output_and_says_where_it_is_from(stage: Stage) -> None:
+    stage.put("train/00.jsonl.zst", gzip.compress(jsonl(GOOD)))
+    with pytest.raises(CorpusError, match=r"is compressed by gzip: .*gzip -dc"):
+        stage.run(on_bad_record="reject")
+    assert stage.files() == []
+
+
 @pytest.fixture
 def http(stage: Stage):
     """The stage's folder as an http source."""
@@ -188,6 +208,10 @@ def test_http_leaves_only_the_outputs(stage: Stage, http) -> None:
     manifest = stage.run(source=http)
     assert stage.documents.read_bytes() == content
     assert manifest["source"]["url"] == http["base_url"] + "/train/00.jsonl.zst"
+    assert manifest["source"]["bytes"] == len(content)  # and when it last changed, to compare with
+    assert parsedate_to_datetime(manifest["source"]["last_modified"]).timestamp() == int(
+        (stage.source / "train/00.jsonl.zst").stat().st_mtime
+    )
     assert stage.files() == ["00.json", "00.jsonl.zst", "00.rejected.jsonl"]
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -95,6 +96,57 @@ def test_local_checks_the_digest_whatever_its_case(folder: Path) -> None:
         local.fetch(source, "val", 4, UNUSED)
 
 
+def test_local_names_its_input_and_leaves_faults_to_the_fetch(folder: Path) -> None:
+    source = LocalSource(kind="local", path=str(folder))
+    for shard, name in [("00", "train/00.jsonl.zst"), ("01", "train/01.parquet")]:
+        assert source.input_file(shard) == folder / name
+        assert source.input_file(shard) == local.fetch(source, shard, 4, UNUSED).path
+    assert source.input_file("02") is None
+    (folder / "train/00.parquet").touch()
+    assert source.input_file("00") is None  # which of the two, the fetch asks
+
+
+def test_naming_the_input_loads_no_heavy_library() -> None:
+    """Snakemake asks for every shard, each time it starts."""
+    code = (
+        "import sys; import tttnn.corpus.sources.local\n"
+        "print(sorted({'pyarrow', 'numpy', 'zstandard', 'torch', 'requests'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(PACKAGES)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_local_names_a_pointer_before_it_compares_digests(folder: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 7\n"
+    (folder / "val.jsonl").write_bytes(pointer)
+    source = LocalSource(kind="local", path=str(folder), sha256={"val.jsonl": "0" * 64})
+    with pytest.raises(CorpusError, match=r"val\.jsonl is named \.jsonl but .*`git lfs pull`"):
+        local.fetch(source, "val", 4, UNUSED)
+
+
+NO_NAMES = ["../x.jsonl", "/data/x.jsonl", "C:/x.jsonl", "a\\x.jsonl", "a/../../x.jsonl", ""]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_source_s_files_are_names_and_never_paths(name: str) -> None:
+    hub = {"kind": "huggingface", "dataset": "some/pile", "revision": "main"}
+    digests = {"sha256": {name: "0" * 64}}
+    for source in (
+        lambda: HuggingFaceSource(**hub, files={"00": name}),
+        lambda: HuggingFaceSource(**hub, files={"00": "x.jsonl"}, **digests),
+        lambda: HttpSource(kind="http", base_url="http://x", **digests),
+        lambda: LocalSource(kind="local", path="/data", **digests),
+    ):
+        with pytest.raises(ValueError, match="the source names the file"):
+            source()
+
+
 # --- http ----------------------------------------------------------------------------------------
 
 
@@ -102,7 +154,8 @@ class Mirror:
     """A server of one file with ETag, Range and If-Range, which misbehaves as `script` says.
 
     Each item of `script` is for one request: `status` answers so; `cut` ends the connection after
-    so many bytes of the body; `stall` keeps it open instead; `flip` sends a wrong last byte;
+    so many bytes of the body; `stall` keeps it open instead, and `trickle` then sends a byte every
+    so many seconds; `flip` sends a wrong last byte;
     `claim` adds to the Content-Length; `new` replaces the file first; `deaf` ignores Range and
     `careless` If-Range; `range` is a false Content-Range; `most` answers with that many bytes of
     the range at most; `chunked` gives no Content-Length.
@@ -152,6 +205,12 @@ class Mirror:
                 self.end_headers()
                 self.wfile.write(body[: act.get("cut", len(body))])
                 self.wfile.flush()
+                if "trickle" in act:
+                    with suppress(OSError):  # whoever asked has gone
+                        for byte in body[act["cut"] :]:
+                            self.wfile.write(bytes([byte]))
+                            self.wfile.flush()
+                            time.sleep(act["trickle"])
                 if "stall" in act:
                     time.sleep(60)
                 if act.keys() & {"cut", "claim", "chunked"}:
@@ -373,6 +432,87 @@ def test_http_times_out_and_resumes(mirror: Mirror, fetch) -> None:
     mirror.script = [{"cut": 1_000_000, "stall": True}]
     assert fetch(timeout=0.3).path.read_bytes() == BODY
     assert ranges(mirror)[1][1] == 206
+
+
+def test_http_keeps_the_little_that_arrived_before_each_stall(mirror: Mirror, fetch) -> None:
+    """Far less than a block: it must not wait in a buffer, to be lost with the connection."""
+    mirror.body = BODY[:2500]
+    mirror.script = [{"cut": 1000, "stall": True}, {"cut": 700, "stall": True}]
+    assert fetch(timeout=0.2, slowest=10).path.read_bytes() == BODY[:2500]
+    assert ranges(mirror) == [(None, 200), ("bytes=1000-", 206), ("bytes=1700-", 206)]
+
+
+def test_http_goes_on_after_each_stall_while_enough_arrives(mirror: Mirror, fetch) -> None:
+    mirror.script = [{"cut": 250_000, "stall": True} for _ in range(5)]
+    assert fetch(timeout=0.1, retries=1).path.read_bytes() == BODY
+    assert [asked for asked, _ in ranges(mirror)[1:]] == [
+        f"bytes={250_000 * attempt}-" for attempt in range(1, 6)
+    ]
+
+
+def test_http_asks_again_where_a_body_trickles(mirror: Mirror, fetch) -> None:
+    """A byte comes within every time-out, so the socket never complains."""
+    mirror.script = [{"cut": 100_000, "trickle": 0.01}, {"cut": 1, "trickle": 0.01}]
+    assert fetch(timeout=0.2, slowest=1_000_000).path.read_bytes() == BODY
+    assert [status for _, status in ranges(mirror)] == [200, 206, 206]
+    starts = [int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) for asked, _ in ranges(mirror)[1:]]
+    assert 100_000 < starts[0] < starts[1] < 101_000
+
+
+def test_http_gives_up_on_a_body_that_only_trickles(mirror: Mirror, fetch, tmp_path) -> None:
+    """Each attempt brings a few bytes, which is no reason to try for ever."""
+    mirror.script = [{"cut": 0, "trickle": 0.02} for _ in range(9)]
+    with pytest.raises(CorpusError, match=r"bytes a second.*gave up after 3 attempts.*are kept"):
+        fetch(timeout=0.15, slowest=1000, retries=2)
+    assert len(mirror.log) == 3
+    mirror.script = []
+    assert fetch().path.read_bytes() == BODY  # with what arrived
+    assert mirror.log[-1][1] is not None
+
+
+def test_http_may_be_told_to_bear_a_slow_body(mirror: Mirror, fetch) -> None:
+    mirror.body = BODY[:40]
+    mirror.script = [{"cut": 0, "trickle": 0.01}]
+    assert fetch(timeout=0.1, slowest=0).path.read_bytes() == BODY[:40]
+    assert len(mirror.log) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["bytes 0-1499999/1500000", "bytes 700001-1499999/1500000", "bytes */1500000", "700000", ""],
+)
+def test_http_starts_over_wherever_a_stall_is_followed_by_a_wrong_range(
+    mirror: Mirror, fetch, wrong: str
+) -> None:
+    mirror.script = [{"cut": 700_000, "stall": True}, {"range": wrong}]
+    assert fetch(timeout=0.1).path.read_bytes() == BODY
+    assert ranges(mirror) == [(None, 200), ("bytes=700000-", 206), (None, 200)]
+
+
+def test_http_gives_up_on_ranges_that_stay_wrong(mirror: Mirror, fetch) -> None:
+    mirror.script = [{"cut": 700_000}, {"range": "bytes 0-1/2"}] * 9
+    with pytest.raises(CorpusError, match="gave up after 3 attempts"):
+        fetch(retries=2)
+
+
+def test_http_notes_which_version_of_a_file_it_has(mirror: Mirror, fetch) -> None:
+    mirror.script = [{"cut": 700_000}]
+    assert fetch().version == {"bytes": len(BODY), "etag": mirror.etag()}
+    mirror.named = False
+    mirror.script = [{"status": 503}, {"new": BODY[:5]}]
+    assert fetch("01").version == {"bytes": 5}
+
+
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head></html>"
+
+
+def test_http_names_a_web_page_and_forgets_it(mirror: Mirror, fetch, tmp_path: Path) -> None:
+    mirror.script = [{"new": PAGE}]
+    with pytest.raises(CorpusError, match=r"is a web page .* needs a login"):
+        fetch(sha256={"train/00.jsonl.zst": DIGEST})
+    assert list((tmp_path / "corpus").iterdir()) == []
+    mirror.script = [{"new": BODY}]
+    assert fetch().path.read_bytes() == BODY
 
 
 # --- huggingface ---------------------------------------------------------------------------------

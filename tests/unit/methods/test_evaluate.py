@@ -18,11 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from families import save_decoder
 from shards import write_queries
 from tiny import save_causal
+from tttnn.corpus.omissions import left_out
 from tttnn.methods.evaluate import ROWS, EvaluateSpec, evaluate_part
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.measure import Query
+from tttnn.methods.split import SplitSpec, split_documents
 from tttnn.methods.ttt.engine import adapt
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import load_causal
@@ -174,7 +177,7 @@ def test_a_likelihood_that_is_not_finite_says_what_to_change(task, tmp_path):
 
     network, _ = load_causal(task.model)
     with torch.no_grad():
-        next(network.parameters())[:] = float("nan")
+        network.transformer.wpe.weight[16:] = float("nan")  # beyond what loading tries
     shutil.copytree(task.model, tmp_path / "model")
     network.save_pretrained(tmp_path / "model")
     with pytest.raises(ValueError, match="after 0 neighbours: check the model"):
@@ -219,6 +222,64 @@ def test_the_second_half_is_evaluated_and_the_first_trained_on(task, tmp_path):
     assert [row["loglikelihood"] for row in rows] == [
         measured.loglikelihood for measured in adapted.measurements
     ]
+
+
+def test_documents_left_out_of_the_halves_are_listed_in_some_part(task, tmp_path):
+    texts = ["x", "the first and the second", "y", "z", "other halves"]
+    documents = write_queries(tmp_path / "whole.parquet", [4, 6, 8, 3, 1], texts)
+    split_documents(SplitSpec(tokens=9), [documents], task.model, [tmp_path / "halves.parquet"])
+    recipe = RECIPE.model_copy(update={"text": "split", "train_on": "query"})
+    evaluated, omitted = [], []
+    for part in range(2):
+        evaluate_part(
+            EvaluateSpec(recipe=recipe, parts=2),
+            model=task.model,
+            queries=tmp_path / "halves.parquet",
+            neighbors=[],
+            method="dynamic",
+            task="pile_github",
+            part=part,
+            output=tmp_path / f"{part}.parquet",
+        )
+        table = pq.read_table(tmp_path / f"{part}.parquet")
+        assert table.schema == ROWS
+        evaluated += table["document_id"].unique().to_pylist()
+        omitted += left_out(table.schema)
+    assert sorted(evaluated) == [1, 6]
+    assert sorted(omitted) == [3, 4, 8]
+
+
+def lacking(task: Task, folder: Path, letters: str) -> Path:
+    """The task's model, whose tokenizer drops these letters."""
+    shutil.copytree(task.model, folder)
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    for letter in letters:
+        tokenizer["model"]["vocab"][f"not {letter}"] = tokenizer["model"]["vocab"].pop(letter)
+    file.write_text(json.dumps(tokenizer))
+    return folder
+
+
+def test_characters_without_a_token_are_counted_and_warned_of(task, whole, tmp_path, capsys):
+    assert set(whole["lost_characters"].to_pylist()) == {0}
+    other = task._replace(model=lacking(task, tmp_path / "other", "yw"))
+    texts = ["sunny day, yes", "no such letter", "way"]
+    queries = write_queries(tmp_path / "queries.parquet", [1, 2, 3], texts)
+    rows = evaluate(other._replace(queries=queries), tmp_path / "0.parquet").to_pylist()
+    lost = {row["document_id"]: row["lost_characters"] for row in rows}
+    assert lost == {1: 3, 2: 0, 3: 2}
+    assert [row["tokens"] for row in rows[::3]] == [11, 14, 1]
+    assert [row["bytes"] for row in rows[::3]] == [14, 14, 3]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "no token for 5 characters in 2 of 3 documents" in warnings[0]
+
+
+def test_a_document_of_no_token_at_all_is_refused(task, tmp_path):
+    other = task._replace(model=lacking(task, tmp_path / "other", "yw"))
+    queries = write_queries(tmp_path / "queries.parquet", [1, 2], ["some", "yyw"])
+    with pytest.raises(ValueError, match=r"document 2: .* no token for any of its 3 char"):
+        evaluate(other._replace(queries=queries), tmp_path / "0.parquet")
 
 
 def test_a_mixture_has_a_row_for_each_alpha(task, tmp_path):
@@ -271,6 +332,12 @@ class Killed(NamedTuple):
     done: dict[int, list[dict]]
 
 
+def entries(lines: list[str]) -> dict[int, list[dict]]:
+    """The rows of each document in the lines of a journal."""
+    found = (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    return {rows[0]["document_id"]: rows for rows in found}
+
+
 @pytest.fixture(scope="module")
 def killed(task, tmp_path_factory):
     """A job that gets SIGKILL once two documents are in its journal."""
@@ -294,7 +361,10 @@ def killed(task, tmp_path_factory):
     assert job.returncode == -signal.SIGKILL
     assert not (folder / "0.parquet").exists()
     lines = [line for line in journal.read_text().splitlines(keepends=True) if line[-1] == "\n"]
-    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    done = {
+        rows[0]["document_id"]: rows
+        for rows in (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    }
     assert 2 <= len(done) < DOCUMENTS
     return Killed(folder, done)
 
@@ -379,7 +449,10 @@ def test_a_job_told_to_end_finishes_its_document(
     saved = capsys.readouterr().err
     assert f"{number.name}: saved 2 of 12 documents, going on at the next attempt" in saved
     lines = (tmp_path / ".0.journal").read_text().splitlines()
-    done = {rows[0]["document_id"]: rows for rows in map(json.loads, lines[1:])}
+    done = {
+        rows[0]["document_id"]: rows
+        for rows in (json.loads(line.partition("\t")[0]) for line in lines[1:])
+    }
     table = evaluate(task, tmp_path / "0.parquet")
     assert "going on after 2 of 12" in capsys.readouterr().err
     assert kept(table, done) == list(done)
@@ -473,3 +546,28 @@ def test_a_shorter_window_is_used(task, whole, tmp_path):
     table = evaluate(task, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 32}))
     assert table["steps"].to_pylist()[2] > whole["steps"].to_pylist()[2]
     assert table["loglikelihood"].to_pylist()[0] != whole["loglikelihood"].to_pylist()[0]
+
+
+def test_a_model_without_positions_is_evaluated_in_the_method_s_window(task, tmp_path):
+    model = save_decoder(tmp_path / "mamba", "mamba")
+    (model / "manifest.json").write_text("{}")
+    mine = task._replace(model=model)
+    with pytest.raises(ValueError, match=r"states no number of positions .* `window:`"):
+        evaluate(mine, tmp_path / "none.parquet")
+    table = evaluate(mine, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 64}))
+    (query,) = pq.read_table(task.queries).slice(0, 1).to_pylist()
+    (adapted,) = adapt(
+        *load_causal(model),
+        [
+            Query(
+                query["query_id"],
+                query["text"],
+                [neighbor_text(query["query_id"], r) for r in (0, 1)],
+            )
+        ],
+        RECIPE,
+        64,
+    )
+    expected = [measurement.loglikelihood for measurement in adapted.measurements]
+    rows = [row for row in table.to_pylist() if row["document_id"] == query["query_id"]]
+    assert [row["loglikelihood"] for row in rows] == expected

@@ -7,6 +7,7 @@ import pytest
 
 from shards import write_queries
 from tiny import byte_tokenizer, save_causal
+from tttnn.corpus.omissions import left_out
 from tttnn.methods.split import HALVES, SplitSpec, split_documents, split_text
 
 
@@ -34,9 +35,31 @@ def test_every_task_gets_its_halves(tmp_path):
     assert pq.read_table(outputs[1]).schema == HALVES
 
 
-def test_a_document_without_halves_is_named(tmp_path):
+def test_documents_without_halves_are_left_out_and_listed(tmp_path, capsys):
+    """A token is a byte: `x` has one, and the bytes of a frog are one character's."""
     model = save_causal(tmp_path / "model")
-    source = write_queries(tmp_path / "a.parquet", [7], ["x"])
-    with pytest.raises(ValueError, match=r"a\.parquet: document 7 has fewer than two tokens"):
-        split_documents(SplitSpec(tokens=6), [source], model, [tmp_path / "out.parquet"])
-    assert not (tmp_path / "out.parquet").exists()
+    texts = ["x", "ab", "\N{FROG FACE}", "\N{FROG FACE}!"]
+    source = write_queries(tmp_path / "a.parquet", [7, 3, 9, 5], texts)
+    alone = write_queries(tmp_path / "b.parquet", [1], ["y"])
+    outputs = [tmp_path / "out" / name for name in ("a.parquet", "b.parquet")]
+    split_documents(SplitSpec(tokens=6), [source, alone], model, outputs)
+    halves = pq.read_table(outputs[0])
+    assert halves.to_pylist() == [
+        {"query_id": 3, "text": "a", "continuation": "b"},
+        {"query_id": 5, "text": "\N{FROG FACE}", "continuation": "!"},
+    ]
+    assert left_out(halves.schema) == [7, 9]
+    assert pq.read_table(outputs[1]).schema == HALVES
+    assert left_out(pq.read_schema(outputs[1])) == [1]
+    first, second = (line for line in capsys.readouterr().err.splitlines() if "left out" in line)
+    assert f"{outputs[0]}: left out 2 of 4 documents" in first
+    assert "(the first is 7)" in first
+    assert f"{outputs[1]}: left out 1 of 1 documents" in second
+
+
+def test_where_nothing_is_left_out_nothing_is_listed(tmp_path, capsys):
+    model = save_causal(tmp_path / "model")
+    source = write_queries(tmp_path / "a.parquet", [7], ["xy"])
+    split_documents(SplitSpec(tokens=6), [source], model, [tmp_path / "out.parquet"])
+    assert left_out(pq.read_schema(tmp_path / "out.parquet")) == []
+    assert "left out" not in capsys.readouterr().err

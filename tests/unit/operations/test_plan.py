@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from tttnn.config.load import ConfigError
 from tttnn.config.merge import read
@@ -167,21 +171,64 @@ def test_what_a_run_used_stands_beside_what_was_expected(tmp_path, monkeypatch, 
     assert row[5:7] == [f"{expected.memory / 1e6:.0f}", f"{500 * 2**20 / 1e6:.0f}"]
 
 
-def test_a_local_source_is_known_by_its_files(tmp_path):
+def write_texts(path: Path, records: list[tuple[str, str]], form: str) -> None:
+    """Texts and subsets as one of the files that are read, each in another library's way."""
+    names, texts = (list(column) for column in zip(*records, strict=True))
+    if form == ".parquet":
+        columns = {"text": pa.array(texts, pa.large_string())}
+        columns["pile_set_name"] = pa.array(names).dictionary_encode()
+        pq.write_table(pa.table(columns), f"{path}{form}", row_group_size=64, compression=None)
+        return
+    written = ({"text": text, "meta": {"pile_set_name": name}} for name, text in records)
+    lines = "\ufeff" + "".join(json.dumps(record) + "\r\n" for record in written)
+    data = lines.encode()
+    data = zstandard.ZstdCompressor().compress(data) if form == ".jsonl.zst" else data
+    Path(f"{path}{form}").write_bytes(data)
+
+
+def local(folder: Path):
+    settings = [f"sources={{folder: {{kind: local, path: {folder}}}}}", "select={count: 50}"]
+    settings += ["corpus={source: folder, shards: 2}"]
+    return texts(read([], settings, ROOT / "config.yaml"))
+
+
+@pytest.mark.parametrize("form", [".jsonl", ".jsonl.zst", ".parquet"])
+def test_a_local_source_is_known_by_its_files(form, tmp_path):
     """Test documents of 1,000 and 3,000 bytes, two to one; train files of the same text."""
     records = [
-        {"text": "a" * size, "meta": {"pile_set_name": name}}
+        (name, "a" * size)
         for name, size in [("ArXiv", 1000), ("ArXiv", 1000), ("Github", 3000)] * 20
     ]
-    text = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / "train").mkdir()
     for name in ("test", "train/00", "train/01"):
-        (tmp_path / f"{name}.jsonl").write_text(text)
-    settings = [f"sources={{folder: {{kind: local, path: {tmp_path}}}}}", "select={count: 50}"]
-    settings += ["corpus={source: folder, shards: 2}"]
-    found = texts(read([], settings, ROOT / "config.yaml"))
+        write_texts(tmp_path / name, records, form)
+    found = local(tmp_path)
     assert found.documents == pytest.approx(60)
     assert found.bytes == pytest.approx(100_000)
     assert (found.selected["pile_arxiv"], found.selected["pile_github"]) == (40, 20)
     assert found.selected["pile_enron"] == 0
     assert found.document_bytes["pile_github"] == 3000
+
+
+@pytest.mark.parametrize("form", [".jsonl", ".jsonl.zst", ".parquet"])
+def test_the_start_of_a_local_file_stands_for_the_rest(form, tmp_path, monkeypatch):
+    """Two thirds are read of 3,000 documents; their texts are random, so compression is even."""
+    monkeypatch.setattr("tttnn.operations.sizes.SAMPLE_BYTES", 2_000_000)
+    random_text = random.Random(0)
+    records = [
+        (name, "".join(random_text.choices("abcdefgh", k=1000)))
+        for name in ["ArXiv", "ArXiv", "Github"] * 1000
+    ]
+    (tmp_path / "train").mkdir()
+    for name in ("test", "train/00", "train/01"):
+        write_texts(tmp_path / name, records, form)
+    found = local(tmp_path)
+    assert found.documents == pytest.approx(3000, rel=0.1)
+    assert found.bytes == pytest.approx(3_000_000, rel=0.1)
+
+
+def test_a_local_file_that_cannot_be_read_stops_no_plan(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("test", "train/00", "train/01"):
+        (tmp_path / f"{name}.jsonl.zst").write_bytes(b"\x1f\x8b no zstd")
+    assert "taken for the Pile" in local(tmp_path).known

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from huggingface_hub import constants
 
+from tiny import save_causal
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
 from tttnn.operations.preflight import missing_models
@@ -17,9 +20,14 @@ HUB = {"published": HubModel(kind="huggingface", id="some/model", revision=COMMI
 def test_a_folder_without_a_model_is_named(tmp_path):
     models = {"mine": LocalModel(kind="local", path=str(tmp_path))}
     (fault,) = missing_models(models, ["mine"])
-    assert "models.mine.path" in fault and str(tmp_path) in fault
-    (tmp_path / "config.json").write_text("{}")
+    assert "models.mine.path" in fault and str(tmp_path) in fault and "no config.json" in fault
+    save_causal(tmp_path)
     assert missing_models(models, ["mine"]) == []
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (fault,) = missing_models(models, ["mine"])
+    assert fault.startswith("models.mine.path: the weights") and "awq" in fault
 
 
 @pytest.mark.parametrize("offline", ["1", "true", "ON"])

@@ -137,7 +137,7 @@ def test_what_was_not_published_is_empty_and_nothing_else(tables):
         "scores": {"low", "high"},
         "differences": {"low", "high", "ratio_low", "ratio_high", "confidence"},
         "costs": {"evaluate_seconds", "tokens_per_second", "evaluate_seconds_total"},
-        "tasks": {"train_documents"},
+        "tasks": {"train_documents", "without_halves"},
     }
 
 

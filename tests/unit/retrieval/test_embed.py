@@ -165,7 +165,7 @@ def test_a_vector_too_large_for_float16_is_an_error(folder, tmp_path):
 def test_an_embedder_with_fewer_positions_than_max_tokens_is_an_error(folder, tmp_path):
     passages = write_passages(tmp_path / "0.parquet", [1], ["text"])
     embed_chunk(Embed(max_tokens=64), passages, folder, tmp_path / "0.npy")
-    with pytest.raises(ValueError, match=r"max_tokens is 65, but the embedder .* takes 64 tokens"):
+    with pytest.raises(ValueError, match=r"max_tokens is 65 tokens, but .* has positions for 64"):
         embed_chunk(Embed(max_tokens=65), passages, folder, tmp_path / "0.npy")
 
 
@@ -259,3 +259,20 @@ def test_half_a_file_of_something_else_is_not_gone_on_with(
     assert go_on(spec, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
     exact = plain(folder, texts, spec.max_tokens)
     np.testing.assert_allclose(np.load(tmp_path / "0.npy"), exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("note", [b"", b"garbage", b"[]", b'{"done": 12}'])
+def test_a_damaged_note_is_thrown_away(note, stopped, folder, tmp_path, monkeypatch):
+    (tmp_path / ".0.partial.json").write_bytes(note)
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
+    np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0, 5, 300])
+def test_half_done_vectors_that_are_cut_short_are_thrown_away(
+    size, stopped, folder, tmp_path, monkeypatch, capsys
+):
+    partial = tmp_path / ".0.partial"
+    partial.write_bytes(partial.read_bytes()[:size])
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
+    assert f"{partial}: damaged" in capsys.readouterr().err

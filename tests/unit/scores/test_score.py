@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from synthetic_run import SCHEMA, draw_task, make_run, row, run_score, write_rows
+from tttnn.corpus.omissions import with_left_out
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.estimates import pile_weights
 from tttnn.scores.score import ScoreSpec
@@ -245,6 +246,69 @@ def test_halves_are_compared_with_halves(tmp_path):
     )
     found = read(tables, "comparisons")
     assert set(zip(found["method"], found["against"], strict=True)) == {("dynamic", "split")}
+
+
+def halved(folder, rows, method, omitted, number=0):
+    """An evaluation file that lists documents as left out."""
+    path = evaluate(folder, rows, method=method, number=number)
+    schema = with_left_out(SCHEMA, omitted)
+    pq.write_table(pq.read_table(path).replace_schema_metadata(schema.metadata), path)
+    return path
+
+
+def test_documents_without_halves_are_counted_and_missed_by_halves_alone(tmp_path):
+    """Of four documents 2 and 4 have no halves; of the two left, 1 has a copy."""
+    points = [(d, k) for d in (1, 2, 3, 4) for k in (0, 5)]
+    rows = [row(d, k, overlap=0.9 if (d, k) in ((1, 5), (4, 5)) else 0.0) for d, k in points]
+    with_halves = [r for r in rows if r["document_id"] in (1, 3)]
+    files = [
+        evaluate(tmp_path, rows),
+        halved(tmp_path, with_halves[:2], "dynamic", [2], 0),
+        halved(tmp_path, with_halves[2:], "dynamic", [4], 1),
+        halved(tmp_path, with_halves, "split", [4, 2]),
+    ]
+    spec = {
+        "candidates": {"nearest": "flat", "split": "flat", "dynamic": None},
+        "halves": ["split", "dynamic"],
+    }
+    tables = run_score(tmp_path, files, {"pile_arxiv": 4, "pile_github": 1}, **spec)
+    at = {"task": "pile_arxiv", "num_neighbors": 0, "metric": "bits_per_byte"}
+    counts = {
+        name: read(tables, name).query("metric == 'bits_per_byte'") for name in ("scores", "clean")
+    }
+    for table, found in (("scores", [4, 2, 2]), ("clean", [2, 1, 1])):
+        documents = [
+            value(counts[table], **at, method=method).documents
+            for method in ("nearest", "dynamic", "split")
+        ]
+        assert documents == found
+    tasks = read(tables, "tasks").set_index("task")
+    assert tasks.loc["pile_arxiv", ["selected", "without_halves"]].tolist() == [4, 2]
+    assert tasks["without_halves"].sum() == 2
+    halved(tmp_path, with_halves[:2], "split", [2, 4])
+    with pytest.raises(ValueError, match="split/pile_arxiv: 1 documents evaluated, 2 selected"):
+        run_score(tmp_path, files, {"pile_arxiv": 4}, **spec)
+
+
+def test_a_task_without_any_halves_says_so(tmp_path):
+    files = [
+        evaluate(tmp_path, TWO, method="dynamic"),
+        write_rows(part(tmp_path, "pile_github", "dynamic"), []),
+    ]
+    metadata = with_left_out(SCHEMA, [7, 8]).metadata
+    pq.write_table(pq.read_table(files[1]).replace_schema_metadata(metadata), files[1])
+    tables = run_score(tmp_path, files, {"pile_arxiv": 2, "pile_github": 2})
+    tasks = read(tables, "tasks").set_index("task")
+    assert tasks.loc["pile_github", ["status", "without_halves"]].tolist() == ["no halves", 2]
+    assert tasks.loc["pile_arxiv", ["status", "without_halves"]].tolist() == ["evaluated", 0]
+
+
+def test_lost_characters_are_told_of_each_document(tmp_path):
+    rows = [row(d, k, lost_characters=lost) for d, lost in ((1, 7), (2, None)) for k in (0, 5)]
+    tables = run_score(tmp_path, [evaluate(tmp_path, rows)], {"pile_arxiv": 2})
+    lost = pd.read_parquet(tables / "documents.parquet").set_index("document_id")["lost_characters"]
+    assert lost[1] == 7
+    assert math.isnan(lost[2])
 
 
 def test_the_paired_interval_of_a_comparison_is_a_plain_loops(tmp_path):

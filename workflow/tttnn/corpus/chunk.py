@@ -12,41 +12,40 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from tttnn.corpus.documents import Document, read_documents
 from tttnn.corpus.passages import PASSAGES, ROW_GROUP, passage_id
 from tttnn.files import replacing
 from tttnn.sections.chunk import Chunk
+from tttnn.spans import Speller
 
 
-def _texts(document: Document, spec: Chunk, tokenizer: object | None) -> Iterator[str]:
-    """The passages of a document: itself, or windows of the embedder's tokens.
+def windows(text: str, starts: list[int], length: int, stride: int) -> Iterator[str]:
+    """Windows of `length` tokens, every `stride` tokens, by the characters where tokens begin.
 
-    Windows are cut in the text, at the character where each window's first token begins, so that
-    passages are the document's own characters whatever the tokenizer does to them.
+    They are slices of the text, from the character at which a window's first token begins to that
+    of the first token behind it; put together they are the text. Left out are windows of white
+    space alone, and those without a character: all their tokens are within one.
     """
-    if tokenizer is None:
-        yield document.text
-        return
-    offsets = tokenizer.encode(document.text, add_special_tokens=False).offsets
-    for start in range(0, max(len(offsets), 1), spec.stride_tokens):
-        end = start + spec.window_tokens
-        first = offsets[start][0] if start else 0
-        last = offsets[end][0] if end < len(offsets) else len(document.text)
-        if document.text[first:last].strip():
-            yield document.text[first:last]
-        if end >= len(offsets):
+    for start in range(0, max(len(starts), 1), stride):
+        end = start + length
+        first = starts[start] if start else 0
+        last = starts[end] if end < len(starts) else len(text)
+        if text[first:last].strip():
+            yield text[first:last]
+        if end >= len(starts):
             return
 
 
-def _load_tokenizer(folder: Path) -> object:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+def _texts(document: Document, spec: Chunk, spelt: Speller | None) -> Iterator[str]:
+    """The passages of a document: itself, or windows of the embedder's tokens."""
+    if spelt is None:
+        yield document.text
+    else:
+        starts = spelt.starts(document.text)
+        yield from windows(document.text, starts, spec.window_tokens, spec.stride_tokens)
 
 
 def _flush(rows: dict[str, list], writer: pq.ParquetWriter) -> None:
@@ -74,7 +73,9 @@ def chunk_shard(
     total = json.loads(manifest.read_text(encoding="utf-8"))["documents"]
     if len(tokenizer) != (spec.unit == "window"):
         raise ValueError("unit: window, and it alone, needs one model to count tokens with")
-    counter = _load_tokenizer(tokenizer[0]) if tokenizer else None
+    spelt = None
+    if tokenizer:
+        spelt = Speller(Tokenizer.from_file(str(tokenizer[0] / "tokenizer.json")))
     reader = read_documents(documents, needs_subset=False)
     progress = tqdm(reader, total=total, desc=documents.name, mininterval=10, file=sys.stderr)
     remaining = iter(progress)
@@ -87,7 +88,7 @@ def chunk_shard(
             with pq.ParquetWriter(beside, PASSAGES, compression="zstd") as writer:
                 for document in islice(remaining, share):
                     read += 1
-                    for text in _texts(document, spec, counter):
+                    for text in _texts(document, spec, spelt):
                         rows["passage_id"].append(passage_id(number, row))
                         rows["pile_set_name"].append(document.pile_set_name)
                         rows["text"].append(text)

@@ -5,26 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import zstandard
 
-from tttnn.pile import SUFFIXES, TASK_OF_SUBSET
-from tttnn.sections.base import nearest
+from tttnn.corpus.formats import ArchiveError, CorpusError, check_kind, suffix
+from tttnn.corpus.meta import as_mapping, plain, subset_of
+from tttnn.corpus.raw import LONGEST_LINE, Progress, Row, lines, rows
+from tttnn.corpus.records import RecordError, check_text, parse_line
 
-BLOCK = 1 << 17  # bytes read at once
 EXCERPT = 200  # bytes
 LEVEL = 3  # of zstd, where a file is written anew
-
-
-class CorpusError(ValueError):
-    """The corpus cannot be used as it is; the message names the file, the place and the remedy."""
-
-
-class ArchiveError(CorpusError):
-    """A corpus file is cut short or damaged, so that nothing behind the damage can be read."""
 
 
 class Document(NamedTuple):
@@ -45,141 +37,75 @@ class Rejection(NamedTuple):
     excerpt: str
 
 
-class _FaultError(Exception):
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        self.detail = detail
-
-
-def suffix(name: str) -> str:
-    """The format of a corpus file, by its name; raises `CorpusError` for any other."""
-    for known in SUFFIXES:
-        if name.endswith(known):
-            return known
-    raise CorpusError(f"{name}: a corpus file ends in one of {', '.join(SUFFIXES)}")
-
-
-def _decompressed(file: BinaryIO) -> Iterator[bytes]:
-    """The content of all frames of a zstd file.
-
-    Frames are followed one by one, because zstandard's own stream reader ends without an error
-    where a file is cut short. The window may be as large as `zstd --long=31` makes it.
-    """
-    decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
-    frame = None
-    while block := file.read(BLOCK):
-        while block:
-            frame = frame or decompressor.decompressobj()
-            yield frame.decompress(block)
-            block = b""
-            if frame.eof:
-                block, frame = frame.unused_data, None
-    if frame:
-        raise zstandard.ZstdError("the last frame does not end")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        if suffix(path.name) == ".jsonl":
-            yield from file
-            return
-        pieces: list[bytes] = []
-        for block in _decompressed(file):
-            *complete, rest = block.split(b"\n")
-            for line in complete:
-                yield b"".join([*pieces, line])
-                pieces = []
-            pieces.append(rest)
-        if last := b"".join(pieces):
-            yield last
-
-
-def _rows(path: Path) -> Iterator[dict[str, pa.Scalar]]:
-    with path.open("rb") as file:
-        table = pq.ParquetFile(file)
-        types = {field.name: field.type for field in table.schema_arrow}
-        columns = [name for name in ("text", "meta", "pile_set_name") if name in types]
-        if types.get("text") not in (pa.string(), pa.large_string()):
-            found = ", ".join(f"{name}: {kind}" for name, kind in types.items())
-            raise CorpusError(f"{path} has no column text of strings; it has {found}")
-        for batch in table.iter_batches(batch_size=256, columns=columns):
-            for row in zip(*(batch[name] for name in columns), strict=True):
-                yield dict(zip(columns, row, strict=True))
-
-
-def _parse(raw: bytes | dict[str, pa.Scalar]) -> dict[str, Any]:
-    """A line's or row's values; raises `_FaultError`."""
-    try:
-        if isinstance(raw, dict):
-            return {name: value.as_py() for name, value in raw.items()}
-        record = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise _FaultError("not UTF-8", str(error)) from None
-    except (ValueError, RecursionError) as error:
-        raise _FaultError("malformed JSON", str(error)) from None
-    if not isinstance(record, dict):
-        raise _FaultError("not a JSON object")
-    return record
+def _parsed(raw: bytes | Row) -> dict[str, Any]:
+    """A line's or row's values; raises `RecordError`."""
+    if isinstance(raw, Row):
+        try:
+            others = {
+                name: plain(value.as_py(maps_as_pydicts="strict"))
+                for name, value in raw.others.items()
+            }
+            return {"text": raw.text and raw.text.decode("utf-8"), **others}
+        except UnicodeDecodeError as error:
+            raise RecordError("not UTF-8", str(error)) from None
+        except (pa.ArrowException, ValueError, OverflowError, LookupError) as error:
+            raise RecordError("meta cannot be read", str(error)) from None
+    return parse_line(raw)
 
 
 def _document(line: int, record: dict[str, Any], needs_subset: bool) -> Document:
-    """The record as a document; raises `_FaultError`."""
-    text = record.get("text")
-    if text is None:
-        raise _FaultError("no text")
-    if not isinstance(text, str):
-        raise _FaultError("text is not a string")
-    if not text or text.isspace():
-        raise _FaultError("empty text")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise _FaultError("text has a lone surrogate", str(error)) from None
-    meta = record.get("meta")
-    if meta is None:
-        meta = {}
-    if not isinstance(meta, dict):
-        raise _FaultError("meta is not an object")
-    subset = meta.get("pile_set_name", record.get("pile_set_name"))
-    if subset is None:
-        if needs_subset:
-            raise _FaultError("no subset", "meta.pile_set_name is missing")
-        return Document(line, text, None, meta)
-    if not isinstance(subset, str):
-        raise _FaultError("subset is not a string")
-    if subset not in TASK_OF_SUBSET:
-        raise _FaultError("unknown subset", f"{subset!r}.{nearest(subset, TASK_OF_SUBSET)}")
-    return Document(line, text, subset, {**meta, "pile_set_name": subset})
+    """The record as a document; raises `RecordError`."""
+    text = check_text(record.get("text"))
+    meta = as_mapping(record.get("meta"))
+    subset = subset_of(record, meta, needs_subset)
+    return Document(line, text, subset, {**meta, "pile_set_name": subset} if subset else meta)
 
 
-def _excerpt(raw: bytes | dict[str, pa.Scalar]) -> str:
-    if isinstance(raw, dict):
-        raw = (raw["text"].as_buffer() or pa.py_buffer(b"")).to_pybytes()
-    return raw[:EXCERPT].decode("utf-8", errors="replace").rstrip("\n")
+def _excerpt(raw: bytes | Row) -> str:
+    start = (raw.text or b"") if isinstance(raw, Row) else raw
+    return start[:EXCERPT].decode("utf-8", errors="replace").rstrip("\r\n")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error)[: 4 * EXCERPT].split())
 
 
 def read_documents(
-    path: Path, *, needs_subset: bool, rejected: Callable[[Rejection], None] | None = None
+    path: Path,
+    *,
+    needs_subset: bool,
+    rejected: Callable[[Rejection], None] | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Document]:
     """The documents of a `.jsonl.zst`, `.jsonl` or `.parquet` file, in order, as a stream.
 
-    A record is `{"text": ..., "meta": {"pile_set_name": ...}}`; `pile_set_name` may also stand
-    beside `text`, and may be missing unless `needs_subset`, but is never an unknown one.
+    A record is `{"text": ..., "meta": {"pile_set_name": ...}}`. `tttnn.corpus.meta` says which
+    forms `meta` may have and where else the subset may stand; it may be missing unless
+    `needs_subset`, but is never an unknown one. In parquet, text is whatever Arrow holds as
+    strings or bytes. Blank lines are no records, but are counted; a byte-order mark is no part of
+    a line. `progress` is told how much of the file has been read.
 
     A faulty record raises `CorpusError`, or is given to `rejected`, if there is one, and left
-    out. A file that is cut short or damaged raises `ArchiveError` in either case.
+    out. In either case `CorpusError` is raised for a file that is not what its name says, and for
+    a line of more than `LONGEST_LINE` bytes, and `ArchiveError` for a file that is cut short or
+    damaged.
     """
     parquet = suffix(path.name) == ".parquet"
     place = "row" if parquet else "line"
     line = 0
     try:
-        for line, raw in enumerate(_rows(path) if parquet else _lines(path), start=1):
+        check_kind(path)
+        read = (rows if parquet else lines)(path, progress or Progress())
+        for line, raw in enumerate(read, start=1):
+            if isinstance(raw, bytes) and (not raw or raw.isspace()):
+                continue
             try:
-                document = _document(line, _parse(raw), needs_subset)
-            except _FaultError as fault:
-                rejection = Rejection(line, fault.reason, fault.detail, _excerpt(raw))
+                document = _document(line, _parsed(raw), needs_subset)
+            except RecordError as fault:
+                detail = fault.detail[: 4 * EXCERPT]
+                rejection = Rejection(line, fault.reason, detail, _excerpt(raw))
                 if rejected is None:
-                    detail = f" ({fault.detail})" if fault.detail else ""
+                    detail = f" ({detail})" if detail else ""
                     raise CorpusError(
                         f"{path}, {place} {line}: {fault.reason}{detail}: {rejection.excerpt!r}. "
                         "Repair the file, or set corpus.on_bad_record: reject to leave such "
@@ -188,18 +114,33 @@ def read_documents(
                 rejected(rejection)
             else:
                 yield document
-    except (zstandard.ZstdError, pa.ArrowException, OSError) as error:
+    except pa.ArrowNotImplementedError as error:
+        raise CorpusError(
+            f"{path}: Arrow cannot read its columns ({_one_line(error)}). Write text and "
+            "pile_set_name anew as columns of strings."
+        ) from error
+    except (zstandard.ZstdError, pa.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the system's own: no such file, no right
             raise
         raise ArchiveError(
-            f"{path} is cut short or damaged after {place} {line}: {error}. Fetch the file again."
+            f"{path} is cut short or damaged after {place} {line}: {_one_line(error)}. "
+            "Fetch the file again."
         ) from error
 
 
 def write_records(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write `records` as `.jsonl.zst`; they are streamed."""
+    """Write `records` as `.jsonl.zst`; they are streamed.
+
+    Raises `CorpusError` for a record whose line would be longer than `LONGEST_LINE` bytes.
+    """
     compressor = zstandard.ZstdCompressor(level=LEVEL)
     with path.open("wb") as file, compressor.stream_writer(file) as writer:
-        for record in records:
+        for number, record in enumerate(records, start=1):
             # default: a parquet file's meta may hold dates, which JSON has not
-            writer.write(json.dumps(record, default=str).encode("ascii") + b"\n")
+            line = json.dumps(record, default=str).encode("ascii") + b"\n"
+            if len(line) > LONGEST_LINE:
+                raise CorpusError(
+                    f"document {number} needs a line of {len(line):,} bytes, and {LONGEST_LINE:,} "
+                    "are read at most: cut it into several documents."
+                )
+            writer.write(line)

@@ -15,14 +15,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
 
-from tttnn.corpus.documents import (
-    ArchiveError,
-    CorpusError,
-    Document,
-    Rejection,
-    read_documents,
-    write_records,
-)
+from tttnn.corpus.documents import Document, Rejection, read_documents, write_records
+from tttnn.corpus.formats import ArchiveError, CorpusError
 from tttnn.corpus.layout import Fetched
 from tttnn.files import replacing, sha256, write_json
 from tttnn.pile import SPLITS
@@ -133,7 +127,12 @@ def download_shard(
         manifest,
         {
             "shard": shard,
-            "source": {"kind": spec.source.kind, **fetched.origin, "sha256": fetched.sha256},
+            "source": {
+                "kind": spec.source.kind,
+                **fetched.origin,
+                **(fetched.version or {}),
+                "sha256": fetched.sha256,
+            },
             "sha256": sha256(documents),
             "bytes": documents.stat().st_size,
             "documents": tally.documents,

@@ -1,11 +1,11 @@
-"""What sources give, and the check of a file's digest."""
+"""What sources give, and the check of a fetched file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tttnn.corpus.documents import CorpusError
+from tttnn.corpus.formats import CorpusError, check_kind
 from tttnn.files import sha256
 
 
@@ -16,10 +16,16 @@ class Fetched(NamedTuple):
     sha256: str
     origin: dict[str, str]  # where it came from, for the manifest and for messages
     temporary: bool = False  # whether the file may be moved away
+    version: dict[str, Any] | None = None  # what tells a changed file from this one
 
 
-def check_sha256(path: Path, what: str, remedy: str, *expected: str | None) -> str:
-    """The file's SHA-256; raises `CorpusError` unless it is every expected one that is given."""
+def check_file(path: Path, what: str, remedy: str, *expected: str | None) -> str:
+    """The SHA-256 of a corpus file.
+
+    Raises `CorpusError` if the file is not what its name says, or if its digest is not every
+    expected one that is given.
+    """
+    check_kind(path)
     got = sha256(path)
     for digest in expected:
         if digest is not None and digest.lower() != got:

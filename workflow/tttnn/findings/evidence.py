@@ -43,7 +43,7 @@ class Measured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One cell at K numbers of neighbors, each [1 + R, K].
+    """One cell at K numbers of neighbours, each [1 + R, K].
 
     Seconds and tokens of training are means over documents, up to there; NaN where not known.
     """
@@ -76,7 +76,7 @@ def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
         files = sorted(folder.joinpath(*name).glob("*.parquet"))
         if not files:
             continue
-        (cell,) = read_cells(files, {name[2]: len(documents)})
+        (cell,) = read_cells(files, {name[2]: len(documents)})  # fewer than selected, of halves
         if not np.isnan(cell.alphas).all():
             continue  # its documents are only known to the tables at the alpha that was chosen
         after = -cell.loglikelihood[:, -1] / cell.bytes / math.log(2)
@@ -95,9 +95,9 @@ class Evidence:
     """
 
     def __init__(self, tables: Path) -> None:
-        """Read and resample; `evaluation/` beside the tables has the numbers of neighbors between.
+        """Read and resample; `evaluation/` beside the tables has the numbers of neighbours between.
 
-        Without that folder, the largest number of neighbors and 0 are all there is.
+        Without that folder, the largest number of neighbours and 0 are all there is.
         """
         self.config = _read_json(tables.parent / "config.json")
         self.tables = {name: _read_table(tables / f"{name}.csv") for name in TABLES}
@@ -131,12 +131,12 @@ class Evidence:
         return self.main if name == MAIN else name
 
     def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
-        n, score = rows["document_id"].nunique(), self.config["score"]
-        drawn = resample_counts(n, score["resamples"], score["seed"], task)
-        counts = np.vstack([np.ones(n), drawn])
+        score = self.config["score"]
         between = {cell.name: cell for cell in _evaluations(tables, rows)}
         for key, documents in rows.groupby(list(Name._fields), sort=False):
-            name = Name(*key)
+            name, n = Name(*key), len(documents)
+            drawn = resample_counts(n, score["resamples"], score["seed"], task)
+            counts = np.vstack([np.ones(n), drawn])
             size = documents["bytes"].to_numpy()
             if cell := between.get(name):
                 points = cell.points.tolist()
@@ -165,7 +165,7 @@ class Evidence:
         return [model for model in self.models if self.tasks(model, *methods)]
 
     def points(self, model: str, *methods: str) -> list[int]:
-        """The numbers of neighbors above 0 at which all of these methods were evaluated."""
+        """The numbers of neighbours above 0 at which all of these methods were evaluated."""
         curves = [self.curve(model, m, task) for m in methods for task in self.tasks(model, m)]
         return sorted(set.intersection(*(set(curve.points) for curve in curves)) - {0})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 from collections import Counter
@@ -14,10 +15,32 @@ from tttnn.files import replacing
 from tttnn.findings.claims import BITS, CLAIMS, Claim
 from tttnn.findings.evidence import Evidence, Measured
 from tttnn.findings.quantities import MAIN, against
-from tttnn.findings.switches import CODE, SWITCHES
+from tttnn.findings.switches import CODE, SWITCHES, Switch
 from tttnn.pile import ALL, TASKS
+from tttnn.provenance import canonical
 
 Verdict = Literal["holds", "does not hold", "undecided", "no interval", "not measured"]
+
+
+def digest(claims: dict[str, list[Claim]], switches: list[Switch]) -> str:
+    """Of what claims and switches measure and hold it against, not of their words.
+
+    It stands in the page, so that one made from other claims is noticed.
+    """
+    measures = [
+        [claim.measure, claim.side, claim.threshold] for some in claims.values() for claim in some
+    ]
+    measured = [
+        *([_named(measure), side, threshold] for measure, side, threshold in measures),
+        *([switch.method, switch.base, switch.points] for switch in switches),
+    ]
+    return hashlib.sha256(canonical(measured).encode()).hexdigest()[:12]
+
+
+def _named(measure: Any) -> list[Any]:
+    """A function, or a partial one: its name and what is filled in."""
+    function = getattr(measure, "func", measure)
+    return [function.__name__, getattr(measure, "keywords", {})]
 
 
 def verdict(measured: Measured, side: str, threshold: float) -> Verdict:
@@ -99,7 +122,7 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
 
 
 def _overview(verdicts: list[list[Verdict]]) -> str:
-    """Over the models of a run; where they differ, how many."""
+    """Over the models of a run; where verdicts differ, how many there are of each."""
     counts = Counter(verdicts)
     if len(counts) <= 1:
         return next(iter(counts), "not measured")
@@ -118,7 +141,7 @@ def _claims(runs: list[Evidence]) -> Iterator[str]:
             details += _detail(number, claim, found, judged)
     yield "## Claims"
     yield ""
-    yield "Where models, or methods of one claim, differ, their number stands in brackets."
+    yield "Where models, or the methods of one claim, differ, brackets have the number of each."
     yield ""
     yield from _table(["no.", "claim", *(run.name for run in runs)], rows)
     yield "## What was measured"
@@ -153,7 +176,7 @@ def _detail(
         head = ["run", "model", "value", "interval", "tasks", "documents", "verdict"]
         yield from _table(head, rows)
     else:
-        yield "Not measured: no run has these methods at the numbers of neighbours that it takes."
+        yield "Not measured: no run has these methods at the numbers of neighbours that it needs."
         yield ""
 
 
@@ -161,7 +184,7 @@ def _as_released(runs: list[Evidence]) -> Iterator[str]:
     yield "## As released"
     yield ""
     yield f"Where the paper's text and its released code ({CODE}) differ, or leave something open:"
-    yield "the switch, and what it changes, in bits per byte with it minus without."
+    yield "the switch, and bits per byte with it minus without it."
     yield ""
     rows = []
     for number, switch in enumerate(SWITCHES, 1):
@@ -202,10 +225,10 @@ def _near_copies(runs: list[Evidence]) -> Iterator[str]:
 def _costs(runs: list[Evidence]) -> Iterator[str]:
     yield "## Costs"
     yield ""
-    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's most"
-    yield "neighbours: means over documents, then"
-    yield "over the tasks that all methods of a model were evaluated on; bits per byte of these"
-    yield "with the Pile's weights. Seconds are of the machines of the runs."
+    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's largest"
+    yield "number of neighbours: means over documents, then over the tasks that all methods of a"
+    yield "model were evaluated on; bits per byte of these tasks by the Pile's weights. Seconds are"
+    yield "those of the machines that the runs ran on."
     yield ""
     rows = []
     for run in runs:
@@ -273,9 +296,10 @@ def findings(tables: list[Path], output: Path) -> None:
         for documents in run.tables["tasks"].query("status == 'evaluated'")["selected"]
     )
     lines = [
-        "# Which claims hold, in small",
+        "# Which claims hold at small scale",
         "",
         "Made from runs' tables by the command below; no number or verdict is written by hand.",
+        f"Digest of what was measured: `{digest(CLAIMS, SWITCHES)}`.",
         "",
         "```bash",
         command,
@@ -284,11 +308,11 @@ def findings(tables: list[Path], output: Path) -> None:
         "A claim **holds** if the interval of the measured quantity lies wholly on the claimed",
         "side of its threshold, **does not hold** if wholly on the other, and is **undecided** if",
         "the interval contains the threshold. There is **no interval** where no task has a second",
-        "document; a claim is **not measured** where the run lacks its methods, or a share is one",
-        "of something that is not above 0. Intervals are percentiles of a paired bootstrap over",
-        f"documents, each task resampled within itself. With few documents a task, here {few},",
-        "they are too narrow rather than too wide (Hesterberg 2015, *The American Statistician*",
-        "69:371), and the verdicts are not corrected for their number.",
+        "document; a claim is **not measured** where the run lacks its methods, or where a share",
+        "would be of something that is not above 0. Intervals are percentiles of a paired",
+        "bootstrap over documents, each task resampled within itself. With few documents a task,",
+        f"here {few}, they are too narrow rather than too wide (Hesterberg 2015, *The American",
+        "Statistician* 69:371), and the verdicts are not corrected for their number.",
         "",
         *_what_was_run(runs),
         *_claims(runs),

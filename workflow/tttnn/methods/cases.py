@@ -2,42 +2,200 @@
 
 from __future__ import annotations
 
-import json
+import codecs
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from pydantic import ValidationError
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
+from tttnn.corpus.records import RecordError, check_characters, check_text, parse_line
 from tttnn.files import write_json
-from tttnn.methods.measure import Query
+from tttnn.journal import Journal
+from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.split import SPLIT_TOKENS, split_text
 from tttnn.methods.ttt import engine
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.folder import context_length, load_causal
+from tttnn.models.folder import (
+    ModelError,
+    check_folder,
+    choose_window,
+    load_causal,
+    load_tokenizer,
+)
+from tttnn.models.tokens import tokens
+from tttnn.resume import identity
+from tttnn.spans import speller
+
+OPTIONS = {"num_neighbors": "--neighbors", "learning_rate": "--learning-rate"}
+"""What the command line calls a recipe's settings."""
+
+MEASURED, DIVERGED, NO_HALVES = "measured", "diverged", "no halves"
 
 
-def read_cases(path: Path) -> list[Query]:
+class Case(NamedTuple):
+    """A query, and the line of the file that it is on, from 1."""
+
+    line: int
+    query: Query
+
+
+def _query(record: dict[str, Any]) -> Query:
+    """The query that a record is; raises `RecordError`."""
+    if missing := [name for name in ("id", "text", "neighbors") if name not in record]:
+        raise RecordError(f"not an object with id, text and neighbors: no {', '.join(missing)}")
+    name, text, neighbors = record["id"], record["text"], record["neighbors"]
+    if not isinstance(name, int | str) or isinstance(name, bool):
+        raise RecordError("id must be a text or a whole number")
+    check_characters(str(name), "id")
+    if not isinstance(neighbors, list) or not all(isinstance(text, str) for text in neighbors):
+        raise RecordError("neighbors must be a list of texts")
+    for place, neighbor in enumerate(neighbors, start=1):
+        check_characters(neighbor, f"neighbor {place}")
+    return Query(name, check_text(text), neighbors)
+
+
+def read_cases(path: Path, neighbors: int = 0) -> list[Case]:
     """Read JSONL of objects with `id`, `text` and `neighbors`, texts in training order.
 
-    Raises `ValueError` naming the line of a case that lacks one of them or has an empty text.
+    Lines may end as Windows ends them, blank ones are no cases, and a byte-order mark is none of
+    the text. Raises `ValueError` naming the line of a case that lacks one of the three, has fewer
+    neighbours than `neighbors`, an empty text, or the id of one before; and for a file without
+    cases.
     """
-    queries = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    cases = []
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        if not line.strip():
+            continue
         try:
-            case = json.loads(line)
-            query = Query(case["id"], case["text"], case["neighbors"])
-        except (ValueError, KeyError, TypeError) as error:
+            query = _query(parse_line(line))
+        except RecordError as fault:
+            raise ValueError(f"{path}, line {number}: {fault}: repair or remove the line") from None
+        if len(query.neighbors) < neighbors:
             raise ValueError(
-                f"{path}, line {number}: not an object with id, text and neighbors ({error!r})"
-            ) from None
-        if not isinstance(query.text, str) or not query.text:
-            raise ValueError(f"{path}, line {number}: text is empty: there is nothing to evaluate")
-        is_list = isinstance(query.neighbors, list)
-        if not is_list or not all(isinstance(text, str) for text in query.neighbors):
-            raise ValueError(f"{path}, line {number}: neighbors must be a list of texts")
-        queries.append(query)
-    return queries
+                f"{path}, line {number}: case {query.id!r} has {len(query.neighbors)} neighbours, "
+                f"but --neighbors is {neighbors}: lower it, or give the case more"
+            )
+        cases.append(Case(number, query))
+    lines: dict[int | str, int] = {}
+    for number, query in cases:
+        if query.id in lines:
+            raise ValueError(
+                f"{path}, line {number}: id {query.id!r} is that of line {lines[query.id]}: give "
+                "each case its own"
+            )
+        lines[query.id] = number
+    if not cases:
+        raise ValueError(f"{path} holds no case: give it a line of JSON for each")
+    return cases
+
+
+def _recipe(**settings: Any) -> Recipe:
+    """The recipe; raises `ValueError` in the words of the command line."""
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        faults = error.errors()
+    raise ValueError(
+        "; ".join(
+            f"{OPTIONS.get(fault['loc'][0] if fault['loc'] else '', 'the options')} is "
+            f"{fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            for fault in faults
+        )
+    )
+
+
+def _halved(query: Query, tokenizer: PreTrainedTokenizerBase) -> Query | None:
+    """The query of the document's second half; None if the document has no halves."""
+    first, second = split_text(tokenizer, query.text, SPLIT_TOKENS)
+    return replace(query, text=second, context=first) if first else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _result(adapted: Adapted, lost: int | None) -> dict[str, Any]:
+    """A case's object in the output; numbers that are not finite are null."""
+    likelihoods = [_finite(m.loglikelihood) for m in adapted.measurements]
+    size = adapted.size
+    return {
+        "id": adapted.query.id,
+        "status": DIVERGED if None in likelihoods else MEASURED,
+        "loglikelihood": likelihoods,
+        "bits_per_byte": [
+            None if value is None else -value / size.bytes / math.log(2) for value in likelihoods
+        ],
+        "bytes": size.bytes,
+        "words": size.words,
+        "lost_characters": lost,
+        "train_loss": [_finite(m.train_loss) for m in adapted.measurements[1:]],
+    }
+
+
+def _model_files(folder: Path) -> list[str]:
+    """Names, sizes and times of a model's files: digests of its weights would cost minutes."""
+    stats = [(path, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    return [f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats]
+
+
+def _check_all_have_tokens(
+    path: Path, cases: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path
+) -> None:
+    for line, query in cases:
+        if not tokens(tokenizer, query.text):
+            raise ValueError(
+                f"{path}, line {line}: the tokenizer of --model {model} has no token for the text "
+                f"of case {query.id!r}: remove the case, or take a model that has"
+            )
+
+
+def _results(
+    queries: list[Query], model: Path, recipe: Recipe, window: int
+) -> Iterator[dict[str, Any]]:
+    """Adapt to each query in turn; what the output says of it."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, tokenizer = load_causal(model, device=device)
+    spelt = speller(tokenizer)
+    longest = choose_window(network, window or None, "--window")
+    for adapted in engine.adapt(network, tokenizer, queries, recipe, longest):
+        yield _result(adapted, spelt.lost(adapted.query.text) if spelt else None)
+
+
+def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output: Path) -> None:
+    """Say what is not as in the cases' texts; raises `ValueError` if one has diverged."""
+    lost = [result.get("lost_characters") or 0 for result in results]
+    if sum(lost):
+        print(
+            f"warning: the tokenizer has no token for {sum(lost)} characters in "
+            f"{len(lost) - lost.count(0)} of {len(lost)} cases; their bytes are counted as if they "
+            f"had been predicted (lost_characters in {output})",
+            file=sys.stderr,
+        )
+    numbered = list(zip(cases, results, strict=True))
+    if whole := [case for case, result in numbered if result["status"] == NO_HALVES]:
+        print(
+            f"{path}, line {whole[0].line}: case {whole[0].query.id!r} has no two tokens to cut "
+            f"between and was left out ({len(whole)} of {len(cases)} cases have no halves)",
+            file=sys.stderr,
+        )
+    failed = [(case, result) for case, result in numbered if result["status"] == DIVERGED]
+    if failed:
+        case, result = failed[0]
+        place = result["loglikelihood"].index(None)
+        remedy = "lower --learning-rate" if place else "check --model, which was not yet trained"
+        raise ValueError(
+            f"{path}, line {case.line}: case {case.query.id!r} diverged: its log-likelihood after "
+            f"{place} neighbours is not a number: {remedy} ({len(failed)} of {len(cases)} cases "
+            f"diverged; {output} has the others, and a status for each)"
+        )
 
 
 def adapt(
@@ -56,46 +214,62 @@ def adapt(
 
     CASES is JSONL: id, text, neighbors (texts, nearest first). MODEL is a folder in Hugging Face
     format. WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
-    object for each case: id, loglikelihood (natural log; before training and after each
-    neighbour), bytes and words of the evaluated text, train_loss for each neighbour.
+    object for each case: id, status, loglikelihood (natural log; before training and after each
+    neighbour), bits_per_byte, bytes and words of the evaluated text, lost_characters (that the
+    model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour.
 
     --as-released  one optimiser for all cases, as in the paper's released code
     --split        evaluate the second half of each document only
     --dynamic      dynamic evaluation: train on the first half instead of the neighbours, as many
                    times, and evaluate the second half
+
+    The status is `measured`; or `diverged`, with null for what is not a number, and then the exit
+    status is 1; or `no halves`, without numbers, for a document that cannot be split. All cases are
+    checked before the first is adapted to. Finished ones are kept in a journal beside OUTPUT, from
+    which the same command goes on after a failure (not with --as-released, where each case depends
+    on those before).
     """
     if split and dynamic:
         raise ValueError("--split and --dynamic exclude each other")
-    queries = read_cases(cases)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network, tokenizer = load_causal(model, device=device)
-    recipe = Recipe(
+    if window < 0 or window == 1:
+        raise ValueError(f"--window is {window}: give 0 for the model's own, or 2 or more tokens")
+    recipe = _recipe(
         num_neighbors=neighbors,
-        evaluate_at=list(range(neighbors + 1)),
+        evaluate_at=list(range(max(neighbors, 0) + 1)),
         text="split" if split or dynamic else "document",
         train_on="query" if dynamic else "neighbors",
         learning_rate=learning_rate,
         as_released=as_released,
     )
-    if split or dynamic:
-        halves = [split_text(tokenizer, query.text, SPLIT_TOKENS) for query in queries]
-        queries = [
-            Query(query.id, second, query.neighbors, context=first)
-            for query, (first, second) in zip(queries, halves, strict=True)
-        ]
-    adapted = engine.adapt(network, tokenizer, queries, recipe, window or context_length(network))
-    results: list[dict[str, Any]] = []
-    for result in tqdm(adapted, total=len(queries), unit="doc", mininterval=2):
-        results.append(
-            {
-                "id": result.query.id,
-                "loglikelihood": [m.loglikelihood for m in result.measurements],
-                "bytes": result.size.bytes,
-                "words": result.size.words,
-                "train_loss": [
-                    None if m.train_loss != m.train_loss else m.train_loss
-                    for m in result.measurements[1:]
-                ],
-            }
-        )
+    given = read_cases(cases, 0 if dynamic else neighbors)
+    try:
+        check_folder(model)
+        tokenizer = load_tokenizer(model)
+    except ModelError as error:
+        raise ValueError(f"--model {model}: {error}") from None
+    _check_all_have_tokens(cases, given, tokenizer, model)
+    todo = [case.query for case in given]
+    if recipe.evaluates_halves:
+        todo = [half for query in todo if (half := _halved(query, tokenizer)) is not None]
+
+    beside = output.with_name(f".{output.name}.journal")
+    if recipe.depends_on_order:
+        beside.unlink(missing_ok=True)
+    settings = [recipe.model_dump_json(), str(window), *_model_files(model)]
+    with Journal(beside, identity([__name__, engine.__name__], settings, [cases])) as journal:
+        done = {result["id"]: result for result in journal.entries}
+        if done:
+            print(f"going on after {len(done)} of {len(todo)} cases", file=sys.stderr)
+        rest = [query for query in todo if query.id not in done]
+        progress = tqdm(total=len(todo), initial=len(done), unit="doc", mininterval=2)
+        with progress:
+            for result in _results(rest, model, recipe, window) if rest else ():
+                journal.append(result)
+                done[result["id"]] = result
+                progress.update()
+    results = [
+        done.get(case.query.id, {"id": case.query.id, "status": NO_HALVES}) for case in given
+    ]
     write_json(output, results)
+    journal.remove()
+    _report(cases, given, results, output)

@@ -8,15 +8,14 @@ thrown away. A job that is told to end finishes the document it is at, if it is 
 from __future__ import annotations
 
 import importlib
-import json
 import math
-import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TextIO
+from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,14 +23,19 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
 
+from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.files import replacing
+from tttnn.journal import Journal
 from tttnn.methods.measure import Adapted, Query
-from tttnn.models.folder import context_length, load_causal
+from tttnn.models.folder import choose_window, load_causal
+from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
+from tttnn.spans import speller
 
 ROWS = pa.schema(
     [
@@ -45,6 +49,8 @@ ROWS = pa.schema(
         ("bytes", pa.int64()),
         ("words", pa.int64()),
         ("tokens", pa.int64()),
+        # that no token stands for, see `tttnn.spans`; null for a tokenizer without offsets
+        ("lost_characters", pa.int64()),
         ("train_loss", pa.float64()),  # mean over the latest neighbour's windows; null before
         ("train_tokens", pa.int64()),
         ("steps", pa.int32()),
@@ -125,29 +131,21 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
     return cases
 
 
-def _open_journal(path: Path, made_from: str) -> tuple[dict[int, list[dict[str, Any]]], TextIO]:
-    """The documents that a journal of this identity holds, and the journal, open for more."""
-    done: dict[int, list[dict[str, Any]]] = {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    if lines and lines[0] == f"{made_from}\n".encode():
-        whole = [line for line in lines if line.endswith(b"\n")]  # the last may be torn
-        for line in whole[1:]:
-            rows = json.loads(line)
-            done[rows[0]["document_id"]] = rows
-        size = sum(map(len, whole))
-    else:
-        size = 0
-    file = path.open("r+" if path.is_file() else "w", encoding="utf-8")
-    file.truncate(size)
-    file.seek(size)
-    if size == 0:
-        file.write(f"{made_from}\n")
-        file.flush()
-    return done, file
+def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) -> Iterator[Query]:
+    """The queries; raises `ValueError` for one of which the tokenizer makes no token at all."""
+    for query, _ in todo:
+        if not tokens(tokenizer, query.text):
+            raise ValueError(
+                f"document {query.id}: the tokenizer of {model} has no token for any of its "
+                f"{len(query.text)} characters, so there is nothing to evaluate: leave its task "
+                "out, or take a model whose tokenizer falls back to bytes"
+            )
+        yield query
 
 
-def _rows(adapted: Adapted, overlaps: list[tuple[float, float, float]]) -> list[dict[str, Any]]:
+def _rows(
+    adapted: Adapted, overlaps: list[tuple[float, float, float]], lost: int | None
+) -> list[dict[str, Any]]:
     none = (0.0, 0.0, 0.0)
     largest = [none, *accumulate(overlaps, lambda a, b: tuple(map(max, a, b)))]
     rows = []
@@ -165,11 +163,23 @@ def _rows(adapted: Adapted, overlaps: list[tuple[float, float, float]]) -> list[
         row = {"document_id": adapted.query.id} | adapted.size._asdict() | asdict(measurement)
         used = min(measurement.num_neighbors, len(overlaps))
         row |= dict(zip(OVERLAPS, largest[used], strict=True))
+        row["lost_characters"] = lost
         row["exact"] = bool(row["exact"])
         if math.isnan(row["train_loss"]):
             row["train_loss"] = None
         rows.append(row)
     return rows
+
+
+def _warn(lost: list[int], model: Path, output: Path) -> None:
+    """Say how many characters of the documents the model cannot have seen, if there are any."""
+    if count := sum(lost):
+        print(
+            f"warning: {output}: the tokenizer of {model} has no token for {count} characters in "
+            f"{len(lost) - lost.count(0)} of {len(lost)} documents; their bytes are counted as if "
+            "they had been predicted (column lost_characters)",
+            file=sys.stderr,
+        )
 
 
 def evaluate_part(
@@ -189,45 +199,47 @@ def evaluate_part(
     number of parts changes nothing. (Recipes that carry something from document to document do
     depend on it, and a killed one starts again.)
 
-    Raises `ValueError` for a document with too few neighbours or a likelihood that is not finite.
+    Where the tokenizer has no token for some of a document's characters, the others are evaluated,
+    all bytes are counted, and a warning and the column `lost_characters` say so. Documents that are
+    left out of `queries` (see `tttnn.corpus.omissions`) are left out of the output too.
+
+    Raises `ValueError` for a document with too few neighbours, without any token, or with a
+    likelihood that is not finite.
     """
-    journal = output.with_name(f".{output.stem}.journal")
+    beside = output.with_name(f".{output.stem}.journal")
     if spec.recipe.depends_on_order:
-        journal.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
     module = engine(METHODS, spec.recipe.kind)
-    done, file = _open_journal(journal, identity([__name__, module], settings, inputs))
+    journal = Journal(beside, identity([__name__, module], settings, inputs))
+    done = {rows[0]["document_id"]: rows for rows in journal.entries}
     documents = _cases(spec, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
     progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
-    with file, progress, Stop() as stop:
+    with journal, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
-            longest = context_length(network)
-            window = spec.recipe.window or longest
-            if window > longest:
-                raise ValueError(
-                    f"the method's window is {window} tokens, but {model} has positions for "
-                    f"{longest}: lower it, or set it to null"
-                )
-            texts = (case.query for case in todo)
+            window = choose_window(network, spec.recipe.window, "the method's window")
+            spelt = speller(tokenizer)
+            texts = _checked(todo, tokenizer, model)
             adapt = importlib.import_module(module).adapt
             adapted = adapt(network, tokenizer, texts, spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
-                rows = _rows(result, overlaps)
-                file.write(json.dumps(rows) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+                rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
+                journal.append(rows)
                 done[query.id] = rows
                 progress.update()
                 if stop and len(done) < len(documents):
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
     rows = [names | row for query, _ in documents for row in done[query.id]]
-    with replacing(output) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=ROWS), beside, compression="zstd")
-    journal.unlink()
+    _warn([rows[0]["lost_characters"] or 0 for rows in done.values()], model, output)
+    # a document that could not be split is nobody's; each part lists its share of them
+    schema = with_left_out(ROWS, left_out(pq.read_schema(queries))[part :: spec.parts])
+    with replacing(output) as new:
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), new, compression="zstd")
+    journal.remove()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -32,6 +31,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
 from tttnn.files import replacing, write_json
+from tttnn.journal import read_note
 from tttnn.models.examples import (
     IGNORED,
     Examples,
@@ -41,8 +41,10 @@ from tttnn.models.examples import (
     train_tokenizer,
     truncated_texts,
 )
-from tttnn.models.folder import UNUSED_POSITIONS, ModelError, write_manifest
+from tttnn.models.folder import choose_window, write_manifest
 from tttnn.models.kinds.train import TrainedModel
+from tttnn.models.model_files import ModelError, one_line
+from tttnn.models.probes import check_causal, rows_of_positions
 from tttnn.resume import Stop
 from tttnn.sections.base import nearest
 
@@ -52,25 +54,54 @@ COMPLETE = "complete"  # a file in a checkpoint that was written to its end
 MADE_FROM = "made_from.json"
 
 
+def _auto_class(spec: TrainedModel) -> type:
+    return AutoModelForCausalLM if spec.objective == "causal" else AutoModelForMaskedLM
+
+
+def _from_config(spec: TrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        return _auto_class(spec).from_config(config, trust_remote_code=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever numbers that do not fit make a model's own code raise
+        raise ModelError(f"architecture: {one_line(error)}") from error
+
+
 def _model_config(spec: TrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-    """`spec.architecture` over transformers' defaults, fitted to tokenizer and sequence length."""
-    overrides = dict(spec.architecture)
-    model_type = overrides.pop("model_type")
+    """`spec.architecture` over transformers' defaults, fitted to tokenizer and sequence length.
+
+    A table of positions that starts after the padding id gets as many rows more.
+    """
+    asked = dict(spec.architecture)
+    model_type = asked.pop("model_type")
     fitted = {
         "vocab_size": len(tokenizer),
-        "max_position_embeddings": spec.sequence_tokens + UNUSED_POSITIONS.get(model_type, 0),
+        "max_position_embeddings": spec.sequence_tokens,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
     try:
         known = AutoConfig.for_model(model_type)
-        for key in overrides:
+        for key in asked:
             if not hasattr(known, key):  # transformers would keep it as an attribute without use
                 raise ValueError(f"{model_type} has no {key!r}.{nearest(key, known.to_dict())}")
-        return AutoConfig.for_model(model_type, **(fitted | overrides))
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"architecture: {error}") from error
+        # n_positions is GPT-2's name for max_position_embeddings: what is asked for wins
+        names = known.attribute_map
+        fitted = {names.get(key, key): value for key, value in fitted.items()}
+        overrides = {names.get(key, key): value for key, value in asked.items()}
+        config = AutoConfig.for_model(model_type, **(fitted | overrides))
+        with torch.device("meta"):
+            rows = rows_of_positions(_from_config(spec, config))
+        if rows is not None:
+            name = names.get("max_position_embeddings", "max_position_embeddings")
+            fitted[name] += spec.sequence_tokens - rows
+            config = AutoConfig.for_model(model_type, **(fitted | overrides))
+        return config
+    except ModelError:
+        raise
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"architecture: {one_line(error)}") from error
 
 
 def _sequences(
@@ -179,7 +210,7 @@ def _prepare_checkpoints(folder: Path, made_from: dict[str, Any]) -> Path | None
     Checkpoints made from anything else are removed.
     """
     note = folder / MADE_FROM
-    if folder.exists() and not (note.exists() and json.loads(note.read_text()) == made_from):
+    if folder.exists() and read_note(note) != made_from:
         print(f"{folder}: made from another spec or other data, starting anew", file=sys.stderr)
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -249,15 +280,15 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         checkpoint = _prepare_checkpoints(checkpoints, made_from)
 
     if spec.objective == "causal":
-        auto_class, masking, collator = AutoModelForCausalLM, None, default_data_collator
+        masking, collator = None, default_data_collator
     else:
         masking = (spec.mask_probability, tokenizer.mask_token_id)
-        auto_class, collator = AutoModelForMaskedLM, pad_to(tokenizer.pad_token_id)
+        collator = pad_to(tokenizer.pad_token_id)
     set_seed(spec.seed)
-    try:
-        model = auto_class.from_config(config, trust_remote_code=False)
-    except ValueError as error:
-        raise ModelError(f"architecture: {error}") from error
+    model = _from_config(spec, config)
+    choose_window(model, spec.sequence_tokens, "sequence_tokens")
+    if spec.objective == "causal":
+        check_causal(model.eval(), f"architecture: {config.model_type}", spec.sequence_tokens)
     stop = Stop()
     trainer = Trainer(
         model,
@@ -302,7 +333,7 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
                 "val_sequences": len(val_sequences),
             },
         )
-        write_manifest(beside, {"kind": "train"})
+        write_manifest(beside, {"kind": "train"}, causal=spec.objective == "causal")
     shutil.rmtree(checkpoints)
     print(
         f"{output}: {spec.steps} steps, loss {losses[-1] if losses else math.nan:.3f} in training, "

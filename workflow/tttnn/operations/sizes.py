@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import zstandard
-
 from tttnn.config.root import Config
-from tttnn.pile import SUFFIXES, TASK_OF_SUBSET, TASKS
+from tttnn.corpus.formats import CorpusError
+from tttnn.pile import TASK_OF_SUBSET, TASKS
 from tttnn.sections.model import Model
 
 PUBLISHED = Path(__file__).parent.parent / "published"
@@ -127,33 +127,30 @@ class _Sample(NamedTuple):
 
 
 def _sample(file: Path) -> _Sample:
-    with file.open("rb") as raw:
-        is_compressed = file.suffix == ".zst"
-        stream = zstandard.ZstdDecompressor().stream_reader(raw) if is_compressed else raw
-        text = stream.read(SAMPLE_BYTES)
-        read = raw.tell()
+    from tttnn.corpus.documents import (
+        read_documents,  # Arrow takes a while to load: where it is needed
+    )
+    from tttnn.corpus.raw import Progress
+
     lengths: dict[str, list[int]] = {}
-    for line in text.split(b"\n")[: -1 if len(text) == SAMPLE_BYTES else None]:
-        try:
-            record = json.loads(line)
-            task = TASK_OF_SUBSET[record["meta"]["pile_set_name"]]
-            lengths.setdefault(task, []).append(len(record["text"].encode()))
-        except (ValueError, LookupError, TypeError, AttributeError):
-            continue  # whoever reads the corpus says what is wrong with it
-    total = sum(map(sum, lengths.values()))
-    return _Sample(read / file.stat().st_size, total / max(read, 1), lengths)
+    total, progress = 0, Progress()
+    documents = read_documents(file, needs_subset=True, rejected=lambda _: None, progress=progress)
+    with suppress(CorpusError):  # whoever reads the corpus says what is wrong with it
+        for document in documents:
+            length = len(document.text.encode())
+            lengths.setdefault(TASK_OF_SUBSET[document.pile_set_name], []).append(length)
+            total += length
+            if total >= SAMPLE_BYTES:
+                break
+    read = progress.share * file.stat().st_size
+    return _Sample(progress.share, total / max(read, 1), lengths)
 
 
-def _file(folder: Path, stem: str) -> Path | None:
-    files = (folder / f"{stem}{suffix}" for suffix in SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
-
-
-def _local_texts(config: Config, folder: Path) -> Texts | None:
+def _local_texts(config: Config, source: Any) -> Texts | None:
     """From the sizes of a folder's files, and the start of its test documents."""
-    train = [_file(folder / "train", shard) for shard in config.shards]
-    held = _file(folder, "test")
-    if held is None or held.suffix == ".parquet" or not all(train):
+    train = [source.input_file(shard) for shard in config.shards]
+    held = source.input_file("test")
+    if held is None or not all(train):
         return None
     sample = _sample(held)
     counts = {task: len(sizes) / sample.share for task, sizes in sample.lengths.items()}
@@ -162,7 +159,7 @@ def _local_texts(config: Config, folder: Path) -> Texts | None:
     means = {task: sum(sizes) / len(sizes) for task, sizes in sample.lengths.items()}
     mean = sum(counts[task] * means[task] for task in counts) / sum(counts.values())
     size = sample.expansion * sum(file.stat().st_size for file in train) / len(train)
-    known = f"sizes of the files in {folder}, documents as long as its first test documents"
+    known = f"sizes of the files in {source.path}, documents as long as its first test documents"
     every = {task: counts.get(task, 0.0) for task in TASKS}
     lengths = {task: means.get(task, mean) for task in TASKS}
     return Texts(size / mean, size, _selected(config, every), lengths, known)
@@ -190,8 +187,7 @@ def texts(config: Config) -> Texts:
         document_bytes = dict.fromkeys(TASKS, float(DEMO_BYTES))
         known = "the demo's settings"
     elif source.kind == "local":
-        folder = Path(source.path)
-        if (found := _local_texts(config, folder)) is not None:
+        if (found := _local_texts(config, source)) is not None:
             return found
-        known = f"no files of text in {folder} yet: taken for {known}"
+        known = f"no files of text in {source.path} yet: taken for {known}"
     return Texts(documents, size, _selected(config, test), document_bytes, known)

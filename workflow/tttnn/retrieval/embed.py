@@ -6,7 +6,6 @@ done. A job that is started again goes on from there, unless inputs, settings or
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.files import write_json
-from tttnn.models.folder import load_encoder
+from tttnn.journal import read_note
+from tttnn.models.folder import choose_window, load_encoder
+from tttnn.models.probes import sees_padding
 from tttnn.resume import Stop, identity
 from tttnn.sections.embed import Embed
 
@@ -37,8 +38,10 @@ def embed_texts(
     """Embed `texts`: float32 of shape (texts, hidden size), not normalised, in their order.
 
     A text is represented by its first `spec.max_tokens` tokens, special tokens included; the mean
-    is over all of these. Texts are batched by length, so that little is padding.
+    is over all of these. Texts are batched by length, so that little is padding, and none is where
+    the model would see it.
     """
+    equal = sees_padding(model, tokenizer)
     encoded = tokenizer(texts, truncation=True, max_length=spec.max_tokens)["input_ids"]
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
@@ -49,6 +52,8 @@ def embed_texts(
     while position < len(order):
         width = len(encoded[order[position]])
         members = order[position : position + max(1, spec.batch_tokens // width)]
+        if equal:
+            members = [member for member in members if len(encoded[member]) == width]
         position += len(members)
         ids = torch.full((len(members), width), tokenizer.pad_token_id)
         mask = torch.zeros(len(members), width)
@@ -80,10 +85,18 @@ def _open_vectors(
 ) -> tuple[np.memmap, int]:
     """The vectors that an earlier attempt left, and how many of them are done; or none, anew."""
     note = _note(partial)
-    if partial.is_file() and note.is_file():
-        kept = json.loads(note.read_text(encoding="utf-8"))
-        if kept["made_from"] == made_from:
-            return np.lib.format.open_memmap(partial, mode="r+"), kept["done"]
+    kept = read_note(note) if partial.is_file() else None
+    match kept:
+        case {"made_from": str(of), "done": int(done)} if of == made_from:
+            try:
+                np.lib.format.open_memmap(partial, mode="r")  # "r+" fills a short file with zeros
+                vectors = np.lib.format.open_memmap(partial, mode="r+")
+            except ValueError as error:
+                print(f"{partial}: damaged ({error}), thrown away", file=sys.stderr)
+            else:
+                if (vectors.shape, vectors.dtype) == (shape, np.dtype(dtype)):
+                    return vectors, done
+                print(f"{partial}: of another shape, thrown away", file=sys.stderr)
     note.unlink(missing_ok=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     return np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape), 0
@@ -97,12 +110,7 @@ def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
 def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, tokenizer = load_encoder(model, device=device)
-    positions = tokenizer.model_max_length
-    if spec.max_tokens > positions:
-        raise ValueError(
-            f"embed.max_tokens is {spec.max_tokens}, but the embedder {model} takes {positions} "
-            "tokens: lower embed.max_tokens, or train it with a larger sequence_tokens"
-        )
+    choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])

@@ -14,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tttnn.corpus.omissions import left_out
+
 KEY = ["document_id", "num_neighbors", "alpha"]
 """What a row of a cell is about."""
 
@@ -25,6 +27,7 @@ COLUMNS = [
     "loglikelihood",
     "bytes",
     "words",
+    "lost_characters",
     "train_tokens",
     "train_seconds",
     "evaluate_seconds",
@@ -58,6 +61,7 @@ class Cell(NamedTuple):
     grid: npt.NDArray[np.float64]  # [n, K, A], natural log; at 0 neighbors the same for every alpha
     bytes: npt.NDArray[np.int64]  # [n]
     words: npt.NDArray[np.int64]  # [n]
+    lost: npt.NDArray[np.float64]  # [n], characters without a token (`tttnn.spans`), NaN: unknown
     # of the neighbours, the largest at the largest number of them
     exact: npt.NDArray[np.bool_]  # [n]
     overlap: npt.NDArray[np.float64]  # [n]
@@ -78,11 +82,24 @@ class Cell(NamedTuple):
         return self._replace(alphas=self.alphas[[place]], grid=self.grid[:, :, [place]])
 
 
-def _read_part(path: Path, name: Name) -> pd.DataFrame:
+def _open(path: Path) -> pq.ParquetFile:
     try:
-        table = pq.ParquetFile(path).read()
+        return pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path} cannot be read ({error}): delete it and run again") from None
+
+
+def read_left_out(paths: list[Path]) -> dict[str, set[int]]:
+    """For each task, the documents that its files list as left out (`tttnn.corpus.omissions`)."""
+    omitted: dict[str, set[int]] = {}
+    for path in paths:
+        task = omitted.setdefault(Name(*path.parts[-4:-1]).task, set())
+        task.update(left_out(_open(path).schema_arrow))
+    return omitted
+
+
+def _read_part(path: Path, name: Name) -> pd.DataFrame:
+    table = _open(path).read()
     missing = [column for column in COLUMNS if column not in table.column_names]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: evaluate this part again")
@@ -188,6 +205,7 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
         np.concatenate([before, after], axis=1),
         _same_everywhere(frame, name, "bytes"),
         _same_everywhere(frame, name, "words"),
+        table("lost_characters")[:, 0].astype(np.float64),
         table("exact")[:, -1].astype(bool),
         table("overlap")[:, -1],
         table("jaccard")[:, -1],

@@ -16,7 +16,10 @@ from tttnn.sections.score import Score
 
 
 def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
-    """A row a document of each cell: bits per byte before and after, and its overlaps."""
+    """A row a document of each cell: bits per byte before and after, and its overlaps.
+
+    `lost_characters` is empty where the tokenizer could not tell.
+    """
     return pd.concat(
         pd.DataFrame(
             {
@@ -25,6 +28,7 @@ def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
                 "document_id": cell.documents,
                 "num_neighbors": cell.points[-1],
                 "bytes": cell.bytes,
+                "lost_characters": cell.lost,
                 "before": -cell.loglikelihood[:, 0] / cell.bytes / math.log(2),
                 "after": -cell.loglikelihood[:, -1] / cell.bytes / math.log(2),
                 "exact": cell.exact,

@@ -34,16 +34,18 @@ def copied(cell: Cell, spec: Score) -> Mask:
     )
 
 
-def clean_documents(cells: list[Cell], spec: Score) -> dict[str, Mask]:
-    """For each task, [n]: the documents that no cell's neighbours nearly copy.
+def clean_documents(cells: list[Cell], spec: Score) -> dict[str, set[int]]:
+    """For each task, the documents that no cell's neighbours nearly copy.
 
     Of a task, and not of a cell, so that methods are compared on the same documents.
     """
-    clean: dict[str, Mask] = {}
+    everything: dict[str, set[int]] = {}
+    copies: dict[str, set[int]] = {}
     for cell in cells:
-        mine = ~copied(cell, spec)
-        clean[cell.name.task] = clean.get(cell.name.task, mine) & mine
-    return clean
+        task = cell.name.task
+        everything.setdefault(task, set()).update(cell.documents.tolist())
+        copies.setdefault(task, set()).update(cell.documents[copied(cell, spec)].tolist())
+    return {task: everything[task] - copies[task] for task in everything}
 
 
 def estimate(cell: Cell, keep: Mask, spec: Score) -> dict[str, Estimate]:
@@ -65,7 +67,7 @@ def estimate(cell: Cell, keep: Mask, spec: Score) -> dict[str, Estimate]:
     }
 
 
-def estimate_all(cells: list[Cell], spec: Score, keep: dict[str, Mask] | None = None) -> Scores:
+def estimate_all(cells: list[Cell], spec: Score, keep: dict[str, set[int]] | None = None) -> Scores:
     """Every cell's metrics, and `pile_all` over the tasks of each model and method.
 
     With `keep`, only of those documents of each task; a cell without any is left out. `pile_all`
@@ -76,7 +78,9 @@ def estimate_all(cells: list[Cell], spec: Score, keep: dict[str, Mask] | None = 
         for cell in cells:
             if cell.name.task != task:
                 continue
-            mask = keep[task] if keep is not None else np.full(len(cell.documents), True)
+            mask = np.full(len(cell.documents), True)
+            if keep is not None:
+                mask = np.isin(cell.documents, list(keep[task]))
             if mask.any():
                 scores[cell.name[:2]][task] = estimate(cell, mask, spec)
     for tasks in scores.values():

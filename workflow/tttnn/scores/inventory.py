@@ -30,9 +30,18 @@ def corpus_rows(manifests: list[Path], run: str) -> Iterator[dict[str, Any]]:
 
 
 def task_rows(
-    selection: dict[str, dict[str, int]], corpus: pd.DataFrame, cells: list[Cell], run: str
+    selection: dict[str, dict[str, int]],
+    omitted: dict[str, set[int]],
+    corpus: pd.DataFrame,
+    cells: list[Cell],
+    run: str,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each of the Pile's tasks, evaluated or not."""
+    """A row for each of the Pile's tasks, evaluated or not.
+
+    `without_halves` counts the task's `omitted` documents: selected, but left out by the methods
+    that evaluate halves, because they cannot be cut in two. It is 0 where none of them evaluates
+    the task.
+    """
     train = corpus.loc[~corpus["shard"].isin(SPLITS), "subsets"]
     evaluated = {cell.name.task for cell in cells}
     weights = pile_weights(task for task in TASKS if task in evaluated)
@@ -42,6 +51,8 @@ def task_rows(
             status = "evaluated"
         elif not counts["test_documents"]:
             status = "no documents"
+        elif omitted.get(task):
+            status = "no halves"
         else:
             status = "not evaluated" if counts["selected"] else "none selected"
         yield {
@@ -53,6 +64,7 @@ def task_rows(
             "train_documents": sum(shard.get(subset.pile_set_name, 0) for shard in train),
             "test_documents": counts["test_documents"],
             "selected": counts["selected"],
+            "without_halves": len(omitted.get(task, ())),
             "status": status,
         }
 

@@ -13,7 +13,7 @@ import pandas as pd
 from tttnn.files import replacing
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.bootstrap import weighted_mean
-from tttnn.scores.cells import Cell, read_cells
+from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
 from tttnn.scores.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
@@ -214,15 +214,28 @@ def _write(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(beside, index=False, lineterminator="\n")
 
 
-def _read(
-    folder: Path, cells: Iterable[tuple[str, str, str, int]], selection: dict[str, dict[str, int]]
-) -> list[Cell]:
-    files = [
+def _files(folder: Path, cells: Iterable[tuple[str, str, str, int]]) -> list[Path]:
+    return [
         folder / model / method / task / f"{part}.parquet"
         for model, method, task, parts in cells
         for part in range(parts)
     ]
-    return read_cells(files, {task: count["selected"] for task, count in selection.items()})
+
+
+def _read(
+    folder: Path, spec: ScoreSpec, selection: dict[str, dict[str, int]]
+) -> tuple[list[Cell], dict[str, set[int]]]:
+    """The cells, and each task's documents without halves, which methods on halves leave out."""
+    halved = _files(folder, (cell for cell in spec.cells if cell[1] in spec.halves))
+    whole = _files(folder, (cell for cell in spec.cells if cell[1] not in spec.halves))
+    omitted = read_left_out(halved)
+    selected = {task: count["selected"] for task, count in selection.items()}
+    with_halves = {task: n - len(omitted.get(task, ())) for task, n in selected.items()}
+    cells = {
+        cell.name: cell for cell in (*read_cells(whole, selected), *read_cells(halved, with_halves))
+    }
+    order = (Name(*cell[:3]) for cell in spec.cells)
+    return [cells[name] for name in order if name in cells], omitted
 
 
 def score(
@@ -254,17 +267,19 @@ def score(
       trained on; means over documents.
     - `costs.csv`: seconds of training per neighbor, without the evaluations; quantiles over
       documents.
-    - `documents.parquet`: a row a document of every cell: before, after, overlaps.
+    - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
+      of its characters the model's tokenizer has no token for.
     - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
     - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
-    - `tasks.csv`, `corpus.csv`: what was there, was rejected and was evaluated.
+    - `tasks.csv`, `corpus.csv`: what was there, was rejected, was evaluated, and could not be
+      split.
     - `recall.csv`: every index's, from `recalls`.
     - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
 
     Raises `ValueError` as `read_cells` does, and where nothing was evaluated at all.
     """
     selected = {path.parent.name: read_selection(path) for path in selections}
-    cells = _read(results / "evaluation", spec.cells, selected["test"])
+    cells, omitted = _read(results / "evaluation", spec, selected["test"])
     if not cells:
         raise ValueError(
             f"{results}/queries/test/selection.json: no document of any evaluated task was selected"
@@ -272,7 +287,10 @@ def score(
     validation: list[Cell] = []
     if spec.mixtures:
         mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
-        validation = _read(results / "validation", mixed, selected["val"])
+        validation = read_cells(
+            _files(results / "validation", mixed),
+            {task: count["selected"] for task, count in selected["val"].items()},
+        )
     chosen = choose_alphas(cells, validation, spec.mixtures)
 
     clean = clean_documents(chosen, spec)
@@ -302,7 +320,7 @@ def score(
     _write(tables / "duplicates.csv", pd.DataFrame(share_rows(chosen, spec, spec.run)))
 
     corpus = pd.DataFrame(corpus_rows(manifests, spec.run))
-    tasks = pd.DataFrame(task_rows(selected["test"], corpus, chosen, spec.run))
+    tasks = pd.DataFrame(task_rows(selected["test"], omitted, corpus, chosen, spec.run))
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
     _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tttnn.files import check_name
 from tttnn.pile import SPLITS, SUFFIXES
 from tttnn.sections.base import Section
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 """A SHA-256 in hexadecimal."""
+
+FileName = Annotated[str, AfterValidator(lambda name: check_name(name, "the source"))]
+"""A file's name below the source's folder, base URL or data set: never a path out of it."""
 
 
 def stem(shard: str) -> str:
@@ -33,6 +38,13 @@ class Source(Section):
         """Those of the shards that the settings would have to name a file for, and do not."""
         return []
 
+    def input_file(self, shard: str) -> Path | None:
+        """The file on this machine that the shard is read from, to be watched for changes.
+
+        None where there is none, or where `fetch` will say why it cannot be read.
+        """
+        return None
+
     def for_shard(self, shard: str) -> Self:
         """The settings that concern this shard, so that the others' do not fetch it again."""
         return self
@@ -41,7 +53,7 @@ class Source(Section):
 class DigestedSource(Source):
     """A source whose files are expected to be what they were."""
 
-    sha256: dict[str, Digest] = {}  # file name -> digest; unnamed files go unchecked
+    sha256: dict[FileName, Digest] = {}  # file name -> digest; unnamed files go unchecked
 
     def file_names(self, shard: str) -> list[str]:
         """Names that the shard's file may have."""

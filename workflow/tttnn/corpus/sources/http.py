@@ -8,15 +8,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 import requests
 import urllib3
 from pydantic import Field
 from tqdm import tqdm
 
-from tttnn.corpus.documents import CorpusError
-from tttnn.corpus.layout import Fetched, check_sha256
+from tttnn.corpus.formats import CorpusError
+from tttnn.corpus.layout import Fetched, check_file
 from tttnn.files import write_json
 from tttnn.sections.source import DigestedSource, stem
 
@@ -38,6 +38,9 @@ class HttpSource(DigestedSource):
     suffix: Literal[".jsonl.zst", ".jsonl", ".parquet"] = ".jsonl.zst"
     retries: int = Field(default=8, ge=0)
     timeout: float = Field(default=60, gt=0)  # seconds without a byte
+    # bytes a second, over every `timeout` seconds: a body that trickles more slowly is asked for
+    # again from where it is, and an attempt that is slower counts as one that brought nothing
+    slowest: float = Field(default=1000, ge=0)
 
 
 class _TransferError(Exception):
@@ -127,8 +130,35 @@ def _expected_size(
     return int(size)
 
 
-def _transfer(url: str, partial: Partial, timeout: float) -> None:
-    """One request: append to `partial` what it lacks, or raise `_TransferError` to try again."""
+def _append(
+    response: requests.Response, file: BinaryIO, source: HttpSource, progress: tqdm
+) -> None:
+    """Write the body as it arrives, block by block, so that a break loses nothing that arrived.
+
+    Raises `_TransferError` if fewer than `source.slowest` bytes a second come in a whole
+    `source.timeout`; that nothing comes is the socket's to say.
+    """
+    began, arrived = time.monotonic(), 0
+    # read1: whatever is there, where `read` and `stream` would hold it back to fill a block;
+    # not decoded: a server may say `Content-Encoding: zstd` of a .zst file
+    while block := response.raw.read1(BLOCK, decode_content=False):
+        file.write(block)
+        progress.update(len(block))
+        arrived += len(block)
+        if (seconds := time.monotonic() - began) >= source.timeout:
+            if arrived < source.slowest * seconds:
+                raise _TransferError(
+                    f"{arrived / seconds:.0f} bytes a second arrive, less than {source.slowest:g}"
+                )
+            began, arrived = time.monotonic(), 0
+
+
+def _transfer(url: str, partial: Partial, source: HttpSource) -> dict[str, Any]:
+    """One request: append to `partial` what it lacks, or raise `_TransferError` to try again.
+
+    Gives what the server says of the file's version: `bytes`, and `etag` and `last_modified` if
+    it says them.
+    """
     # compressed on the way, the body's length would not be the file's
     headers = {"Accept-Encoding": "identity"}
     noted = partial.version(url)
@@ -137,7 +167,7 @@ def _transfer(url: str, partial: Partial, timeout: float) -> None:
     elif partial.size:
         headers |= {"Range": f"bytes={partial.size}-", "If-Range": noted}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        with requests.get(url, headers=headers, stream=True, timeout=source.timeout) as response:
             _check_status(response)
             size = _expected_size(response, url, partial, noted)
             with (
@@ -152,10 +182,7 @@ def _transfer(url: str, partial: Partial, timeout: float) -> None:
                 ) as progress,
             ):
                 if response.status_code != 416:  # which means that nothing is lacking
-                    # not decoded: a server may say `Content-Encoding: zstd` of a .zst file
-                    for block in response.raw.stream(BLOCK, decode_content=False):
-                        file.write(block)
-                        progress.update(len(block))
+                    _append(response, file, source, progress)
     except requests.exceptions.SSLError as error:
         raise CorpusError(f"{url}: {error}. Check the certificates and the URL.") from None
     except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
@@ -164,6 +191,12 @@ def _transfer(url: str, partial: Partial, timeout: float) -> None:
         raise CorpusError(f"{url}: {error}. Check base_url.") from None
     if partial.size != size:
         raise _TransferError(f"{partial.size:,} of {size:,} bytes arrived")
+    said = {"etag": "ETag", "last_modified": "Last-Modified"}
+    return {"bytes": size} | {
+        name: response.headers[header]
+        for name, header in said.items()
+        if header in response.headers
+    }
 
 
 def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched:
@@ -171,8 +204,9 @@ def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched
 
     What has arrived is continued only if the server says by its ETag or date that the file is
     still the same, and is of the size the server gives. `source.retries` counts the attempts in a
-    row that bring nothing new. Raises `CorpusError` when they are used up, when the server says
-    that asking again is of no use, and, with the file deleted, for a wrong digest.
+    row that bring nothing new, or less than `source.slowest` bytes a second. Raises `CorpusError`
+    when they are used up, when the server says that asking again is of no use, and, with the
+    file deleted, for a wrong digest or content.
     """
     name = stem(shard) + source.suffix
     url = f"{source.base_url.rstrip('/')}/{name}"
@@ -181,15 +215,19 @@ def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched
     arrived = Partial(path)
     failures, furthest = 0, arrived.size
     while True:
+        began = time.monotonic()
         try:
-            _transfer(url, arrived, source.timeout)
+            version = _transfer(url, arrived, source)
             break
         except _TransferError as error:
-            failures = 1 if arrived.size > furthest else failures + 1
+            new = arrived.size - furthest
+            is_progress = new > 0 and new >= source.slowest * (time.monotonic() - began)
+            failures = 1 if is_progress else failures + 1
             furthest = max(furthest, arrived.size)
             if failures > source.retries:
                 raise CorpusError(
-                    f"{url}: {error}; gave up after {failures} attempts without a new byte. "
+                    f"{url}: {error}; gave up after {failures} attempts that brought nothing "
+                    f"new, or less than {source.slowest:g} bytes a second. "
                     f"{arrived.size:,} bytes are kept: run again to continue."
                 ) from None
             wait = min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT)
@@ -198,8 +236,8 @@ def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched
             time.sleep(wait)
     remedy = "It was deleted: run again, or correct sha256 in the source."
     try:
-        digest = check_sha256(path, url, remedy, source.sha256.get(name))
+        digest = check_file(path, url, remedy, source.sha256.get(name))
     except CorpusError:
         arrived.discard()
         raise
-    return Fetched(path, digest, {"url": url}, temporary=True)
+    return Fetched(path, digest, {"url": url}, temporary=True, version=version)

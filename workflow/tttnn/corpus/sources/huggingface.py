@@ -10,9 +10,9 @@ from typing import Literal, Self
 import huggingface_hub
 from huggingface_hub import errors
 
-from tttnn.corpus.documents import CorpusError, suffix
-from tttnn.corpus.layout import Fetched, check_sha256
-from tttnn.sections.source import DigestedSource
+from tttnn.corpus.formats import CorpusError, suffix
+from tttnn.corpus.layout import Fetched, check_file
+from tttnn.sections.source import DigestedSource, FileName
 
 
 class HuggingFaceSource(DigestedSource):
@@ -22,7 +22,7 @@ class HuggingFaceSource(DigestedSource):
     dataset: str
     revision: str
     # shard ("00", "01", ..., "val", "test") -> its file in the data set
-    files: dict[str, str]
+    files: dict[str, FileName]
 
     def unnamed(self, shards: Iterable[str]) -> list[str]:
         return [shard for shard in shards if shard not in self.files]
@@ -101,7 +101,7 @@ def fetch(source: HuggingFaceSource, shard: str, shards: int, partial: Path) -> 
         cause = str(error.__cause__ or error).splitlines()[0]
         raise CorpusError(f"cannot fetch {what}: {remedy} ({cause}).") from error
     remedy = f"Delete {path.resolve()} and run again, or correct sha256 in the source."
-    digest = check_sha256(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
+    digest = check_file(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
     commit = path.parents[len(PurePosixPath(name).parts) - 1].name  # snapshots/<commit>/<name>
     origin = {"dataset": source.dataset, "revision": source.revision, "commit": commit}
     return Fetched(path, digest, {**origin, "file": name})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tttnn.corpus.documents import CorpusError
-from tttnn.corpus.layout import Fetched, check_sha256
+from tttnn.corpus.formats import CorpusError
+from tttnn.corpus.layout import Fetched, check_file
 from tttnn.pile import SUFFIXES
 from tttnn.sections.source import DigestedSource, stem
 
@@ -18,6 +18,15 @@ class LocalSource(DigestedSource):
 
     kind: Literal["local"]
     path: str
+
+    def files(self, shard: str) -> list[Path]:
+        """The files that there are of a shard; there should be one."""
+        paths = (Path(self.path) / name for name in self.file_names(shard))
+        return [path for path in paths if path.is_file()]
+
+    def input_file(self, shard: str) -> Path | None:
+        found = self.files(shard)
+        return found[0] if len(found) == 1 else None
 
 
 def _contents(folder: Path) -> str:
@@ -33,20 +42,21 @@ def fetch(source: LocalSource, shard: str, shards: int, partial: Path) -> Fetche
 
     Raises `CorpusError` if there is none, more than one, or its digest is not the configured one.
     """
-    names = [stem(shard) + suffix for suffix in SUFFIXES]
-    found = [name for name in names if (Path(source.path) / name).is_file()]
+    found = source.files(shard)
+    names = [str(path.relative_to(source.path)) for path in found]
     if not found:
+        wanted = ", ".join(stem(shard) + suffix for suffix in SUFFIXES)
         raise CorpusError(
-            f"shard {shard}: none of {', '.join(names)} below {source.path}; "
-            f"{_contents((Path(source.path) / names[0]).parent)}. "
+            f"shard {shard}: none of {wanted} below {source.path}; "
+            f"{_contents((Path(source.path) / stem(shard)).parent)}. "
             "Correct the source's path, or lower corpus.shards."
         )
     if len(found) > 1:
         raise CorpusError(
-            f"shard {shard} is there more than once below {source.path}: {' and '.join(found)}. "
+            f"shard {shard} is there more than once below {source.path}: {' and '.join(names)}. "
             "Keep one of them."
         )
-    path = Path(source.path) / found[0]
+    [path] = found
     remedy = "Copy the file again, or correct sha256 in the source."
-    digest = check_sha256(path, str(path), remedy, source.sha256.get(found[0]))
+    digest = check_file(path, str(path), remedy, source.sha256.get(names[0]))
     return Fetched(path, digest, {"file": str(path)})
