@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tttnn.config.root import Config
+from tttnn.sections.plain import values_in
 
 
 class ConfigError(ValueError):
@@ -44,6 +45,14 @@ def load(values: dict[str, Any]) -> Config:
 
     Raises `ConfigError`: one line for each fault, with the key's full path.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration is a {type(values).__name__}: it must be a mapping")
+    for key, value in values.items():  # before any message repeats it
+        try:
+            for _ in values_in(value):
+                pass
+        except ValueError as error:
+            raise ConfigError(f"the configuration cannot be used:\n  {key}: {error}") from None
     try:
         return Config.model_validate(values)
     except ValidationError as error:
