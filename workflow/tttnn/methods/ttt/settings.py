@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from tttnn.sections.base import Section
 from tttnn.sections.method import Method
 
-
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
