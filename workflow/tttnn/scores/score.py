@@ -219,6 +219,10 @@ def _read(
     return [cells[name] for name in order if name in cells], omitted
 
 
+def _recall(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"empty_lists": "Int64"})  # whole numbers, where there are any
+
+
 def score(
     spec: ScoreSpec,
     results: Path,
@@ -304,6 +308,6 @@ def score(
     tasks = pd.DataFrame(task_rows(selected["test"], omitted, corpus, chosen, spec.run))
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
-    _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))
+    _write(tables / "recall.csv", pd.concat([_recall(path) for path in recalls]))
     with replacing(tables / "summary.tex") as beside:
         beside.write_text(summary_tabulars(difference_table, tasks), encoding="utf-8")
