@@ -1,12 +1,14 @@
 # make demo: the whole workflow on the embedded demo; make test: the tests.
-# Both set up .venv from the lock files first and need Python 3.11 or newer, and nothing else.
+# Both set up .venv from the lock files first and need Python 3.11 or newer, and a network.
+# make lint: the linters; make rulegraph: the picture of the rules in the README.
 
+SHELL := bash
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: demo test lint lock clean
+.PHONY: demo test lint rulegraph lock clean
 
 demo: .venv/ready
 	$(SNAKEMAKE) --quiet rules
@@ -21,6 +23,11 @@ lint: .venv/ready .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check workflow/Snakefile rules
 	$(BIN)/snakemake --lint
+
+# Needs Graphviz (dot, tred). Arrows that follow from others are left out.
+rulegraph: .venv/ready
+	set -o pipefail; $(BIN)/snakemake --quiet all --rulegraph dot | tred | dot -Tsvg \
+		-Granksep=0.22 -Gnodesep=0.12 -Nheight=0.32 -Npenwidth=1.2 -o docs/img/rulegraph.svg
 
 lock: .venv/dev
 	$(BIN)/pip install --quiet pip-tools

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from tttnn.methods.likelihood import prefix_token, rolling_windows
 from tttnn.methods.ttt.engine import Query, adapt
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.folder import context_length, load_causal
+from tttnn.models.folder import choose_window, load_causal
 
 WORDS = [
     "the",
@@ -89,7 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # so that processor time is work, not waiting
     model, tokenizer = load_causal(options.model)
-    window = context_length(model)
+    window = choose_window(model, None, "the window")
     points = [point for point in (0, 1, 2, 5, 10, 20, 50) if point <= options.neighbors]
     recipe = Recipe(
         num_neighbors=options.neighbors,

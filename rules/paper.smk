@@ -34,8 +34,8 @@ rule published_tables:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=cost.mem_mb("published_tables"),
+        runtime=cost.runtime("published_tables"),
     params:
         code=code("published_tables"),
         data=subpath(input[0], parent=True),
@@ -68,8 +68,8 @@ rule paper_figures:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=cost.mem_mb("paper_figures"),
+        runtime=cost.runtime("paper_figures"),
     params:
         code=code("paper_figures"),
         tables=subpath(input.scores, parent=True),
@@ -103,8 +103,8 @@ rule compare:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=cost.mem_mb("compare"),
+        runtime=cost.runtime("compare"),
     params:
         spec=spec.compare,
         code=code("compare"),
@@ -139,8 +139,8 @@ rule draw_side_by_side:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=cost.mem_mb("draw_side_by_side"),
+        runtime=cost.runtime("draw_side_by_side"),
     params:
         code=code("draw_side_by_side"),
     message:

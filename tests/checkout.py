@@ -10,22 +10,49 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 
+def write_overlay(path: Path, **values: object) -> Path:
+    """Write an overlay; JSON is YAML."""
+    path.write_text(json.dumps(values))
+    return path
+
+
 class Checkout:
-    """A copy of the workflow's files in which Snakemake can be run."""
+    """A folder with a copy of the workflow's files, in which Snakemake can be run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def fresh(cls, folder: Path) -> Self:
+        """Without results."""
         for name in ("workflow", "rules", "envs", "config", "slurm", "config.yaml"):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copyfile(source, folder / name)
+        return cls(folder)
+
+    def copy(self, folder: Path) -> Self:
+        """Another one with the same files and results, times included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return type(self)(folder)
+
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Size and time of every file that Snakemake and Python do not keep for themselves."""
+        names = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        stats = {
+            str(name): (self.folder / name).stat()
+            for name in names
+            if not {".snakemake", "__pycache__"} & set(name.parts)
+        }
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
     def snakemake(self, *arguments: str, ok: bool = True) -> str:
         """Run Snakemake; what it printed."""
@@ -54,10 +81,8 @@ class Checkout:
         return Counter({name: int(count) for name, count in rows if name != "all"})
 
     def configure(self, name: str, **values: object) -> Path:
-        """Write an overlay; JSON is YAML."""
-        path = self.folder / f"{name}.yaml"
-        path.write_text(json.dumps(values))
-        return path
+        """Write an overlay into the checkout."""
+        return write_overlay(self.folder / f"{name}.yaml", **values)
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a piece of a file that must be there."""

@@ -17,12 +17,19 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+NO_REFERENCE_DATA = "no reference data in"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference data beside the checkout, or the one TTTNN_SHARED names."""
+    """The folder of reference data beside the checkout, or the one TTTNN_SHARED names.
+
+    It holds what may not be passed on, or is others' to pass on: text of the Pile's kinds, the
+    authors' result files, a published model.
+    """
     folder = Path(os.environ.get("TTTNN_SHARED", ROOT.parent / "shared"))
     if not (folder / "fidelity").is_dir():
-        pytest.skip(f"reference data not found in {folder}: set TTTNN_SHARED to their folder")
+        pytest.skip(f"{NO_REFERENCE_DATA} {folder}: set TTTNN_SHARED to their folder")
     return folder
 
 
@@ -35,7 +42,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[LAYERS] = count_layers(session.items)
 
 
+def without_reference_data(skipped: list[pytest.TestReport]) -> Counter[str]:
+    """How many tests of each file the `shared` fixture skipped."""
+    return Counter(
+        report.nodeid.partition("::")[0]
+        for report in skipped
+        if isinstance(report.longrepr, tuple) and NO_REFERENCE_DATA in report.longrepr[2]
+    )
+
+
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if missed := without_reference_data(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section("tests that need reference data (README.md, Tests)")
+        terminalreporter.write_line(
+            f"{missed.total()} were skipped: they compare with text, results and a model that this "
+            "repository may not pass on. TTTNN_SHARED names the folder that holds them."
+        )
+        for file, count in sorted(missed.items()):
+            terminalreporter.write_line(f"  {count} of {file}")
     layers = config.stash.get(LAYERS, Counter())
     terminalreporter.write_line(
         "tests by layer: " + ", ".join(f"{name} {count}" for name, count in sorted(layers.items()))

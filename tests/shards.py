@@ -75,15 +75,15 @@ def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> 
         embeddings.append([])
         row = 0
         for chunk, count in enumerate(chunks):
-            mine = [shard * 2**40 + row + i for i in range(count)]
+            numbers = [shard * 2**40 + row + i for i in range(count)]
             name = f"{shard:02d}/{chunk}"
-            texts = [f"passage {passage}" for passage in mine]
-            passages[-1].append(write_passages(folder / f"passages/{name}.parquet", mine, texts))
+            texts = [f"passage {passage}" for passage in numbers]
+            passages[-1].append(write_passages(folder / f"passages/{name}.parquet", numbers, texts))
             path = folder / f"embeddings/{name}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, vectors[used : used + count])
             embeddings[-1].append(path)
-            ids += mine
+            ids += numbers
             row += count
             used += count
     assert used == len(vectors)

@@ -155,22 +155,22 @@ def run_score(
 
 def draw_task(model: str, method: str, task: str, documents: int) -> list[dict[str, Any]]:
     """Rows of one cell. Documents differ by far more than training changes them."""
-    of_task = np.random.default_rng(zlib.crc32(task.encode()))
-    level, gain, length = of_task.uniform(0.8, 2.0), of_task.beta(1.5, 4), of_task.uniform(6, 10)
-    size = np.ceil(np.exp(of_task.normal(length, 0.8, documents))).astype(int) + 50
-    bits = level * np.exp(of_task.normal(0, 0.15, documents))
-    overlap = of_task.beta(0.5, 2, documents)
+    drawn = np.random.default_rng(zlib.crc32(task.encode()))
+    level, gain, length = drawn.uniform(0.8, 2.0), drawn.beta(1.5, 4), drawn.uniform(6, 10)
+    size = np.ceil(np.exp(drawn.normal(length, 0.8, documents))).astype(int) + 50
+    bits = level * np.exp(drawn.normal(0, 0.15, documents))
+    overlap = drawn.beta(0.5, 2, documents)
     scale = 1 if model == "small" else 0.85 if model == "medium" else 0.65
-    of_gain, of_seconds, of_tokens = ABLATIONS.get(method, (1.0, 1.0, 1.0))
+    gain_part, seconds_part, tokens_part = ABLATIONS.get(method, (1.0, 1.0, 1.0))
     if method == "shuffled":
         gain, overlap = -0.02, 0 * overlap
     if method in HALVES:
         bits = 1.1 * bits
-    of_cell = np.random.default_rng(zlib.crc32(f"{model}/{method}/{task}".encode()))
+    noise = np.random.default_rng(zlib.crc32(f"{model}/{method}/{task}".encode()))
     rows = []
     for document in range(documents):
-        seconds = size[document] / 2e4 / scale**3 * np.exp(of_cell.normal(0, 0.3))
-        own = of_gain * gain * scale * (0.5 + overlap[document]) + of_cell.normal(0, 0.01)
+        seconds = size[document] / 2e4 / scale**3 * np.exp(noise.normal(0, 0.3))
+        own = gain_part * gain * scale * (0.5 + overlap[document]) + noise.normal(0, 0.01)
         copied = overlap[document] > 0.7
         for point in POINTS:
             trained = np.log1p(point) / np.log1p(POINTS[-1])
@@ -185,8 +185,8 @@ def draw_task(model: str, method: str, task: str, documents: int) -> list[dict[s
                     * (size[document] * bits[document] * scale * (1 - own * trained)),
                     bytes=int(size[document]),
                     words=int(size[document]) // 6 + 1,
-                    train_seconds=of_seconds * seconds * point,
-                    train_tokens=int(of_tokens * size[document] * point / 4),
+                    train_seconds=seconds_part * seconds * point,
+                    train_tokens=int(tokens_part * size[document] * point / 4),
                     evaluate_seconds=size[document] / 1e5,
                     overlap=overlap[document] if point else 0.0,
                     exact=bool(copied and point and document % 2),

@@ -29,7 +29,9 @@ def cluster():
 @pytest.fixture(scope="session")
 def runs(cluster, tmp_path_factory) -> tuple[RemoteCheckout, RemoteCheckout, str]:
     """The small demo from fresh checkouts: through SLURM, locally; and what the first printed."""
-    remote, local = (RemoteCheckout(tmp_path_factory.mktemp(name)) for name in ("slurm", "local"))
+    remote, local = (
+        RemoteCheckout.fresh(tmp_path_factory.mktemp(name)) for name in ("slurm", "local")
+    )
     processes = (
         remote.submit("--configfile", DEMO),
         local.start("--cores", "2", "--configfile", DEMO),
@@ -41,7 +43,4 @@ def runs(cluster, tmp_path_factory) -> tuple[RemoteCheckout, RemoteCheckout, str
 @pytest.fixture(scope="module")
 def copy(runs, tmp_path_factory) -> RemoteCheckout:
     """A copy of the run that went through SLURM, to change."""
-    checkout = object.__new__(RemoteCheckout)
-    checkout.folder = tmp_path_factory.mktemp("copy") / "run"
-    shutil.copytree(runs[0].folder, checkout.folder, symlinks=True)
-    return checkout
+    return runs[0].copy(tmp_path_factory.mktemp("copy") / "run")

@@ -23,11 +23,14 @@ def trouble(copy):
     walltime of a minute is over. And a measurement that is given too little memory."""
     slow = {"methods": {"ttt": {"window": 16}}, "environment": "gpu"}
     process = copy.submit(
-        *("--configfile", DEMO, str(copy.configure("slow", **slow))),
+        "--configfile",
+        DEMO,
+        str(copy.configure("slow", **slow)),
         "--set-resources",
         "evaluate_part:runtime=attempt",  # minutes
         "measure_recall:mem_mb=50*attempt**6",  # less than any Python needs, then 3 GB
-        *("--forcerun", "measure_recall"),
+        "--forcerun",
+        "measure_recall",
         "--",
         *(f"{EVALUATION}/{task}/0.parquet" for task in (CANCELLED, OVERDUE)),
         RECALL,

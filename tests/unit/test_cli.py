@@ -157,9 +157,9 @@ def test_help_is_the_functions_docstring(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["select_documents", "--help"])
     assert caught.value.code == 0
-    told = capsys.readouterr().out
-    assert "choosing tasks moves nothing" in told
-    assert "--queries" in told
+    printed = capsys.readouterr().out
+    assert "choosing tasks moves nothing" in printed
+    assert "--queries" in printed
 
 
 def test_a_list_may_be_empty():

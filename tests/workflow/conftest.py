@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from checkout import Checkout
+from checkout import Checkout, write_overlay
 
 # Every rule of the workflow, on as little as each can do.
 TINY = {
@@ -43,22 +43,27 @@ TINY = {
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
     """A fresh checkout without results."""
-    return Checkout(tmp_path)
+    return Checkout.fresh(tmp_path / "checkout")
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the tiny run is finished. Tests must leave it as they found it."""
-    checkout = Checkout(tmp_path_factory.mktemp("finished"))
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout in which the tiny run is finished; an error if it is not as it was at the end."""
+    checkout = Checkout.fresh(tmp_path_factory.mktemp("finished"))
     checkout.configure("tiny", **TINY)
     checkout.snakemake("--configfile", "tiny.yaml")
-    return checkout
+    before = checkout.files()
+    yield checkout
+    assert checkout.files() == before
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> Callable[..., str]:
+    """Write an overlay beside checkouts, and not into them; its path."""
+    return lambda **values: str(write_overlay(tmp_path / "overlay.yaml", **values))
 
 
 @pytest.fixture
 def copy(finished: Checkout, tmp_path: Path) -> Checkout:
     """A copy of the finished run, times included, to edit."""
-    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
-    checkout = object.__new__(Checkout)
-    checkout.folder = tmp_path / "copy"
-    return checkout
+    return finished.copy(tmp_path / "copy")

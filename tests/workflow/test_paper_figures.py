@@ -39,8 +39,17 @@ def test_a_run_beside_the_published_numbers(checkout):
     )
     svg = "figures/here/side_by_side.svg"
     checkout.snakemake(
-        *("--configfile", "config/paper.yaml", "--config", "run=here", "--cores", "1"),
-        *("--allowed-rules", "compare", "draw_side_by_side", "--", svg),
+        "--configfile",
+        "config/paper.yaml",
+        "--config",
+        "run=here",
+        "--cores",
+        "1",
+        "--allowed-rules",
+        "compare",
+        "draw_side_by_side",
+        "--",
+        svg,
     )
     assert (checkout.folder / svg).stat().st_size > 5000
     assert set(pd.read_csv(tables / "side_by_side.csv")["task"]) == {"pile_arxiv", "pile_all"}

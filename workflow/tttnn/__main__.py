@@ -1,7 +1,8 @@
 """The command line: `tttnn <stage> …`, as the rules call it, and the commands people use.
 
 The options of a stage are the parameters of its function: a `Path`, a list of them, a string, a
-number, or a spec, which is a section of the configuration given as JSON.
+number, or a spec, which is a section of the configuration given as JSON. A parameter that cannot be
+given by its name stands on the command line without it, too.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ COMMANDS = {
     "status": "tttnn.operations.status",
     "summary": "tttnn.scores.summary",
 }
-POSITIONAL = {"cases"}
 
 
 def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
@@ -45,7 +45,7 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
-        if name in POSITIONAL:
+        if parameter.kind is parameter.POSITIONAL_ONLY:
             parser.add_argument(name, type=kind)
             continue
         option = f"--{name.replace('_', '-')}"
@@ -86,7 +86,9 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(parser, function)
-    function(**vars(parser.parse_args(arguments)))
+    values = inspect.signature(function).bind_partial()
+    values.arguments.update(vars(parser.parse_args(arguments)))
+    function(*values.args, **values.kwargs)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -76,9 +76,9 @@ def dumped(node: Any) -> str:
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
-    told = (f"{name}={dumped(value)}" for name, value in fields if value not in (None, []))
+    written = (f"{name}={dumped(value)}" for name, value in fields if value not in (None, []))
     is_none = isinstance(node, ast.Constant) and node.value is None
-    return f"{type(node).__name__}({'None' if is_none else ','.join(told)})"
+    return f"{type(node).__name__}({'None' if is_none else ','.join(written)})"
 
 
 @cache

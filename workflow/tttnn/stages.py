@@ -57,8 +57,12 @@ KINDS: dict[str, Kind] = {
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
     **dict.fromkeys(
         (
-            *("train_shard_index", "merge_training", "fill_shard_index", "merge_index"),
-            *("search_index", "measure_recall"),
+            "train_shard_index",
+            "merge_training",
+            "fill_shard_index",
+            "merge_index",
+            "search_index",
+            "measure_recall",
         ),
         lambda config, job: engine(INDEXES, config.indexes[job.index].kind),
     ),
@@ -80,11 +84,11 @@ class Codes:
         if stage not in KINDS:
             return fingerprint(MODULES[stage])
 
-        def of_job(wildcards: Any) -> str:
+        def param(wildcards: Any) -> str:
             kind = KINDS[stage](self._config, wildcards)
             return f"{fingerprint(MODULES[stage])},{fingerprint(kind)}"
 
-        return of_job
+        return param
 
 
 class Specs:
@@ -100,7 +104,7 @@ class Specs:
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
         # what concerns other shards must not fetch this one again
-        source = self._config.source.of_shard(wildcards.shard)
+        source = self._config.source.for_shard(wildcards.shard)
         return canonical(
             {
                 "source": source,

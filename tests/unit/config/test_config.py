@@ -12,7 +12,6 @@ from snakemake.utils import update_config
 
 from tttnn.config.figures import FIGURES, caption, drawn
 from tttnn.config.load import ConfigError, load
-from tttnn.config.root import Config
 from tttnn.pile import TASKS
 from tttnn.sections.base import Section
 
@@ -313,6 +312,33 @@ def test_like_takes_what_an_entry_does_not_say_itself():
     )
 
 
+@pytest.mark.parametrize(
+    ("overlay", "places"),
+    [
+        # said of the entry that has it, and not of the many that are like it
+        ({"methods": {"ttt": {"seed": "x"}}}, ["methods.ttt.seed"]),
+        # both have it themselves: to mend one does not mend the other
+        (
+            {"methods": {"ttt": {"seed": "x"}, "slow": {"seed": "x"}}},
+            ["methods.ttt.seed", "methods.slow.seed"],
+        ),
+        # nothing is inherited from an entry that is merely another one
+        (
+            {"methods": {"interpolate": {"seed": "x"}, "slow": {"seed": "x"}}},
+            ["methods.interpolate.seed", "methods.slow.seed"],
+        ),
+        # an entry's name may have dots in it
+        (
+            {"models": {"v1.5": {"kind": "local", "path": 7}, "copy": {"like": "v1.5"}}},
+            ["models.v1.5.path"],
+        ),
+    ],
+)
+def test_a_fault_is_said_of_the_entry_that_has_it(overlay, places):
+    lines = fault(overlay).splitlines()[1:]
+    assert [line.split(": ")[0].strip() for line in lines] == places
+
+
 def test_parts_of_a_task_or_the_default():
     config = load(overlaid({"evaluate": {"parts": {"default": 2, "pile_arxiv": 3}}}))
     assert config.parts("ttt", "pile_arxiv") == ["0", "1", "2"]
@@ -369,7 +395,19 @@ def test_an_entry_of_another_kind_inherits_what_both_have():
     assert "selections.hull: unknown key 'replacement'" in message
 
 
-def test_a_config_cannot_be_changed():
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (lambda config: config, "run"),
+        (lambda config: config.search, "candidates"),
+        (lambda config: config.methods["ttt"], "num_neighbors"),
+        (lambda config: config.selections["sift"], "picks"),
+        (lambda config: config.models["small"], "steps"),
+    ],
+    ids=["root", "section", "method", "selection", "model"],
+)
+def test_a_config_cannot_be_changed(section, key):
+    config = load(default())
     with pytest.raises(ValueError, match="frozen"):
-        load(default()).run = "other"
-    assert isinstance(load(default()), Config)
+        setattr(section(config), key, 7)
+    assert config == load(default())

@@ -349,16 +349,16 @@ def test_overlap_has_a_point_a_document_by_kind(tables):
     figure = FIGURES["overlap"](tables)
     table = pd.read_parquet(tables / "documents.parquet").query("method == 'nearest'")
     for axes in figure.axes:
-        mine = table[table["model"] == axes.get_title().split(" (")[0]]
-        assert axes.get_title().endswith(f"(n = {len(mine)})")
-        exact, near = mine["exact"], mine["copied"] & ~mine["exact"]
+        shown = table[table["model"] == axes.get_title().split(" (")[0]]
+        assert axes.get_title().endswith(f"(n = {len(shown)})")
+        exact, near = shown["exact"], shown["copied"] & ~shown["exact"]
         assert exact.any() and near.any()
-        for line, kind in zip(axes.lines, (~mine["copied"], near, exact), strict=False):
+        for line, kind in zip(axes.lines, (~shown["copied"], near, exact), strict=False):
             points = sorted(zip(line.get_xdata(), line.get_ydata(), strict=True))
-            rows = mine[kind]
+            rows = shown[kind]
             change = rows["after"] - rows["before"]
             assert points == sorted(zip(rows["overlap"], change, strict=True))
-    assert f"clean documents ({(~mine['copied']).sum()})" in [
+    assert f"clean documents ({(~shown['copied']).sum()})" in [
         text.get_text() for text in figure.legends[0].get_texts()
     ]
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import yaml
 
 from synthetic_run import row, run_score, write_rows
 from tttnn.__main__ import main
-from tttnn.findings.claims import CLAIMS
+from tttnn.findings.claims import CLAIMS, Claim
 from tttnn.findings.evidence import Measured
-from tttnn.findings.page import findings, verdict
+from tttnn.findings.page import digest, findings, verdict
+from tttnn.findings.quantities import against
 from tttnn.findings.switches import SWITCHES
 
 ROOT = Path(__file__).parents[3]
@@ -134,13 +136,56 @@ def test_what_has_no_value_was_not_measured():
     assert verdict(Measured("", math.nan, 0.1, 0.2, 3, 1), "above", 0.0) == "not measured"
 
 
-def test_names_are_those_of_the_catalogue_and_none_is_left_out():
-    named = {switch.method for switch in SWITCHES} | {switch.base for switch in SWITCHES}
-    for claim in (claim for claims in CLAIMS.values() for claim in claims):
-        given = getattr(claim.measure, "keywords", {})
-        named |= {given[key] for key in ("method", "base") if key in given}
-        named |= set(given.get("methods", ()))
-    assert named == set(yaml.safe_load((ROOT / "config.yaml").read_text())["methods"])
+def named_methods(claims: dict[str, list[Claim]]) -> set[str]:
+    given = [getattr(c.measure, "keywords", {}) for some in claims.values() for c in some]
+    names = {some[key] for some in given for key in ("method", "base") if key in some}
+    return names.union(*(some["methods"] for some in given if "methods" in some))
+
+
+def test_claims_are_about_methods_of_the_catalogue():
+    named = {name for switch in SWITCHES for name in (switch.method, switch.base)}
+    catalogue = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["methods"]
+    assert named | named_methods(CLAIMS) <= set(catalogue)
+
+
+def of_no_run(text: str) -> list[str]:
+    """What a page says whatever the runs: its prose, claims and switches, without any number."""
+    claims, switches = (
+        [row[:width] for row in section(text, head)]
+        for head, width in (("## Claims", 2), ("## As released", 4))
+    )
+    prose = [
+        re.sub(r"here \d[\d to]*,", "here few,", line)
+        for line in text.splitlines()
+        if not line.startswith(("|", "- `", "tttnn findings", "Not measured:")) and line
+    ]
+    return [*prose, *(" | ".join(row) for row in [*claims, *switches])]
+
+
+def test_the_published_page_was_made_from_these_claims(tmp_path):
+    """Otherwise make docs/findings.md again, by the command at its top."""
+    tables = make(
+        tmp_path,
+        {
+            ("small", "ttt", "pile_github"): shifted(_20=0.3),
+            ("small", "random", "pile_github"): shifted(_20=0.1),
+        },
+    )
+    published = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert of_no_run(published) == of_no_run(page(tables))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"threshold": 0.1}, {"side": "above"}, {"measure": partial(against, method="batch")}],
+    ids=["threshold", "side", "measure"],
+)
+def test_the_digest_is_of_what_is_measured_and_not_of_words(change):
+    claims = {"": [Claim("A.", "here", "bits", partial(against, method="slow"))]}
+    other = {"": [claims[""][0]._replace(**change)]}
+    reworded = {"Choices": [claims[""][0]._replace(sentence="B.", source="there")]}
+    assert digest(reworded, SWITCHES) == digest(claims, SWITCHES) != digest(other, SWITCHES)
+    assert digest(claims, SWITCHES[1:]) != digest(claims, SWITCHES)
 
 
 def test_a_gain_is_weighted_and_its_interval_that_of_the_tables(tmp_path):
@@ -158,7 +203,9 @@ def test_a_gain_is_weighted_and_its_interval_that_of_the_tables(tmp_path):
             "small, 20 neighbours",
             f"{(GITHUB * -0.3 + ARXIV * -0.2) / (GITHUB + ARXIV):+.4f}",
             f"[{row['low'].item():+.4f}, {row['high'].item():+.4f}]",
-            *("2 of 22", "5", "holds"),
+            "2 of 22",
+            "5",
+            "holds",
         ]
     ]
     assert ["1", "Training on the nearest neighbours lowers bits per byte.", "holds"] in section(
@@ -191,7 +238,7 @@ def test_intervals_of_comparisons_are_those_of_the_tables(tmp_path):
     comparisons = pd.read_csv(tables / "comparisons.csv")
     (row,) = comparisons.query("task == 'pile_all' and documents_kind == 'raw'").itertuples()
     interval = f"[{row.low:+.4f}, {row.high:+.4f}]"
-    (found,) = measured(page(tables), "SIFT's selection does better")
+    (found,) = measured(page(tables), "SIFT's selection is better")
     assert found[1:3] == [f"{(0.6 + 0.8 + 0.7) / 3 - (3.5 - 0.9) / 3:+.4f}", interval]
     assert found[-1] == "holds"
 
@@ -220,6 +267,62 @@ def test_where_models_differ_they_are_counted(tmp_path):
         tmp_path, {(m, "ttt", "pile_github"): shifted(_20=down) for m, down in downs.items()}
     )
     assert section(page(tables), "## Claims")[0][2] == "holds (2), does not hold (1)"
+
+
+def first_is(tables: Path, method: str, kind: str) -> Path:
+    """The tables, their run's configuration with this method, which is the first."""
+    config = json.loads((tables.parent / "config.json").read_text())
+    config["methods"] = {method: {"kind": kind}}
+    (tables.parent / "config.json").write_text(json.dumps(config))
+    return tables
+
+
+def test_a_main_method_of_another_name_is_measured_and_named(tmp_path):
+    """Whatever its name, the first method is the one that figures, too, hold others against."""
+
+    def text(folder: str, main: str) -> str:
+        values = {main: {"overlap": lambda document, point: float(document == 0 and point > 0)}}
+        curves = {
+            ("small", main, "pile_github"): {0: UP, 20: [0.7, 1.3, 1.0]},
+            ("small", "random", "pile_github"): shifted(_20=0.1),
+            ("small", "slow", "pile_github"): shifted(_20=0.1),
+        }
+        names = {main: "flat", "random": "random", "slow": "flat"}
+        tables = make(tmp_path / folder, curves, values, candidates=names)
+        return page(first_is(tables, main, "ttt"))
+
+    renamed, usual = text("renamed", "mine"), text("usual", "ttt")
+    assert section(renamed, "## Claims") == section(usual, "## Claims")
+    for claim in ("Training on the nearest neighbours lowers", "Neither a lower nor a higher"):
+        assert measured(renamed, claim) == measured(usual, claim) != []
+    near = "## Near-copies by task"
+    assert section(renamed, near) == section(usual, near) != []
+    assert "`made-up` has no `ttt`; its first method, `mine`, stands for it." in renamed
+    assert "stands for it" not in usual
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "candidates"),
+    [("random", "ttt", "random"), ("in_context", "in_context", "flat"), ("dynamic", "ttt", None)],
+)
+def test_only_training_on_retrieved_neighbours_stands_for_the_main_method(
+    method, kind, candidates, tmp_path
+):
+    tables = make(
+        tmp_path,
+        {("small", method, "pile_github"): shifted(_20=0.3)},
+        candidates={method: candidates},
+    )
+    text = page(first_is(tables, method, kind))
+    assert measured(text, "Training on the nearest neighbours lowers") == []
+    assert "stands for it" not in text
+
+
+def test_a_method_is_not_held_against_itself(tmp_path):
+    tables = make(tmp_path, {("small", "slow", "pile_github"): shifted(_20=0.3)})
+    text = page(first_is(tables, "slow", "ttt"))
+    assert measured(text, "Training on the nearest neighbours lowers")
+    assert measured(text, "Neither a lower nor a higher learning rate") == []
 
 
 def test_unseen_subsets_are_those_a_model_was_kept_from(tmp_path):
@@ -281,7 +384,7 @@ def test_shares_of_a_gain(tmp_path):
         },
     )
     text = page(tables)
-    assert measured(text, "As many random neighbours do less than half")[0][1:3] == [
+    assert measured(text, "The same number of random neighbours gives")[0][1:3] == [
         "25.0%",
         "[25.0%, 25.0%]",
     ]
@@ -292,7 +395,7 @@ def test_shares_of_a_gain(tmp_path):
         "small, up to 9 and up to 20",
         f"{0.36 / 9 - 0.04 / 11:+.6f}",
     ]
-    assert measured(text, "A small model, trained, makes good")[0][:2] == [
+    assert measured(text, "Training closes a quarter")[0][:2] == [
         "small to large",
         "80.0%",
     ]
@@ -306,7 +409,7 @@ def test_a_share_of_nothing_is_not_measured(tmp_path):
             ("small", "random", "pile_github"): shifted(_20=0.1),
         },
     )
-    (row,) = measured(page(tables), "As many random neighbours do less than half")
+    (row,) = measured(page(tables), "The same number of random neighbours gives")
     assert row[1:3] == ["-", "none"] and row[-1] == "not measured"
 
 
@@ -324,7 +427,10 @@ def test_tasks_that_get_worse_are_named(tmp_path):
     assert measured(text, "Some tasks get worse after") == [
         [
             "small: pile_arxiv after 5, pile_github after 5",
-            *("2", "[2, 2]", "3 of 22", "9"),
+            "2",
+            "[2, 2]",
+            "3 of 22",
+            "9",
             "holds",
         ]
     ]
@@ -361,7 +467,7 @@ def test_seconds_and_tokens_are_compared(tmp_path):
     text = page(tables)
     # (1 + 2 + 3) / 3 seconds a neighbour, of 0.5; the table has an evaluation of 0.1 with it
     assert measured(text, "Steps on all neighbours at once take longer")[0][1] == "+300.0%"
-    assert measured(text, "Stopping early, the nearest neighbours take")[0][1:3] == [
+    assert measured(text, "Stopping early saves tokens with the nearest")[0][1:3] == [
         "-80.0%",
         "[-80.0%, -80.0%]",
     ]
@@ -449,7 +555,7 @@ def test_shares_mixed_in_are_those_chosen(tmp_path):
         ["made-up", "small", "interpolate_released", "pile_arxiv 0.1, pile_github 0.2"],
     ]
     part = 0.2 * GITHUB / (0.2 * GITHUB + 0.1 * ARXIV)
-    assert measured(text, "Most of what interpolating gains")[0][1] == f"{part:.1%}"
+    assert measured(text, "Most of the gain of interpolating")[0][1] == f"{part:.1%}"
     (released,) = [row for row in section(text, "| no. | run") if row[0] == "6"]
     assert released[3] == f"{-0.1 * GITHUB / (GITHUB + ARXIV):+.4f}"
 
@@ -468,7 +574,11 @@ def test_near_copies_and_what_is_left_without_them(tmp_path):
     ((_, _, task, documents, copies, share, _),) = section(text, "## Near-copies by task")
     assert (task, documents, copies, share) == ("pile_github", "3", "1", "60.0%")
     assert measured(text, "Documents without a near-copy")[0][1:] == [
-        *("-0.1000", "[-0.1000, -0.1000]", "1 of 22", "2", "holds")
+        "-0.1000",
+        "[-0.1000, -0.1000]",
+        "1 of 22",
+        "2",
+        "holds",
     ]
 
 
@@ -482,13 +592,13 @@ def test_changes_are_relative_where_the_claim_is(tmp_path):
         },
     )
     text = page(tables)
-    assert measured(text, "Neighbours in the context gain less")[0][1:3] == [
+    assert measured(text, "Neighbours in the context lower")[0][1:3] == [
         "-0.8%",
         "[-0.8%, -0.8%]",
     ]
-    assert measured(text, "Neighbours in the context gain less")[0][-1] == "holds"
-    assert measured(text, "Adapters do as well")[0][1:3] == ["+2.0%", "[+2.0%, +2.0%]"]
-    assert measured(text, "Adapters do as well")[0][-1] == "does not hold"
+    assert measured(text, "Neighbours in the context lower")[0][-1] == "holds"
+    assert measured(text, "Training adapters")[0][1:3] == ["+2.0%", "[+2.0%, +2.0%]"]
+    assert measured(text, "Training adapters")[0][-1] == "does not hold"
 
 
 def test_methods_of_one_claim_are_told_apart(tmp_path):

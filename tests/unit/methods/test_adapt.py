@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from tiny import CAUSAL, save_causal
+from tiny import CAUSAL, Clock, save_causal
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.engine import adapt
 from tttnn.methods.ttt.settings import Recipe
@@ -107,16 +107,24 @@ def test_a_step_for_each_window_and_evaluation_only_where_asked(gpt2):
     assert results["a"].size == (138, 37, 138)
 
 
+def test_seconds_are_of_training_and_of_one_evaluation(gpt2, monkeypatch):
+    monkeypatch.setattr("tttnn.methods.ttt.engine.clock", Clock())
+    (result,) = adapt(*gpt2, QUERIES[:1], RECIPE, 64)
+    # evaluated for 1 second, trained for 3, evaluated for 5, trained for 7 and 9, evaluated for 11
+    assert [m.train_seconds for m in result.measurements] == [0, 3, 3 + 7 + 9]
+    assert [m.evaluate_seconds for m in result.measurements] == [1, 5, 11]
+
+
 def test_a_window_of_one_token_trains_nothing_unless_as_released(gpt2):
     """65 tokens are a window and one token over; `z` is a single token."""
     (ours,) = adapt(*gpt2, QUERIES[2:], RECIPE, 64)
     assert [m.steps for m in ours.measurements] == [0, 1, 2]
     assert math.isnan(ours.measurements[-1].train_loss)
     released = RECIPE.model_copy(update={"as_released": True})
-    (theirs,) = adapt(*gpt2, QUERIES[2:], released, 64)
-    assert [m.steps for m in theirs.measurements] == [0, 2, 4]
-    assert all(math.isfinite(m.loglikelihood) for m in theirs.measurements)
-    assert theirs.measurements[1].train_loss == pytest.approx(ours.measurements[1].train_loss)
+    (leaking,) = adapt(*gpt2, QUERIES[2:], released, 64)
+    assert [m.steps for m in leaking.measurements] == [0, 2, 4]
+    assert all(math.isfinite(m.loglikelihood) for m in leaking.measurements)
+    assert leaking.measurements[1].train_loss == pytest.approx(ours.measurements[1].train_loss)
 
 
 def test_dropout_is_the_models_and_seeded_by_the_recipe(gpt2):

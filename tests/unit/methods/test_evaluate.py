@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from families import save_decoder
 from shards import write_queries
 from tiny import save_causal
 from tttnn.corpus.omissions import left_out
@@ -176,7 +177,7 @@ def test_a_likelihood_that_is_not_finite_says_what_to_change(task, tmp_path):
 
     network, _ = load_causal(task.model)
     with torch.no_grad():
-        next(network.parameters())[:] = float("nan")
+        network.transformer.wpe.weight[16:] = float("nan")  # beyond what loading tries
     shutil.copytree(task.model, tmp_path / "model")
     network.save_pretrained(tmp_path / "model")
     with pytest.raises(ValueError, match="after 0 neighbours: check the model"):
@@ -545,3 +546,28 @@ def test_a_shorter_window_is_used(task, whole, tmp_path):
     table = evaluate(task, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 32}))
     assert table["steps"].to_pylist()[2] > whole["steps"].to_pylist()[2]
     assert table["loglikelihood"].to_pylist()[0] != whole["loglikelihood"].to_pylist()[0]
+
+
+def test_a_model_without_positions_is_evaluated_in_the_method_s_window(task, tmp_path):
+    model = save_decoder(tmp_path / "mamba", "mamba")
+    (model / "manifest.json").write_text("{}")
+    mine = task._replace(model=model)
+    with pytest.raises(ValueError, match=r"states no number of positions .* `window:`"):
+        evaluate(mine, tmp_path / "none.parquet")
+    table = evaluate(mine, tmp_path / "0.parquet", RECIPE.model_copy(update={"window": 64}))
+    (query,) = pq.read_table(task.queries).slice(0, 1).to_pylist()
+    (adapted,) = adapt(
+        *load_causal(model),
+        [
+            Query(
+                query["query_id"],
+                query["text"],
+                [neighbor_text(query["query_id"], r) for r in (0, 1)],
+            )
+        ],
+        RECIPE,
+        64,
+    )
+    expected = [measurement.loglikelihood for measurement in adapted.measurements]
+    rows = [row for row in table.to_pylist() if row["document_id"] == query["query_id"]]
+    assert [row["loglikelihood"] for row in rows] == expected

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tiny import save_causal
+from tiny import Clock, save_causal
 from tttnn.methods.in_context.engine import adapt, filled_window, released_window
 from tttnn.methods.in_context.settings import InContext
 from tttnn.methods.likelihood import log_likelihood, prefix_token, rolling_windows
@@ -102,12 +102,14 @@ def test_zero_neighbours_and_long_documents_are_the_plain_likelihood(gpt2, lengt
     assert (found[1:] == [plain] * 3) == (length > 16 or not as_released)
 
 
-def test_what_is_counted(gpt2):
+def test_what_is_counted(gpt2, monkeypatch):
+    monkeypatch.setattr("tttnn.methods.in_context.engine.clock", Clock())
     (result,) = adapt(*gpt2, [Query(0, "the doc", ["neat", "far", "x"])], RECIPE, 12)
     assert [m.num_neighbors for m in result.measurements] == [0, 1, 2, 3]
     assert [m.train_tokens for m in result.measurements] == [0, 5, 5, 5]
-    assert all(m.evaluate_seconds > 0 for m in result.measurements)
-    assert len({m.evaluate_seconds for m in result.measurements[1:]}) == 1  # the same prompt
+    # prompts made for 3, 6 and 8 seconds; the last two are the first again, and not evaluated
+    assert [m.train_seconds for m in result.measurements] == [0, 3, 3 + 6, 3 + 6 + 8]
+    assert [m.evaluate_seconds for m in result.measurements] == [1, 4, 4, 4]
     assert all(m.steps == 0 and math.isnan(m.train_loss) for m in result.measurements)
     assert all(m.alpha is None for m in result.measurements)
     assert result.size == (7, 2, 7)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import save_causal
+from tiny import Clock, save_causal
 from tttnn.methods.interpolate.engine import adapt, histogram, unigrams
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.likelihood import (
@@ -98,14 +98,17 @@ def test_alpha_zero_and_no_neighbours_are_the_model_bit_for_bit(gpt2):
     assert set(empty.values()) == {plain}
 
 
-def test_what_is_counted(gpt2):
+def test_what_is_counted(gpt2, monkeypatch):
+    monkeypatch.setattr("tttnn.methods.interpolate.engine.clock", Clock())
+    for module in ("interpolate.engine", "mixing"):
+        monkeypatch.setattr(f"tttnn.methods.{module}.time", Clock())
     query = Query(0, TEXT, NEIGHBORS[:2], [1.0, 2.0], stopped=True)
     (result,) = adapt(*gpt2, [query], RECIPE, 16)
     assert [m.train_tokens for m in result.measurements] == [0, *[11] * 6]
-    assert result.measurements[0].train_seconds == 0 < result.measurements[0].evaluate_seconds
-    assert all(m.train_seconds > 0 for m in result.measurements[1:])
-    reading = result.measurements[0].evaluate_seconds
-    assert all(m.evaluate_seconds > reading for m in result.measurements[1:])
+    # read for 1 second; counted the first neighbour for 1, the others for 3 more
+    assert [m.train_seconds for m in result.measurements] == [0, *[1] * 3, *[1 + 3] * 3]
+    mixing = (1, 3, 5, 7, 9, 11)
+    assert [m.evaluate_seconds for m in result.measurements] == [1, *(1 + s for s in mixing)]
     found = measured(gpt2, query)
     assert found[1, 0.5] == found[3, 0.5]
 

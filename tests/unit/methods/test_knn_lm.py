@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import CAUSAL, save_causal
+from tiny import CAUSAL, Clock, save_causal
 from tttnn.methods.knn_lm import engine as module
 from tttnn.methods.knn_lm.engine import Found, adapt, log_votes, search, states
 from tttnn.methods.knn_lm.settings import KnnLm
@@ -134,12 +134,16 @@ def test_a_copy_is_recited(gpt2):
     assert found[1, 0.6] > len(TEXT) * math.log(0.6) > found[0, 0.0]
 
 
-def test_what_is_counted(gpt2):
+def test_what_is_counted(gpt2, monkeypatch):
+    monkeypatch.setattr("tttnn.methods.knn_lm.engine.clock", Clock())
+    monkeypatch.setattr("tttnn.methods.mixing.time", Clock())
     (result,) = adapt(*gpt2, [Query(0, TEXT, NEIGHBORS[:2], stopped=True)], recipe(), 16)
     assert [m.train_tokens for m in result.measurements] == [0, *[22] * 6]
     assert [m.num_neighbors for m in result.measurements] == [0, 1, 1, 1, 3, 3, 3]
-    assert result.measurements[0].train_seconds == 0 < result.measurements[0].evaluate_seconds
-    assert result.measurements[1].train_seconds > 0
+    # read for 1 second; the query's states 3, then the neighbours' 5 and 7 more
+    assert [m.train_seconds for m in result.measurements] == [0, *[3 + 5] * 3, *[3 + 5 + 7] * 3]
+    mixing = (1, 3, 5, 7, 9, 11)
+    assert [m.evaluate_seconds for m in result.measurements] == [1, *(1 + s for s in mixing)]
     assert result.measurements[2].loglikelihood == result.measurements[5].loglikelihood
 
 

@@ -16,15 +16,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tiny import save_causal
-from tttnn.models.fetch import Fetched, fetch_model
+from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import ModelError, load_causal
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 
 
-def local(path: Path) -> Fetched:
-    return Fetched.model_validate({"kind": "local", "path": str(path)})
+def local(path: Path) -> FetchSpec:
+    return FetchSpec.model_validate({"kind": "local", "path": str(path)})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -149,11 +149,11 @@ def hub(folder: Path) -> Iterator[str]:
 FETCH_EACH = """
 import json, sys
 from pathlib import Path
-from tttnn.models.fetch import Fetched, fetch_model
+from tttnn.models.fetch import FetchSpec, fetch_model
 answers = {}
 for name, spec in json.load(sys.stdin).items():
     try:
-        fetch_model(Fetched.model_validate(spec), Path(sys.argv[1], name))
+        fetch_model(FetchSpec.model_validate(spec), Path(sys.argv[1], name))
         answers[name] = "fetched"
     except ValueError as error:
         answers[name] = str(error)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForMaskedLM, GPT2LMHeadModel
 
 from tiny import byte_tokenizer, save_causal, save_encoder
+from tttnn.methods.likelihood import prefix_token
 from tttnn.models.folder import (
     ModelError,
     context_length,
@@ -108,13 +109,21 @@ def test_an_encoder_saved_without_heads_loads(tmp_path: Path) -> None:
 
 
 def test_a_masked_language_model_is_no_causal_one(masked: Path) -> None:
-    with pytest.raises(ModelError, match="masked language model"):
+    with pytest.raises(ModelError, match="sees the token it should predict"):
         load_causal(masked)
 
 
-def test_a_tokenizer_without_an_end_of_text_token_is_refused(gpt2: Path) -> None:
-    edit(gpt2 / "tokenizer_config.json", eos_token=None)
-    with pytest.raises(ModelError, match="tokenizer has no end-of-text token") as caught:
+@pytest.mark.parametrize("left", ["bos_token", "eos_token"])
+def test_a_text_starts_after_either_token_that_marks_it(gpt2: Path, left: str) -> None:
+    gone = {"bos_token", "eos_token"} - {left}
+    edit(gpt2 / "tokenizer_config.json", **dict.fromkeys(gone))
+    _, tokenizer = load_causal(gpt2)
+    assert prefix_token(tokenizer) == 0
+
+
+def test_a_tokenizer_with_neither_token_at_an_edge_is_refused(gpt2: Path) -> None:
+    edit(gpt2 / "tokenizer_config.json", eos_token=None, bos_token=None)
+    with pytest.raises(ModelError, match=r"neither .* end-of-text token: set eos_token") as caught:
         load_causal(gpt2)
     assert str(gpt2) in str(caught.value)
 
@@ -167,17 +176,16 @@ def test_a_missing_tensor_is_an_error_not_random_weights(gpt2: Path) -> None:
 
 def test_a_tensor_of_another_shape_is_an_error(gpt2: Path) -> None:
     edit(gpt2 / "config.json", n_positions=128)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match=r"wpe\.weight, \(64, 32\) in place of \(128, 32\)"):
         load_causal(gpt2)
 
 
 def test_weights_that_are_cut_short_are_an_error(gpt2: Path) -> None:
     weights = gpt2 / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
-    with pytest.raises(ModelError, match="cannot be read"):
-        load_causal(gpt2)
-    with pytest.raises(ModelError, match=r"model\.safetensors is damaged"):
-        write_manifest(gpt2, {})
+    for read in (load_causal, load_encoder, lambda folder: write_manifest(folder, {})):
+        with pytest.raises(ModelError, match=r"model\.safetensors is damaged.*Fetch the model"):
+            read(gpt2)
 
 
 def test_weights_in_several_files_load_and_a_missing_one_is_named(gpt2: Path) -> None:
@@ -207,6 +215,7 @@ def test_the_manifest_identifies_the_weights(gpt2: Path) -> None:
     write_manifest(gpt2, {"kind": "local", "path": "somewhere"})
     manifest = json.loads((gpt2 / "manifest.json").read_text())
     assert (manifest["kind"], manifest["path"]) == ("local", "somewhere")
+    assert manifest["causal"] is True
     assert manifest["model_type"] == "gpt2"
     # by hand: embeddings of tokens and positions; two blocks of attention (4 d²+4 d), MLP
     # (8 d²+5 d) and two norms (4 d); the last norm. The head is tied.

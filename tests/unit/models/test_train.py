@@ -297,7 +297,7 @@ def test_a_batch_that_cannot_be_shared_is_an_error(corpus, tmp_path: Path) -> No
 def test_a_training_killed_at_its_very_end_only_saves(
     corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def full_disk(*arguments: object) -> None:
+    def full_disk(*arguments: object, **options: object) -> None:
         raise OSError("no space left")
 
     output = tmp_path / "gpt2"
@@ -321,7 +321,7 @@ def test_checkpoints_of_another_spec_or_text_are_discarded(
     shards, val = corpus
     output = tmp_path / "gpt2"
     with monkeypatch.context() as patched:
-        patched.setattr(train, "write_manifest", lambda *_: 1 / 0)
+        patched.setattr(train, "write_manifest", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_model(spec(steps=4), shards, val, output)
     capsys.readouterr()
@@ -341,7 +341,7 @@ def test_how_fast_a_model_adapts_is_no_reason_to_train_it_anew(
     corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(train, "write_manifest", lambda *_: 1 / 0)
+        patched.setattr(train, "write_manifest", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train_model(spec(steps=4), *corpus, tmp_path / "gpt2")
     train_model(spec(steps=4, adapt_learning_rate=1e-5), *corpus, tmp_path / "gpt2")
@@ -379,3 +379,48 @@ def test_a_training_that_diverges_is_an_error(corpus, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="lower learning_rate"):
         train_model(spec(learning_rate=1e30, warmup_steps=0), *corpus, tmp_path / "gpt2")
     assert not (tmp_path / "gpt2").exists()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "offset"),
+    [("xlm-roberta", 2), ("camembert", 2), ("mpnet", 2), ("bert", 0), ("longformer", 2)],
+)
+def test_an_embedder_trains_at_its_full_length_wherever_positions_start(
+    corpus, tmp_path: Path, model_type: str, offset: int
+) -> None:
+    """The padding token is the second of the vocabulary, and positions may start after it."""
+    architecture = {"model_type": model_type, **ARCHITECTURES["roberta"]}
+    if model_type == "longformer":
+        architecture["attention_window"] = 16
+    values = {"steps": 2, "sequence_tokens": 512, "documents": 10, "batch_size": 2}
+    long_texts = tmp_path / "long.jsonl.zst"
+    lines = [json.dumps({"text": " ".join(WORDS * 100), "meta": {"pile_set_name": SUBSETS[0]}})] * 4
+    long_texts.write_bytes(zstandard.ZstdCompressor().compress("\n".join(lines).encode()))
+    made = spec("roberta", **values).model_copy(update={"architecture": architecture})
+    train_embedder(made, [long_texts], long_texts, tmp_path / "embedder")
+    encoder, tokenizer = load_encoder(tmp_path / "embedder")
+    assert context_length(encoder) == tokenizer.model_max_length == 512
+    assert encoder.config.max_position_embeddings == 512 + offset
+    assert training(tmp_path / "embedder")["tokens"] == 2 * 2 * 512
+
+
+def test_an_architecture_with_fewer_positions_than_its_sequences_is_refused(
+    corpus, tmp_path: Path
+) -> None:
+    for model_type, name in (("llama", "max_position_embeddings"), ("gpt2", "n_positions")):
+        short = spec(
+            model_type,
+            architecture={"model_type": model_type, **ARCHITECTURES[model_type], name: 23},
+        )
+        with pytest.raises(ModelError, match=r"sequence_tokens is 24 .* positions for 23"):
+            train_model(short, *corpus, tmp_path / "short")
+
+
+def test_a_causal_model_must_be_one_before_it_is_trained(corpus, tmp_path: Path) -> None:
+    encoder = spec(
+        "gpt2",
+        architecture={"model_type": "bert", **ARCHITECTURES["roberta"]},
+    )
+    with pytest.raises(ModelError, match=r"architecture: bert .* set is_decoder"):
+        train_model(encoder, *corpus, tmp_path / "encoder")
+    assert not (tmp_path / "encoder").exists()

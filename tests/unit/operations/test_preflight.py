@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 from huggingface_hub import constants
 
+from tiny import save_causal
 from tttnn.corpus.sources.http import HttpSource
 from tttnn.corpus.sources.local import LocalSource
 from tttnn.models.kinds.huggingface import HubModel
@@ -25,9 +26,14 @@ HUB = {"published": HubModel(kind="huggingface", id="some/model", revision=COMMI
 def test_a_folder_without_a_model_is_named(tmp_path):
     models = {"mine": LocalModel(kind="local", path=str(tmp_path))}
     (fault,) = missing_models(models, ["mine"])
-    assert "models.mine.path" in fault and str(tmp_path) in fault
-    (tmp_path / "config.json").write_text("{}")
+    assert "models.mine.path" in fault and str(tmp_path) in fault and "no config.json" in fault
+    save_causal(tmp_path)
     assert missing_models(models, ["mine"]) == []
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (fault,) = missing_models(models, ["mine"])
+    assert fault.startswith("models.mine.path: the weights") and "awq" in fault
 
 
 @pytest.mark.parametrize("offline", ["1", "true", "ON"])

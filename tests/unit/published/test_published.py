@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from matplotlib import rc_context
 
+from synthetic_run import row, run_score, write_rows
 from tttnn.figures import style
 from tttnn.figures.paper import FIGURES
 from tttnn.pile import ALL, TASKS
 from tttnn.published import load, names
 from tttnn.published.tables import published_tables
 from tttnn.scores.estimates import pile_weights
-from tttnn.scores.score import SCORE_COLUMNS
 
 DATA = Path(load.__file__).parent
 RUNS = {
@@ -57,21 +57,19 @@ def test_every_number_of_the_four_runs_is_there(curves, released):
         index=["model", "method", "task", "num_neighbors"], columns="metric", values="value"
     ).sort_index()
     assert len(wide) == len(curves) == 4 * 23 * 51
-    for mine, theirs in (
-        *((metric, metric) for metric in METRICS),
-        ("seconds", "training_cost"),
-        ("train_loss", "training_loss"),
-    ):
-        np.testing.assert_allclose(curves[mine], wide[theirs], rtol=1e-15, err_msg=mine)
+    columns = {metric: metric for metric in METRICS}
+    columns |= {"seconds": "training_cost", "train_loss": "training_loss"}
+    for column, metric in columns.items():
+        np.testing.assert_allclose(curves[column], wide[metric], rtol=1e-15, err_msg=column)
 
 
 def test_every_baseline_is_there(released):
-    mine = pd.read_csv(DATA / "baselines.csv")
-    theirs = released[~released["source"].isin(RUNS) & (released["source"] != "paper_table1")]
-    for file, rows in theirs.groupby("source"):
-        here = mine[mine["file"] == file]
+    ours = pd.read_csv(DATA / "baselines.csv")
+    baselines = released[~released["source"].isin(RUNS) & (released["source"] != "paper_table1")]
+    for file, rows in baselines.groupby("source"):
+        here = ours[ours["file"] == file]
         assert sorted(here["bits_per_byte"]) == sorted(rows["value"])
-    assert len(mine) == len(theirs)
+    assert len(ours) == len(baselines)
 
 
 def test_table_1_is_as_printed(shared):
@@ -120,10 +118,31 @@ def test_documents_are_the_paper_s():
     assert documents["documents"].sum() == 42_910
 
 
-def test_tables_have_a_run_s_layout_and_no_intervals(tables):
+@pytest.mark.parametrize("name", ["scores", "differences", "costs", "tasks"])
+def test_a_table_has_the_columns_run_s(name, tables, tmp_path):
+    folder = tmp_path / "evaluation" / "small" / "nearest" / "pile_arxiv"
+    evaluations = [write_rows(folder / "0.parquet", [row(7, 0), row(7, 1)])]
+    run = run_score(tmp_path, evaluations, {"pile_arxiv": 1})
+    ours, published = (pd.read_csv(f / f"{name}.csv").columns for f in (run, tables))
+    assert list(published) == list(ours)
+
+
+def test_what_was_not_published_is_empty_and_nothing_else(tables):
+    empty = {}
+    for name in ("scores", "differences", "costs", "tasks"):
+        table = pd.read_csv(tables / f"{name}.csv")
+        empty[name] = set(table.columns[table.isna().all()])
+        assert table.drop(columns=[*empty[name]]).notna().all(axis=None), name
+    assert empty == {
+        "scores": {"low", "high"},
+        "differences": {"low", "high", "ratio_low", "ratio_high", "confidence"},
+        "costs": {"evaluate_seconds", "tokens_per_second", "evaluate_seconds_total"},
+        "tasks": {"train_documents", "without_halves"},
+    }
+
+
+def test_scores_and_differences_agree_and_have_every_number_of_neighbors(tables):
     scores = pd.read_csv(tables / "scores.csv")
-    assert list(scores.columns) == SCORE_COLUMNS
-    assert scores[["low", "high"]].isna().all(axis=None)
     assert set(scores["metric"]) == set(METRICS)
     assert set(scores.loc[scores["task"] == ALL, "metric"]) == {"bits_per_byte"}
     differences = pd.read_csv(tables / "differences.csv")
@@ -133,7 +152,7 @@ def test_tables_have_a_run_s_layout_and_no_intervals(tables):
 
 def test_training_took_as_many_gpu_hours_as_recorded(tables):
     costs = pd.read_csv(tables / "costs.csv")
-    hours = costs.groupby(["model", "method"])["seconds_total"].sum() / 3600
+    hours = costs.groupby(["model", "method"])["train_seconds_total"].sum() / 3600
     assert hours.round().to_dict() == {
         ("gpt2", "ttt-nn"): 285,
         ("gpt2", "ttt-nn-split"): 240,

@@ -52,8 +52,16 @@ def test_by_hand(tmp_path):
     ]
     distances, pairs = measure(tmp_path, files)
     assert list(distances.columns) == [
-        *("candidates", "share", "embedder", "rank"),
-        *("mean", "std", "p05", "p50", "p95", "queries"),
+        "candidates",
+        "share",
+        "embedder",
+        "rank",
+        "mean",
+        "std",
+        "p05",
+        "p50",
+        "p95",
+        "queries",
     ]
     first, second, half = distances.itertuples()
     # roots first: of 1, 4 and 0, then of 9, 16 and 25

@@ -165,7 +165,7 @@ def test_a_vector_too_large_for_float16_is_an_error(folder, tmp_path):
 def test_an_embedder_with_fewer_positions_than_max_tokens_is_an_error(folder, tmp_path):
     passages = write_passages(tmp_path / "0.parquet", [1], ["text"])
     embed_chunk(Embed(max_tokens=64), passages, folder, tmp_path / "0.npy")
-    with pytest.raises(ValueError, match=r"max_tokens is 65, but the embedder .* takes 64 tokens"):
+    with pytest.raises(ValueError, match=r"max_tokens is 65 tokens, but .* has positions for 64"):
         embed_chunk(Embed(max_tokens=65), passages, folder, tmp_path / "0.npy")
 
 

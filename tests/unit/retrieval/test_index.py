@@ -144,8 +144,8 @@ def test_codes_learn_from_all_of_a_shard(shards, tmp_path, monkeypatch):
     files = shards.passages[0], shards.embeddings[0]
     train_shard_index(spec("IVF8,SQ8"), *files, tmp_path / "0")
     sample = load_file(tmp_path / "0")["sample"]
-    mine = shards.vectors[:101]
-    rows = [int(np.flatnonzero((mine == vector).all(axis=1))[0]) for vector in sample]
+    own = shards.vectors[:101]
+    rows = [int(np.flatnonzero((own == vector).all(axis=1))[0]) for vector in sample]
     assert 5 <= len(rows) <= 10
     assert rows[0] < 20 and rows[-1] > 80
 

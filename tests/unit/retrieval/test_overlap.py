@@ -14,7 +14,7 @@ from datasketch import MinHash
 from tttnn.corpus.documents import read_documents
 from tttnn.demo.corpus import generate, planted
 from tttnn.demo.settings import DemoSource
-from tttnn.retrieval.gather import compare
+from tttnn.retrieval.gather import overlaps
 from tttnn.retrieval.overlap import containment, exact, jaccard, ngrams, words
 from tttnn.sections.gather import Gather
 
@@ -113,7 +113,7 @@ def test_planted_copies_are_told_from_other_documents(demo):
     tests, texts, pairs = demo
     found = Counter()
     for line, (text, kind) in tests.items():
-        measured = list(compare(Gather(), text, (texts[place] for place in pairs[line])))
+        measured = list(overlaps(Gather(), text, (texts[place] for place in pairs[line])))
         copied = any(e or o >= OVERLAP or j >= JACCARD for e, o, j in measured)
         assert any(e for e, _, _ in measured) == (kind == "exact")
         found[kind is not None, copied] += 1
@@ -136,7 +136,7 @@ def test_minhash_estimates_the_same_similarity(demo):
         text = tests[line][0]
         sketch = signature(text)
         others = [texts[place] for place in sorted(pairs[line])]
-        for other, (_, _, similarity) in zip(others, compare(Gather(), text, others), strict=True):
+        for other, (_, _, similarity) in zip(others, overlaps(Gather(), text, others), strict=True):
             estimate = sketch.jaccard(signature(other))
             assert abs(similarity - estimate) <= 4 / sqrt(PERMUTATIONS)
             counted.append(similarity)
@@ -158,7 +158,7 @@ def test_real_text_without_duplicates_has_none(shared):
     measured = [
         row
         for text, places in zip(tests, most_alike(tests, texts, 3), strict=True)
-        for row in compare(Gather(), text, (texts[place] for place in places))
+        for row in overlaps(Gather(), text, (texts[place] for place in places))
     ]
     assert not any(equal for equal, _, _ in measured)
     assert max(overlap for _, overlap, _ in measured) < 0.9

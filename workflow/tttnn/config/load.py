@@ -15,18 +15,52 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the message names the key and the remedy."""
 
 
-def _key(values: Any, fault: Any) -> str:
-    """The key a fault is at, as it stands in the file: without the kinds that Pydantic adds."""
-    path = []
+Place = tuple[str, ...]
+"""Keys, from the root of the configuration."""
+
+
+def _origins(catalogue: dict[str, Any], name: str) -> Iterator[str]:
+    """The entries that an entry of a catalogue is like, the nearest first."""
+    entry = catalogue.get(name)
+    while isinstance(entry, dict) and "like" in entry:
+        yield entry["like"]
+        entry = catalogue.get(entry["like"])
+
+
+def _place(values: Any, fault: Any) -> Place:
+    """Where a fault is, as it stands in the file: without the kinds that Pydantic adds.
+
+    A key that an entry takes from another one is its own, too.
+    """
+    place = []
     for part in fault["loc"]:
         try:
-            values = values[part]
+            value = values[part]
         except (KeyError, IndexError, TypeError):
             continue
-        path.append(part)
+        if len(place) == 1 and isinstance(value, dict):
+            for origin in _origins(values, part):
+                value = values[origin] | value
+        place.append(part)
+        values = value
     if fault["type"] == "missing":
-        path.append(fault["loc"][-1])
-    return ".".join(map(str, path))
+        place.append(fault["loc"][-1])
+    return tuple(map(str, place))
+
+
+def _is_inherited(place: Place, message: str, said: set[tuple[Place, str]], values: Any) -> bool:
+    """Whether all of this is said of an entry that this one is like, where it is to be mended.
+
+    Not so of a key that the entry has itself, whatever the other one's is.
+    """
+    if len(place) < 2 or not isinstance(values[place[0]], dict):
+        return False
+    section, name, *key = place
+    entry = values[section].get(name)
+    if not isinstance(entry, dict) or (key and key[0] in entry):
+        return False
+    origins = _origins(values[section], name)
+    return any(((section, origin, *key), message) in said for origin in origins)
 
 
 def _faults(error: ValidationError) -> Iterator[dict[str, Any]]:
@@ -56,17 +90,13 @@ def load(values: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = []
-        seen = set()
-        for fault in _faults(error):
-            path = _key(values, fault)
-            message = fault["msg"].removeprefix("Value error, ")
-            catalogue, *name = path.split(".")
-            entry = values.get(catalogue)
-            entry = entry.get(name[0]) if name and isinstance(entry, dict) else None
-            inherits = isinstance(entry, dict) and "like" in entry
-            if inherits and (catalogue, tuple(name[1:]), message) in seen:
-                continue  # said of the entry that this one is like
-            seen.add((catalogue, tuple(name[1:]), message))
-            lines.append(f"  {path + ': ' if path else ''}{message}")
-        raise ConfigError("the configuration cannot be used:\n" + "\n".join(lines)) from None
+        faults = [
+            (_place(values, fault), fault["msg"].removeprefix("Value error, "))
+            for fault in _faults(error)
+        ]
+    lines = [
+        f"  {'.'.join(place)}: {message}" if place else f"  {message}"
+        for place, message in faults
+        if not _is_inherited(place, message, set(faults), values)
+    ]
+    raise ConfigError("the configuration cannot be used:\n" + "\n".join(lines))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from tttnn.figures import style, tables
-from tttnn.figures.tables import Selection
+from tttnn.figures.tables import View
 from tttnn.pile import TASKS
 
 BOXES = (
@@ -18,15 +18,15 @@ BOXES = (
 )
 
 
-def cost(folder: Path, chosen: Selection = tables.EVERYTHING, boxes: str = BOXES) -> Figure:
+def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Figure:
     """Seconds of training per neighbor over a task's documents (paper figures 9 and 14).
 
     `boxes` says what the table's quantiles are over.
     """
     table = tables.read(folder, "costs")
-    method = chosen.method or tables.main_method(table)
+    method = view.method or tables.main_method(table)
     colours = {model: style.colour(k) for k, model in enumerate(tables.names(table, "model"))}
-    table = chosen.rows(table[table["method"] == method])
+    table = view.rows(table[table["method"] == method])
     models = tables.names(table, "model")
     rows = table.set_index(["model", "task"])
     tasks = [task for task in TASKS if task in set(table["task"])]
@@ -70,7 +70,7 @@ def cost(folder: Path, chosen: Selection = tables.EVERYTHING, boxes: str = BOXES
     )
     style.write_note(
         figure,
-        f"Method {method}. In parentheses: documents. {boxes}{chosen.note}",
+        f"Method {method}. In parentheses: documents. {boxes}{view.note}",
     )
     return figure
 

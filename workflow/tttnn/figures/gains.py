@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from tttnn.figures import style, tables
 from tttnn.figures.panels import dots, new_panels, separate, whiskers
-from tttnn.figures.tables import Selection
+from tttnn.figures.tables import View
 from tttnn.pile import ALL
 
 
@@ -26,17 +26,17 @@ def _note(folder: Path, rows: pd.DataFrame, *more: str, counted: str = "document
     ) + tables.absence(tables.read(folder, "tasks"), count)
 
 
-def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
+def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
     """Bits per byte before and after training on all neighbors (paper figures 5, 11 and 12)."""
     differences = tables.read(folder, "differences")
     scores = tables.read(folder, "scores").query("metric == 'bits_per_byte'")
-    method = chosen.method or tables.main_method(differences)
-    rows = chosen.rows(tables.trained(differences, method))
-    kept = tables.trained(differences, method, "clean") if chosen.clean else None
+    method = view.method or tables.main_method(differences)
+    rows = view.rows(tables.trained(differences, method))
+    kept = tables.trained(differences, method, "clean") if view.clean else None
     tasks, models = tables.present(rows), tables.numbered_models(differences, rows)
     neighbors = rows["num_neighbors"].iloc[0]
     shown = (scores["method"] == method) & scores["num_neighbors"].isin([0, neighbors])
-    scores = chosen.rows(scores[shown])
+    scores = view.rows(scores[shown])
     scores = scores.set_index(["model", "num_neighbors", "task"])
     scores = scores.sort_index()
     figure, panels = new_panels(models, [tables.label(rows, task) for task in tasks])
@@ -77,7 +77,7 @@ def before_after(folder: Path, chosen: Selection = tables.EVERYTHING) -> Figure:
             Patch(facecolor="black", label=f"after {neighbors} neighbors ({method})"),
         ],
     )
-    style.write_note(figure, _note(folder, rows, *_meaning(rows, kept)) + chosen.note)
+    style.write_note(figure, _note(folder, rows, *_meaning(rows, kept)) + view.note)
     return figure
 
 

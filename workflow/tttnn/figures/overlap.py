@@ -33,20 +33,20 @@ def overlap(folder: Path) -> Figure:
     figure = style.new_figure(style.PAGE if columns > 1 else style.COLUMN, 2.2 * lines + 0.6)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for place, (axes, model) in enumerate(zip(grid, models, strict=False)):
-        mine = rows[rows["model"] == model]
+        shown = rows[rows["model"] == model]
         colour = style.colour(numbers[model])
-        for _, kind, look in _kinds(mine, colour):
+        for _, kind, look in _kinds(shown, colour):
             (points,) = axes.plot(
                 kind["overlap"],
                 kind["after"] - kind["before"],
                 **look,
                 alpha=0.6,
-                rasterized=len(mine) > MANY,
+                rasterized=len(shown) > MANY,
                 clip_on=False,
             )
             points.set_in_layout(False)  # or its markers at the edge would push panels apart
         axes.axhline(0, color="black", linewidth=0.6)
-        axes.set_title(f"{model} (n = {len(mine):,})")
+        axes.set_title(f"{model} (n = {len(shown):,})")
         axes.set_xscale("symlog", linthresh=0.01, linscale=0.4)
         axes.set_xlim(0, 1)
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])

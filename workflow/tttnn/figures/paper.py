@@ -11,7 +11,7 @@ from tttnn.figures import style
 from tttnn.figures.costs import cost
 from tttnn.figures.curves import SHOWN, curves, models
 from tttnn.figures.gains import before_after
-from tttnn.figures.tables import Selection, largest
+from tttnn.figures.tables import View, largest
 from tttnn.pile import ALL, TASKS
 from tttnn.published.names import MAIN, MODELS, SPLIT
 
@@ -23,27 +23,27 @@ BOXES = (
 TOP = tuple(largest(list(TASKS), SHOWN))
 
 
-def _of(*models: str, tasks: tuple[str, ...] = (), method: str = MAIN) -> Selection:
-    return Selection(models, tasks, method, NOTE, clean=False)
+def _view(*models: str, tasks: tuple[str, ...] = (), method: str = MAIN) -> View:
+    return View(models, tasks, method, NOTE, clean=False)
 
 
 GPT2, LARGE, NEO = MODELS
 
 FIGURES = {
-    "figure_02": partial(models, chosen=_of(tasks=(ALL, "pile_github", "pile_pile-cc"))),
-    "figure_05": partial(before_after, chosen=_of(GPT2)),
-    "figure_06_bits_per_byte": partial(curves, chosen=_of(GPT2)),
-    "figure_06_byte_perplexity": partial(curves, chosen=_of(GPT2), metric="byte_perplexity"),
-    "figure_06_word_perplexity": partial(curves, chosen=_of(GPT2), metric="word_perplexity"),
-    "figure_07_bars": partial(before_after, chosen=_of(LARGE, tasks=TOP)),
-    "figure_07_curves": partial(curves, chosen=_of(LARGE)),
-    "figure_08_bars": partial(before_after, chosen=_of(NEO, tasks=TOP)),
-    "figure_08_curves": partial(curves, chosen=_of(NEO)),
-    "figure_09": partial(cost, chosen=_of(GPT2), boxes=BOXES),
-    "figure_10": partial(before_after, chosen=_of(GPT2, method=SPLIT)),
-    "figure_11": partial(before_after, chosen=_of(LARGE)),
-    "figure_12": partial(before_after, chosen=_of(NEO)),
-    "figure_14": partial(cost, chosen=_of(*MODELS), boxes=BOXES),
+    "figure_02": partial(models, view=_view(tasks=(ALL, "pile_github", "pile_pile-cc"))),
+    "figure_05": partial(before_after, view=_view(GPT2)),
+    "figure_06_bits_per_byte": partial(curves, view=_view(GPT2)),
+    "figure_06_byte_perplexity": partial(curves, view=_view(GPT2), metric="byte_perplexity"),
+    "figure_06_word_perplexity": partial(curves, view=_view(GPT2), metric="word_perplexity"),
+    "figure_07_bars": partial(before_after, view=_view(LARGE, tasks=TOP)),
+    "figure_07_curves": partial(curves, view=_view(LARGE)),
+    "figure_08_bars": partial(before_after, view=_view(NEO, tasks=TOP)),
+    "figure_08_curves": partial(curves, view=_view(NEO)),
+    "figure_09": partial(cost, view=_view(GPT2), boxes=BOXES),
+    "figure_10": partial(before_after, view=_view(GPT2, method=SPLIT)),
+    "figure_11": partial(before_after, view=_view(LARGE)),
+    "figure_12": partial(before_after, view=_view(NEO)),
+    "figure_14": partial(cost, view=_view(*MODELS), boxes=BOXES),
 }
 
 

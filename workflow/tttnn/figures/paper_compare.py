@@ -26,8 +26,8 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     neighbors, confidence = rows["num_neighbors"].iloc[0], rows["confidence"].iloc[0]
     rows = rows.set_index(["model", "task"]).sort_index()
     ours = rows.rename(columns={"value": "ratio", "low": "ratio_low", "high": "ratio_high"})
-    theirs = rows[["published"]].rename(columns={"published": "ratio"})
-    theirs[["ratio_low", "ratio_high"]] = float("nan")
+    published = rows[["published"]].rename(columns={"published": "ratio"})
+    published[["ratio_low", "ratio_high"]] = float("nan")
     tasks = tables.present(rows)
     per_task = rows.groupby("task").first()
     labels = [
@@ -44,7 +44,7 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     return compare_changes(
         [
             (f"this run ({method}, {neighbors} neighbors)", ours, True),
-            (f"published ({neighbors} neighbors)", theirs, False),
+            (f"published ({neighbors} neighbors)", published, False),
         ],
         labels,
         tasks,

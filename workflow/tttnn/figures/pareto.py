@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,68 +28,46 @@ SAME = 1e-3
 LABEL = 0.052
 """Height of a label beside the curves, of the panel's."""
 
+Point = tuple[str, int]
+"""A method and a number of neighbors."""
+
+
+class Comparison(NamedTuple):
+    """A model, its methods that start where the main one does, and those that start elsewhere.
+
+    The latter evaluate other text, such as second halves, or keep what earlier documents taught
+    them.
+    """
+
+    model: str
+    methods: list[str]
+    others: list[str]
+
 
 def pareto(folder: Path) -> Figure:
     """Bits per byte by what it took, a curve a method, and the methods nothing is better than."""
     table = tables.read(folder, "efficiency")
     main = tables.main_method(table)
-    numbers = {model: k for k, model in enumerate(tables.names(table, "model"))}
-    for model in numbers:
-        methods, others = _comparable(table[table["model"] == model], main)
-        if len(methods) > 1:
-            break
-    else:
-        raise ValueError(
-            f"the figure compares {main!r} with other methods of whole documents, and none was "
-            "evaluated: add one to evaluate.methods, or take the figure out of `figures`"
-        )
-    table = table[(table["model"] == model) & table["method"].isin(methods)]
+    compared = _compared(table, main)
+    colour = style.colour(tables.names(table, "model").index(compared.model))
+    table = table[(table["model"] == compared.model) & table["method"].isin(compared.methods)]
     means, tasks = weighted_means(table)
     before = means.loc[(main, 0), "bits_per_byte"]
     fronts = {cost: front(means, cost) for cost in COSTS}
-    winners = {method for points in fronts.values() for method, _ in points}
-    shown = _chosen(means, main, winners)
-    looks = {
-        method: {
-            "color": style.colour(numbers[model]) if method in winners else style.GREY,
-            "marker": MARKERS[number],
-            "linewidth": 1.8 if method == main else 1.0,
-        }
-        for number, method in enumerate(shown)
-    }
+    looks = _looks(
+        means, main, {method for points in fronts.values() for method, _ in points}, colour
+    )
     figure = style.new_figure(style.PAGE, 3.2)
     grid = figure.subplots(1, 2, sharey=True)
     for axes, (cost, name) in zip(grid, COSTS.items(), strict=True):
-        for method in methods:
-            curve = means.loc[method]
-            curve = curve[(curve.index > 0) & (curve[cost] > 0)]
-            look = looks.get(method, {"color": style.GREY, "linewidth": 0.4})
-            axes.plot(curve[cost], curve["bits_per_byte"], **look, markerfacecolor="white")
-        points = means.loc[fronts[cost]]
-        axes.plot(
-            points[cost],
-            points["bits_per_byte"],
-            drawstyle="steps-post",
-            color="black",
-            linewidth=0.8,
-            linestyle=":",
-        )
-        for (method, _), point in points.iterrows():
-            if method in looks:  # in front of the front
-                axes.plot(point[cost], point["bits_per_byte"], **looks[method], zorder=4)
+        for method in compared.methods:
+            _draw_curve(axes, means.loc[method], cost, looks.get(method))
+        _draw_front(axes, means.loc[fronts[cost]], cost, looks)
         axes.axhline(before, color="black", linewidth=0.6)
         axes.set_xscale("log")
         axes.set_xlabel(name)
         axes.grid(axis="y")
-    lowest = means["bits_per_byte"].min()
-    room = 0.12 * (before - lowest) or 0.01
-    grid[0].set_ylim(lowest - room, before + 2 * room)  # what is far worse is not in question
-    better = means[means["bits_per_byte"] < before]
-    better = better[better.index.get_level_values("num_neighbors") > 0]
-    for axes, cost in zip(grid, COSTS, strict=True):
-        seen = better.loc[better[cost] > 0, cost]
-        if len(seen):
-            axes.set_xlim(seen.min() / 1.5, 1.5 * seen.max())
+    _limit(grid, means, before)
     grid[0].set_ylabel("bits per byte")
     grid[0].annotate(
         "before",
@@ -99,34 +78,105 @@ def pareto(folder: Path) -> Figure:
         fontsize=style.SMALL,
     )
     _name_curves(grid[1], means, looks)
-    thin = [method for method in methods if method not in looks]
-    counts = table[table["task"].isin(tasks)].groupby("task")["documents"].first()
-    style.write_note(
-        figure,
-        f"{model}, {counts.sum():,} documents of {len(tasks)} tasks that all were evaluated on, "
-        f"weights renormalised ({', '.join(TASKS[task].pile_set_name for task in tasks)}). Points: "
-        "numbers of neighbors; filled: nothing is better for less, dotted: their front. Grey: "
-        "never on it. Means over documents; seconds are of adaptation and one evaluation, tokens "
-        "those trained on, or read by methods that train nothing."
-        + (f" Thin: {', '.join(thin)}." if thin else "")
-        + (f" Not shown, for they start elsewhere: {', '.join(others)}." if others else ""),
-    )
+    style.write_note(figure, _note(table, compared, tasks, looks))
     return figure
 
 
-def _comparable(table: pd.DataFrame, main: str) -> tuple[list[str], list[str]]:
-    """Methods that start where the main one does, on all tasks of both; and those that do not.
+def _compared(table: pd.DataFrame, main: str) -> Comparison:
+    """The first model that was evaluated with the main method and with one to compare it with."""
+    for model in tables.names(table, "model"):
+        compared = _comparable(table[table["model"] == model], model, main)
+        if len(compared.methods) > 1:
+            return compared
+    raise ValueError(
+        f"the figure compares {main!r} with other methods of whole documents, and none was "
+        "evaluated: add one to evaluate.methods, or take the figure out of `figures`"
+    )
 
-    Others evaluate other text, such as second halves, or keep what earlier documents taught them.
-    """
+
+def _comparable(table: pd.DataFrame, model: str, main: str) -> Comparison:
+    """By bits per byte before training, on all tasks of the main method and the other."""
     starts = table[table["num_neighbors"] == 0].pivot(
         index="task", columns="method", values="bits_per_byte"
     )
     if main not in starts:
-        return [], []
+        return Comparison(model, [], [])
     away = (starts.sub(starts[main], axis=0).abs().div(starts[main], axis=0) > SAME).any()
     names = tables.names(table, "method")
-    return [name for name in names if not away[name]], [name for name in names if away[name]]
+    return Comparison(
+        model, [name for name in names if not away[name]], [name for name in names if away[name]]
+    )
+
+
+def _looks(
+    means: pd.DataFrame, main: str, winners: set[str], colour: str
+) -> dict[str, dict[str, Any]]:
+    """How the lines and marks of each method with a curve of its own are drawn."""
+    return {
+        method: {
+            "color": colour if method in winners else style.GREY,
+            "marker": MARKERS[number],
+            "linewidth": 1.8 if method == main else 1.0,
+        }
+        for number, method in enumerate(_chosen(means, main, winners))
+    }
+
+
+def _draw_curve(axes: Axes, curve: pd.DataFrame, cost: str, look: dict[str, Any] | None) -> None:
+    """A method's points, hollow; a thin line without `look`."""
+    curve = curve[(curve.index > 0) & (curve[cost] > 0)]
+    look = look or {"color": style.GREY, "linewidth": 0.4}
+    axes.plot(curve[cost], curve["bits_per_byte"], **look, markerfacecolor="white")
+
+
+def _draw_front(
+    axes: Axes, points: pd.DataFrame, cost: str, looks: dict[str, dict[str, Any]]
+) -> None:
+    """A dotted line through the points that nothing as cheap is as good as, and these, filled."""
+    axes.plot(
+        points[cost],
+        points["bits_per_byte"],
+        drawstyle="steps-post",
+        color="black",
+        linewidth=0.8,
+        linestyle=":",
+    )
+    for (method, _), point in points.iterrows():
+        if method in looks:  # in front of the front
+            axes.plot(point[cost], point["bits_per_byte"], **looks[method], zorder=4)
+
+
+def _limit(grid: np.ndarray, means: pd.DataFrame, before: float) -> None:
+    """Limits that leave out what is far worse than no training, which is not in question."""
+    room = 0.12 * (before - means["bits_per_byte"].min()) or 0.01
+    grid[0].set_ylim(means["bits_per_byte"].min() - room, before + 2 * room)
+    better = means[means["bits_per_byte"] < before]
+    better = better[better.index.get_level_values("num_neighbors") > 0]
+    for axes, cost in zip(grid, COSTS, strict=True):
+        seen = better.loc[better[cost] > 0, cost]
+        if len(seen):
+            axes.set_xlim(seen.min() / 1.5, 1.5 * seen.max())
+
+
+def _note(
+    table: pd.DataFrame, compared: Comparison, tasks: list[str], looks: dict[str, dict[str, Any]]
+) -> str:
+    thin = [method for method in compared.methods if method not in looks]
+    counts = table[table["task"].isin(tasks)].groupby("task")["documents"].first()
+    return (
+        f"{compared.model}, {counts.sum():,} documents of {len(tasks)} tasks that all were "
+        "evaluated on, weights renormalised "
+        f"({', '.join(TASKS[task].pile_set_name for task in tasks)}). Points: "
+        "numbers of neighbors; filled: nothing is better for less, dotted: their front. Grey: "
+        "never on it. Means over documents; seconds are of adaptation and one evaluation, tokens "
+        "those trained on, or read by methods that train nothing."
+        + (f" Thin: {', '.join(thin)}." if thin else "")
+        + (
+            f" Not shown, for they start elsewhere: {', '.join(compared.others)}."
+            if compared.others
+            else ""
+        )
+    )
 
 
 def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -135,8 +185,8 @@ def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     Raises `ValueError` if the methods share no task.
     """
     methods = tables.names(table, "method")
-    of_each = table.groupby("task")["method"].nunique()
-    shared = [task for task in TASKS if of_each.get(task) == len(methods)]
+    evaluated = table.groupby("task")["method"].nunique()
+    shared = [task for task in TASKS if evaluated.get(task) == len(methods)]
     if not shared:
         raise ValueError(
             f"{', '.join(methods)} were evaluated on no common task: give them one, or take the "
@@ -147,7 +197,7 @@ def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return sum(w * rows.loc[task] for task, w in pile_weights(shared).items()), shared
 
 
-def front(means: pd.DataFrame, cost: str) -> list[tuple[str, int]]:
+def front(means: pd.DataFrame, cost: str) -> list[Point]:
     """The methods and numbers of neighbors that nothing as cheap is as good as, cheapest first.
 
     No adaptation is left out, as is what costs nothing or is no better than it.
@@ -172,7 +222,7 @@ def _chosen(means: pd.DataFrame, main: str, winners: set[str]) -> list[str]:
     return ranked[:CURVES]
 
 
-def _name_curves(axes: Axes, means: pd.DataFrame, looks: dict[str, dict]) -> None:
+def _name_curves(axes: Axes, means: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
     """Names to the right of the panel, each led to from its curve's last point."""
     low, high = axes.get_ylim()
     first = axes.get_xlim()[0]  # a curve may end before it

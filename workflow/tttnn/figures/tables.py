@@ -15,8 +15,8 @@ LISTED = 8
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The part of its tables that a figure shows; what is empty is as without a selection.
+class View:
+    """The part of its tables that a figure shows; what is empty leaves nothing out.
 
     A model keeps the colour that it has among all of the tables' models.
     """
@@ -35,7 +35,7 @@ class Selection:
         return table
 
 
-EVERYTHING = Selection()
+EVERYTHING = View()
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:

@@ -30,7 +30,7 @@ CHANGE, SHARE, COUNT = "{:+.1%}", "{:.1%}", "{:.0f}"
 REVIEWS = "asked for in the paper's public reviews; no number in the paper"
 NO_NUMBER = "paper section 4, without a number"
 SIFT, HULL = "arXiv 2410.08020", "arXiv 2605.30337"
-CERTAIN = "the paired interval above 0; none is undecided"
+CERTAIN = "with a paired interval above 0; no such task: undecided"
 HERE = "1 % is this page's threshold"
 ONE_PERCENT, TWO_POINTS = 0.01, 0.02
 
@@ -62,17 +62,17 @@ def _all_worse(sentence: str, source: str, *methods: str) -> Claim:
 
 
 def _as_good(sentence: str, source: str, method: str) -> Claim:
-    quantity = f"bits per byte, `{method}` by `ttt`, minus 1"
+    quantity = f"bits per byte, `{method}` divided by `ttt`, minus 1"
     measure = partial(against, method=method, relative=True)
     return Claim(sentence, source, quantity, measure, "below", ONE_PERCENT, CHANGE)
 
 
 def _stopping(what: str, method: str) -> list[Claim]:
-    quantity = f"tokens trained on, `{method}` by `ttt`, minus 1"
+    quantity = f"tokens trained on, `{method}` divided by `ttt`, minus 1"
     measure = partial(against, method=method, relative=True, column="train_tokens")
     return [
-        Claim(f"{what} take fewer tokens.", SIFT, quantity, measure, unit=CHANGE),
-        _as_good(f"{what} cost less than 1 %.", f"{SIFT}; {HERE}", method),
+        Claim(f"Stopping early saves tokens with {what}.", SIFT, quantity, measure, unit=CHANGE),
+        _as_good(f"Stopping early costs less than 1 % with {what}.", f"{SIFT}; {HERE}", method),
     ]
 
 
@@ -87,7 +87,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim(
             "A model gains more on subsets that it was not trained on.",
             "paper section 5: GPT-2 on Github against other tasks",
-            "gain relative to before, on unseen subsets minus on seen ones",
+            "relative gain on unseen subsets minus relative gain on seen ones",
             unseen_minus_seen,
             "above",
             unit=CHANGE,
@@ -95,25 +95,27 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim(
             "On the same subsets a model that was trained on them gains less.",
             "paper section 5, figure 2: GPT-Neo against GPT-2",
-            "gain relative to before, of the model that saw none of them minus one's that saw all",
+            "relative gain of the model that saw none of them minus that of one that saw all",
             unseen_minus_trained,
             "above",
             unit=CHANGE,
         ),
-        _worse("As many random neighbours do less than the nearest.", REVIEWS, "random"),
+        _worse(
+            "The same number of random neighbours helps less than the nearest.", REVIEWS, "random"
+        ),
         Claim(
-            "As many random neighbours do less than half of what the nearest do.",
+            "The same number of random neighbours gives less than half of the nearest ones' gain.",
             REVIEWS + "; half is this page's threshold",
-            "gain of `random` by that of `ttt`",
+            "gain of `random` divided by that of `ttt`",
             partial(share_of_gain, method="random"),
             "below",
             0.5,
             SHARE,
         ),
         Claim(
-            "Two fifths of the neighbours give more than half of the gain of all.",
+            "Two fifths of the neighbours give more than half of the whole gain.",
             "paper figure 6; 85 to 95 % at 20 of 50 in the published numbers",
-            "gain after the largest evaluated number up to 2/5 of all, by the gain after all",
+            "gain after the largest evaluated number up to 2/5 of all, over the gain after all",
             partial(early_share, part=0.4),
             "above",
             0.5,
@@ -122,7 +124,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim(
             "The curve over the number of neighbours flattens.",
             "paper figure 6",
-            "gain per neighbour up to half of them minus that of those that follow",
+            "gain per neighbour over the first half of them minus that over the rest",
             flattening,
             "above",
             unit=PER_NEIGHBOUR,
@@ -144,10 +146,10 @@ CLAIMS: dict[str, list[Claim]] = {
             unit=COUNT,
         ),
         Claim(
-            "A small model, trained, makes good a quarter of the gap to a larger one.",
+            "Training closes a quarter of the gap between a small model and a larger one.",
             "paper abstract and figure 2 (46 % and 65 % of the gap to GPT-Neo in the published "
             "numbers); a quarter is this page's threshold",
-            "gain by the distance to each later model of the run, before training",
+            "gain divided by the distance to each later model of the run, before training",
             gap_closed,
             "above",
             0.25,
@@ -157,9 +159,9 @@ CLAIMS: dict[str, list[Claim]] = {
     "Choices of the method": [
         _worse("Farthest first is worse than nearest first.", NO_NUMBER, "farthest"),
         Claim(
-            "Steps on all neighbours at once do not do better by 1 % or more.",
+            "Steps on all neighbours at once improve by less than 1 % on steps on one at a time.",
             f"{NO_NUMBER}; {HERE}",
-            "bits per byte, `batch` by `ttt`, minus 1",
+            "bits per byte, `batch` divided by `ttt`, minus 1",
             partial(against, method="batch", relative=True),
             "above",
             -ONE_PERCENT,
@@ -168,7 +170,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim(
             "Steps on all neighbours at once take longer.",
             NO_NUMBER,
-            "seconds of training, `batch` by `ttt`, minus 1",
+            "seconds of training, `batch` divided by `ttt`, minus 1",
             partial(against, method="batch", relative=True, column="train_seconds"),
             "above",
             unit=CHANGE,
@@ -180,39 +182,43 @@ CLAIMS: dict[str, list[Claim]] = {
         ),
         _worse(
             "One step for a whole neighbour is worse than one for each of its windows.",
-            "paper section 4 says a step for each; the published losses leave it open",
+            "paper section 4 says a step for each window; the published losses leave it open",
             "per_neighbor",
         ),
         _all_worse(
-            "Neither a lower nor a higher learning rate does better.",
+            "Neither a lower nor a higher learning rate is better.",
             "no number in the paper, which did not tune it (appendices A-C)",
             "slow",
             "fast",
         ),
         _as_good(
-            "Adapters do as well as all weights, to 1 %.",
+            "Training adapters is as good as training all weights, to within 1 %.",
             f"{SIFT} trains adapters for its largest model; {HERE}",
             "lora",
         ),
     ],
     "Baselines": [
         Claim(
-            "Neighbours in the context gain less than 1 %.",
+            "Neighbours in the context lower bits per byte by less than 1 %.",
             f"paper table 1: 1.06 against 1.07; {HERE}",
-            "bits per byte after by before, minus 1, `in_context`",
+            "bits per byte after divided by before, minus 1, `in_context`",
             partial(gain, method="in_context", relative=True),
             "above",
             -ONE_PERCENT,
             CHANGE,
         ),
-        _worse("Neighbours in the context do less than training.", "paper table 1", "in_context"),
         _worse(
-            "Interpolating with the neighbours' unigrams does less than training.",
+            "Neighbours in the context help less than training on them.",
+            "paper table 1",
+            "in_context",
+        ),
+        _worse(
+            "Interpolating with the neighbours' unigrams helps less than training.",
             "paper table 1: 0.99 against 0.85",
             "interpolate",
         ),
         Claim(
-            "Most of what interpolating gains is Github's.",
+            "Most of the gain of interpolating is on Github.",
             "paper table 1; 87 % in the published numbers",
             "Github's part of the weighted gain of `interpolate`",
             partial(share_of_task, method="interpolate", task="pile_github"),
@@ -221,7 +227,7 @@ CLAIMS: dict[str, list[Claim]] = {
             SHARE,
         ),
         _worse(
-            "A kNN-LM over the neighbours does less than training.",
+            "A kNN-LM over the neighbours helps less than training.",
             "not in the paper; arXiv 1911.00172",
             "knn_lm",
         ),
@@ -235,7 +241,7 @@ CLAIMS: dict[str, list[Claim]] = {
     ],
     "Halves of documents": [
         Claim(
-            "Neighbours of the first half keep the gain on the second, to two points.",
+            "Neighbours of the first half keep the gain on the second, to within two points.",
             "paper section 5, figure 10",
             "ratio after/before, `split` minus `ttt`",
             partial(ratio_points, method="split"),
@@ -244,7 +250,7 @@ CLAIMS: dict[str, list[Claim]] = {
             CHANGE,
         ),
         _better(
-            "Training on the first half before its neighbours does better than on them alone.",
+            "Training on the first half before its neighbours is better than on them alone.",
             "suggested in the paper, not tested there",
             "query_first",
             "split",
@@ -252,7 +258,7 @@ CLAIMS: dict[str, list[Claim]] = {
     ],
     "Index and embedder": [
         _as_good(
-            "Searching inverted lists costs less than 1 % against every vector.",
+            "Searching inverted lists instead of every vector costs less than 1 %.",
             f"not in the paper; {HERE}",
             "ivf",
         ),
@@ -278,9 +284,9 @@ CLAIMS: dict[str, list[Claim]] = {
             clean_gain,
         ),
         Claim(
-            "Without near-copies more than half of the gain is left.",
+            "Without near-copies more than half of the gain remains.",
             "asked for in the paper's public reviews; half is this page's threshold",
-            "gain of `no_copies` by that of `ttt`",
+            "gain of `no_copies` divided by that of `ttt`",
             partial(share_of_gain, method="no_copies"),
             "above",
             0.5,
@@ -288,16 +294,21 @@ CLAIMS: dict[str, list[Claim]] = {
         ),
     ],
     "Other selections": [
-        _better("SIFT's selection does better than the nearest neighbours.", SIFT, "sift"),
-        _better("HullFT's selection does better than the nearest neighbours.", HULL, "hull"),
-        _worse("HullFT's selection does less than SIFT's at as many picks.", HULL, "hull", "sift"),
+        _better("SIFT's selection is better than the nearest neighbours.", SIFT, "sift"),
+        _better("HullFT's selection is better than the nearest neighbours.", HULL, "hull"),
+        _worse(
+            "HullFT's selection is worse than SIFT's with the same number of picks.",
+            HULL,
+            "hull",
+            "sift",
+        ),
         _better(
-            "SIFT does better on vectors without the passages' mean.",
-            "after arXiv 1702.01417, which shows it of word vectors",
+            "SIFT is better on vectors without the passages' mean.",
+            "after arXiv 1702.01417, which shows it for word vectors",
             "sift_centered",
             "sift",
         ),
-        *_stopping("Stopping early, the nearest neighbours", "stop"),
-        *_stopping("Stopping early, SIFT's picks", "sift_stop"),
+        *_stopping("the nearest neighbours", "stop"),
+        *_stopping("SIFT's picks", "sift_stop"),
     ],
 }

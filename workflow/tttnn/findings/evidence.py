@@ -19,18 +19,22 @@ import pandas as pd
 from tttnn.pile import TASKS
 from tttnn.scores.bootstrap import resample_counts
 from tttnn.scores.cells import Cell, Name, read_cells
+from tttnn.sections.search import RANDOM
 
 Samples = npt.NDArray[np.float64]
 """[1 + R]: the documents themselves, then the resamples."""
+
+MAIN = "ttt"
+"""What claims call the paper's method, which others are held against; see `Evidence.main`."""
 
 TABLES = ("alphas", "differences", "duplicates", "efficiency", "recall", "tasks")
 COLUMNS = [*Name._fields, "document_id", "num_neighbors", "bytes", "before", "after"]
 
 
 class Measured(NamedTuple):
-    """A number with its interval (NaN: there is none), and what it is of."""
+    """A number with its interval (NaN: there is none); the label says what was measured."""
 
-    of: str
+    label: str
     value: float
     low: float
     high: float
@@ -39,7 +43,7 @@ class Measured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One cell at K numbers of neighbors, each [1 + R, K].
+    """One cell at K numbers of neighbours, each [1 + R, K].
 
     Seconds and tokens of training are means over documents, up to there; NaN where not known.
     """
@@ -68,15 +72,15 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
     """The cells of a task's evaluations, where their files are there."""
     folder = tables.parent / "evaluation"
-    for name, of_cell in rows.groupby(list(Name._fields), sort=False):
+    for name, documents in rows.groupby(list(Name._fields), sort=False):
         files = sorted(folder.joinpath(*name).glob("*.parquet"))
         if not files:
             continue
-        (cell,) = read_cells(files, {name[2]: len(of_cell)})  # fewer than selected, of halves
+        (cell,) = read_cells(files, {name[2]: len(documents)})  # fewer than selected, of halves
         if not np.isnan(cell.alphas).all():
             continue  # its documents are only known to the tables at the alpha that was chosen
         after = -cell.loglikelihood[:, -1] / cell.bytes / math.log(2)
-        if not np.allclose(after, of_cell["after"], rtol=1e-9):
+        if not np.allclose(after, documents["after"], rtol=1e-9):
             raise ValueError(
                 f"{tables} and {folder} disagree on {cell.name}: make the tables again (rule score)"
             )
@@ -91,9 +95,9 @@ class Evidence:
     """
 
     def __init__(self, tables: Path) -> None:
-        """Read and resample; `evaluation/` beside the tables has the numbers of neighbors between.
+        """Read and resample; `evaluation/` beside the tables has the numbers of neighbours between.
 
-        Without that folder, the largest number of neighbors and 0 are all there is.
+        Without that folder, the largest number of neighbours and 0 are all there is.
         """
         self.config = _read_json(tables.parent / "config.json")
         self.tables = {name: _read_table(tables / f"{name}.csv") for name in TABLES}
@@ -103,27 +107,44 @@ class Evidence:
             )
         documents = pd.read_parquet(tables / "documents.parquet", columns=COLUMNS)
         self.name: str = self.config["run"]
+        self.main = self._main(list(documents["method"].unique()))
         self.models = list(documents["model"].unique())
         self.confidence: float = self.config["score"]["confidence"]
         self._curves: dict[Name, Curve] = {}
         for task, rows in documents.groupby("task", sort=False):
             self._resample(task, tables, rows)
 
+    def _main(self, methods: list[str]) -> str:
+        """The method that claims call `MAIN`: it, or else the first one, if that can stand for it.
+
+        In the order of the config, as figures have it; it must train on neighbours that were
+        retrieved, or what is claimed of them would be measured on something else.
+        """
+        first, table = methods[0], self.tables["differences"]
+        if MAIN in methods or self.config["methods"][first]["kind"] != "ttt":
+            return MAIN
+        candidates = table.loc[table["method"] == first, "candidates"]
+        return first if candidates.notna().any() and (candidates != RANDOM).all() else MAIN
+
+    def called(self, name: str) -> str:
+        """The run's name of a method that claims call so."""
+        return self.main if name == MAIN else name
+
     def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
         score = self.config["score"]
         between = {cell.name: cell for cell in _evaluations(tables, rows)}
-        for key, of_cell in rows.groupby(list(Name._fields), sort=False):
-            name, n = Name(*key), len(of_cell)
+        for key, documents in rows.groupby(list(Name._fields), sort=False):
+            name, n = Name(*key), len(documents)
             drawn = resample_counts(n, score["resamples"], score["seed"], task)
             counts = np.vstack([np.ones(n), drawn])
-            size = of_cell["bytes"].to_numpy()
+            size = documents["bytes"].to_numpy()
             if cell := between.get(name):
                 points = cell.points.tolist()
                 bits = -cell.loglikelihood / math.log(2)
                 seconds, tokens = cell.train_seconds, cell.train_tokens
             else:
-                points = [0, int(of_cell["num_neighbors"].iloc[0])]
-                bits = of_cell[["before", "after"]].to_numpy() * size[:, None]
+                points = [0, int(documents["num_neighbors"].iloc[0])]
+                bits = documents[["before", "after"]].to_numpy() * size[:, None]
                 seconds = tokens = np.full((n, 2), math.nan)
             if points[-1] == 0:
                 continue
@@ -144,7 +165,7 @@ class Evidence:
         return [model for model in self.models if self.tasks(model, *methods)]
 
     def points(self, model: str, *methods: str) -> list[int]:
-        """The numbers of neighbors above 0 at which all of these methods were evaluated."""
+        """The numbers of neighbours above 0 at which all of these methods were evaluated."""
         curves = [self.curve(model, m, task) for m in methods for task in self.tasks(model, m)]
         return sorted(set.intersection(*(set(curve.points) for curve in curves)) - {0})
 
@@ -166,7 +187,7 @@ class Evidence:
         return sum(w * getattr(c, column)[:, c.points.index(point)] for w, c in curves)
 
     def measured(
-        self, of: str, samples: Samples, model: str, method: str, tasks: list[str]
+        self, label: str, samples: Samples, model: str, method: str, tasks: list[str]
     ) -> Measured:
         """The number and its interval: percentiles, none where no task has a second document."""
         counts = [self.curve(model, method, task).documents for task in tasks]
@@ -174,4 +195,4 @@ class Evidence:
         if max(counts) > 1 and np.isfinite(samples).all():
             tail = (1 - self.confidence) / 2
             low, high = np.quantile(samples[1:], [tail, 1 - tail])
-        return Measured(of, float(samples[0]), low, high, sum(counts), len(tasks))
+        return Measured(label, float(samples[0]), low, high, sum(counts), len(tasks))

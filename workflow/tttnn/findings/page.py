@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shlex
 from collections import Counter
@@ -14,10 +15,32 @@ from tttnn.files import replacing
 from tttnn.findings.claims import BITS, CLAIMS, Claim
 from tttnn.findings.evidence import Evidence, Measured
 from tttnn.findings.quantities import MAIN, against
-from tttnn.findings.switches import CODE, SWITCHES
+from tttnn.findings.switches import CODE, SWITCHES, Switch
 from tttnn.pile import ALL, TASKS
+from tttnn.provenance import canonical
 
 Verdict = Literal["holds", "does not hold", "undecided", "no interval", "not measured"]
+
+
+def digest(claims: dict[str, list[Claim]], switches: list[Switch]) -> str:
+    """Of what claims and switches measure and hold it against, not of their words.
+
+    It stands in the page, so that one made from other claims is noticed.
+    """
+    measures = [
+        [claim.measure, claim.side, claim.threshold] for some in claims.values() for claim in some
+    ]
+    told = [
+        *([_named(measure), side, threshold] for measure, side, threshold in measures),
+        *([switch.method, switch.base, switch.points] for switch in switches),
+    ]
+    return hashlib.sha256(canonical(told).encode()).hexdigest()[:12]
+
+
+def _named(measure: Any) -> list[Any]:
+    """A function, or a partial one: its name and what is filled in."""
+    function = getattr(measure, "func", measure)
+    return [function.__name__, getattr(measure, "keywords", {})]
 
 
 def verdict(measured: Measured, side: str, threshold: float) -> Verdict:
@@ -71,8 +94,12 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
         there = tasks[tasks["status"] == "evaluated"]
         rows.append(
             [
-                *(run.name, len(there), _span(there["selected"]), there["selected"].sum()),
-                *(f"{run.confidence:.0%}", run.config["score"]["resamples"]),
+                run.name,
+                len(there),
+                _span(there["selected"]),
+                there["selected"].sum(),
+                f"{run.confidence:.0%}",
+                run.config["score"]["resamples"],
             ]
         )
         models += [[run.name, m, _trained(run.config["models"][m])] for m in run.models]
@@ -83,6 +110,10 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
     head = ["run", "tasks", "documents a task", "documents", "intervals", "resamples"]
     yield from _table(head, rows)
     yield from _table(["run", "model", "what it is"], models)
+    for run in runs:
+        if run.main != MAIN:
+            yield f"`{run.name}` has no `{MAIN}`; its first method, `{run.main}`, stands for it."
+            yield ""
     if absent:
         yield f"`{ALL}` has the Pile's weights, renormalised over the tasks that were evaluated:"
         yield ""
@@ -91,7 +122,7 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
 
 
 def _overview(verdicts: list[list[Verdict]]) -> str:
-    """Over the models of a run; where they differ, how many."""
+    """Over the models of a run; where verdicts differ, how many there are of each."""
     counts = Counter(verdicts)
     if len(counts) <= 1:
         return next(iter(counts), "not measured")
@@ -104,13 +135,13 @@ def _claims(runs: list[Evidence]) -> Iterator[str]:
         details += [f"### {heading}", ""]
         for claim in claims:
             number += 1
-            of_runs = [(run.name, claim.measure(run)) for run in runs]
-            judged = [[verdict(m, claim.side, claim.threshold) for m in ms] for _, ms in of_runs]
+            found = [(run.name, claim.measure(run)) for run in runs]
+            judged = [[verdict(m, claim.side, claim.threshold) for m in ms] for _, ms in found]
             rows.append([number, claim.sentence, *map(_overview, judged)])
-            details += _detail(number, claim, of_runs, judged)
+            details += _detail(number, claim, found, judged)
     yield "## Claims"
     yield ""
-    yield "Where models, or methods of one claim, differ, their number stands in brackets."
+    yield "Where models, or the methods of one claim, differ, brackets have the number of each."
     yield ""
     yield from _table(["no.", "claim", *(run.name for run in runs)], rows)
     yield "## What was measured"
@@ -121,7 +152,7 @@ def _claims(runs: list[Evidence]) -> Iterator[str]:
 def _detail(
     number: int,
     claim: Claim,
-    of_runs: list[tuple[str, list[Measured]]],
+    found: list[tuple[str, list[Measured]]],
     judged: list[list[Verdict]],
 ) -> Iterator[str]:
     bound = claim.unit.format(claim.threshold) if claim.threshold else "0"
@@ -130,17 +161,22 @@ def _detail(
     yield ""
     rows = [
         [
-            *(run, m.of, _number(m.value, claim.unit), _interval(m.low, m.high, claim.unit)),
-            *(f"{m.tasks} of {len(TASKS)}", m.documents, word),
+            run,
+            m.label,
+            _number(m.value, claim.unit),
+            _interval(m.low, m.high, claim.unit),
+            f"{m.tasks} of {len(TASKS)}",
+            m.documents,
+            word,
         ]
-        for (run, measured), words in zip(of_runs, judged, strict=True)
+        for (run, measured), words in zip(found, judged, strict=True)
         for m, word in zip(measured, words, strict=True)
     ]
     if rows:
         head = ["run", "model", "value", "interval", "tasks", "documents", "verdict"]
         yield from _table(head, rows)
     else:
-        yield "Not measured: no run has these methods at the numbers of neighbours that it takes."
+        yield "Not measured: no run has these methods at the numbers of neighbours that it needs."
         yield ""
 
 
@@ -148,13 +184,13 @@ def _as_released(runs: list[Evidence]) -> Iterator[str]:
     yield "## As released"
     yield ""
     yield f"Where the paper's text and its released code ({CODE}) differ, or leave something open:"
-    yield "the switch, and what it changes, in bits per byte with it minus without."
+    yield "the switch, and bits per byte with it minus without it."
     yield ""
     rows = []
     for number, switch in enumerate(SWITCHES, 1):
         measure = partial(against, method=switch.method, base=switch.base, points=switch.points)
         found = [
-            [run.name, m.of, BITS.format(m.value), _interval(m.low, m.high, BITS), m.tasks]
+            [run.name, m.label, BITS.format(m.value), _interval(m.low, m.high, BITS), m.tasks]
             for run in runs
             for m in measure(run)
         ]
@@ -177,7 +213,7 @@ def _near_copies(runs: list[Evidence]) -> Iterator[str]:
     yield ""
     rows = []
     for run in runs:
-        table = run.tables["duplicates"].query("method == @MAIN")
+        table = run.tables["duplicates"].query("method == @run.main")
         for row in table.sort_values("model", key=lambda c: c.map(run.models.index)).itertuples():
             share = _number(row.share, "{:.1%}")
             interval = _interval(row.low, row.high, "{:.1%}")
@@ -189,19 +225,19 @@ def _near_copies(runs: list[Evidence]) -> Iterator[str]:
 def _costs(runs: list[Evidence]) -> Iterator[str]:
     yield "## Costs"
     yield ""
-    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's most"
-    yield "neighbours: means over documents, then"
-    yield "over the tasks that all methods of a model were evaluated on; bits per byte of these"
-    yield "with the Pile's weights. Seconds are of the machines of the runs."
+    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's largest"
+    yield "number of neighbours: means over documents, then over the tasks that all methods of a"
+    yield "model were evaluated on; bits per byte of these tasks by the Pile's weights. Seconds are"
+    yield "those of the machines that the runs ran on."
     yield ""
     rows = []
     for run in runs:
         table = run.tables["efficiency"]
-        for model, of_model in table.groupby("model", sort=False):
-            methods = [m for m in of_model["method"].unique() if run.tasks(model, m)]
+        for model, costs in table.groupby("model", sort=False):
+            methods = [m for m in costs["method"].unique() if run.tasks(model, m)]
             tasks = run.tasks(model, *methods)
-            last = of_model.groupby("method")["num_neighbors"].transform("max")
-            shared = of_model[(of_model["num_neighbors"] == last) & of_model["task"].isin(tasks)]
+            last = costs.groupby("method")["num_neighbors"].transform("max")
+            shared = costs[(costs["num_neighbors"] == last) & costs["task"].isin(tasks)]
             for method, cell in shared.groupby("method", sort=False):
                 point, seconds = cell["num_neighbors"].iloc[0], cell["seconds"].mean()
                 tokens, bits = cell["train_tokens"].mean(), run.mean(model, method, point, tasks)[0]
@@ -260,9 +296,10 @@ def findings(tables: list[Path], output: Path) -> None:
         for documents in run.tables["tasks"].query("status == 'evaluated'")["selected"]
     )
     lines = [
-        "# Which claims hold, in small",
+        "# Which claims hold at small scale",
         "",
         "Made from runs' tables by the command below; no number or verdict is written by hand.",
+        f"Digest of what was measured: `{digest(CLAIMS, SWITCHES)}`.",
         "",
         "```bash",
         command,
@@ -271,11 +308,11 @@ def findings(tables: list[Path], output: Path) -> None:
         "A claim **holds** if the interval of the measured quantity lies wholly on the claimed",
         "side of its threshold, **does not hold** if wholly on the other, and is **undecided** if",
         "the interval contains the threshold. There is **no interval** where no task has a second",
-        "document; a claim is **not measured** where the run lacks its methods, or a share is one",
-        "of something that is not above 0. Intervals are percentiles of a paired bootstrap over",
-        f"documents, each task resampled within itself. With few documents a task, here {few},",
-        "they are too narrow rather than too wide (Hesterberg 2015, *The American Statistician*",
-        "69:371), and the verdicts are not corrected for their number.",
+        "document; a claim is **not measured** where the run lacks its methods, or where a share",
+        "would be of something that is not above 0. Intervals are percentiles of a paired",
+        "bootstrap over documents, each task resampled within itself. With few documents a task,",
+        f"here {few}, they are too narrow rather than too wide (Hesterberg 2015, *The American",
+        "Statistician* 69:371), and the verdicts are not corrected for their number.",
         "",
         *_what_was_run(runs),
         *_claims(runs),

@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 
-from tttnn.findings.evidence import Evidence, Measured, Samples
+from tttnn.findings.evidence import MAIN, Evidence, Measured, Samples
 from tttnn.pile import TASKS
 
-MAIN = "ttt"
-"""The method that others are held against."""
+
+class _Cells(NamedTuple):
+    """A model's cells with some methods: the tasks that all of these have."""
+
+    run: Evidence
+    model: str
+    methods: tuple[str, ...]
+    tasks: list[str]
+
+    @property
+    def points(self) -> list[int]:
+        """The numbers of neighbours above 0 at which all of the methods were evaluated."""
+        return self.run.points(self.model, *self.methods)
+
+    def mean(self, method: str, point: int, column: str = "bits_per_byte") -> Samples:
+        """A method's weighted mean over the tasks."""
+        return self.run.mean(self.model, method, point, self.tasks, column)
+
+    def gain(self, method: str, point: int) -> Samples:
+        """By how much a method's mean is lower than before."""
+        return self.mean(method, 0) - self.mean(method, point)
+
+    def ratio(self, method: str, point: int) -> Samples:
+        """A method's mean by that before."""
+        return self.mean(method, point) / self.mean(method, 0)
+
+    def measured(self, label: str, samples: Samples, method: str) -> Measured:
+        """The number, its documents and tasks those of this method."""
+        return self.run.measured(label, samples, self.model, method, self.tasks)
+
+
+def _models(run: Evidence, *methods: str) -> Iterator[_Cells]:
+    """The cells of each model that was evaluated with all of these methods on a common task."""
+    for model in run.models_with(*methods):
+        yield _Cells(run, model, methods, run.tasks(model, *methods))
 
 
 def _share(part: Samples, whole: Samples, confidence: float) -> Samples:
@@ -19,6 +54,16 @@ def _share(part: Samples, whole: Samples, confidence: float) -> Samples:
     if not np.quantile(whole, (1 - confidence) / 2) > 0:
         return np.full_like(whole, math.nan)
     return part / whole
+
+
+def _compared_at(cells: _Cells, points: tuple[int, int | None] | None) -> list[int]:
+    """The numbers of neighbours of the one method and the other; none where they lack them."""
+    if points is None:
+        return cells.points[-1:] * 2
+    first, second = (cells.run.points(cells.model, method) for method in cells.methods)
+    if points[0] not in first or points[1] not in (None, *second):
+        return []
+    return [points[0], second[-1] if points[1] is None else points[1]]
 
 
 def against(
@@ -29,54 +74,55 @@ def against(
     column: str = "bits_per_byte",
     points: tuple[int, int | None] | None = None,
 ) -> list[Measured]:
-    """A method minus another at the largest number of neighbors of both, for each model.
+    """A method minus another at the largest number of neighbours of both, for each model.
 
-    `relative`: by the other, minus 1. `points` are numbers of neighbors of the one and of the other
-    instead, None the other's largest.
+    `relative`: divided by the other, minus 1. `points` are numbers of neighbours of the one and of
+    the other instead, None the other's largest.
     """
+    pair = run.called(method), run.called(base)
+    if pair[0] == pair[1] and points is None:  # the method is what stands for the main one
+        return []
     found = []
-    for model in run.models_with(method, base):
-        tasks = run.tasks(model, method, base)
-        mine, others, both = (
-            run.points(model, *names) for names in ((method,), (base,), (method, base))
-        )
-        if points is None and both:
-            at = both[-1], both[-1]
-        elif points is not None and points[0] in mine and points[1] in (None, *others):
-            at = points[0], others[-1] if points[1] is None else points[1]
-        else:
+    for cells in _models(run, *pair):
+        at = _compared_at(cells, points)
+        if not at:
             continue
-        one, other = (
-            run.mean(model, name, point, tasks, column)
-            for name, point in zip((method, base), at, strict=True)
-        )
+        one, other = (cells.mean(name, k, column) for name, k in zip(pair, at, strict=True))
         with np.errstate(divide="ignore", invalid="ignore"):  # then there is no interval
             samples = one / other - 1 if relative else one - other
-        of = f"{model}, {' and '.join(dict.fromkeys(map(str, at)))} neighbours"
-        found.append(run.measured(of, samples, model, method, tasks))
+        label = f"{cells.model}, {' and '.join(dict.fromkeys(map(str, at)))} neighbours"
+        found.append(cells.measured(label, samples, pair[0]))
     return found
 
 
+def several(run: Evidence, methods: tuple[str, ...]) -> list[Measured]:
+    """Each of these methods minus the main one."""
+    rows = [(method, row) for method in methods for row in against(run, method)]
+    return [row._replace(label=f"{method}: {row.label}") for method, row in rows]
+
+
 def gain(run: Evidence, method: str = MAIN, relative: bool = False) -> list[Measured]:
-    """After the most neighbors minus before, for each model."""
-    found = []
-    for model in run.models_with(method):
-        tasks, last = run.tasks(model, method), run.points(model, method)[-1]
-        before, after = (run.mean(model, method, point, tasks) for point in (0, last))
-        change = after / before - 1 if relative else after - before
-        of = f"{model}, {last} neighbours"
-        found.append(run.measured(of, change, model, method, tasks))
+    """After the most neighbours minus before, for each model."""
+    method, found = run.called(method), []
+    for cells in _models(run, method):
+        last = cells.points[-1]
+        change = cells.ratio(method, last) - 1 if relative else -cells.gain(method, last)
+        found.append(cells.measured(f"{cells.model}, {last} neighbours", change, method))
     return found
 
 
 def clean_gain(run: Evidence) -> list[Measured]:
-    """From `differences.csv`: the gain on documents that no neighbor nearly copies."""
+    """From `differences.csv`: the gain on documents that no neighbour nearly copies."""
     table = run.tables["differences"]
-    rows = table.query("documents_kind == 'clean' and method == @MAIN and task == 'pile_all'")
+    rows = table.query("documents_kind == 'clean' and method == @run.main and task == 'pile_all'")
     return [
         Measured(
-            f"{row.model}, {row.num_neighbors} neighbours",
-            *(row.difference, row.low, row.high, row.documents, row.tasks),
+            label=f"{row.model}, {row.num_neighbors} neighbours",
+            value=row.difference,
+            low=row.low,
+            high=row.high,
+            documents=row.documents,
+            tasks=row.tasks,
         )
         for row in rows.itertuples()
         if row.num_neighbors == rows["num_neighbors"].max()
@@ -84,33 +130,39 @@ def clean_gain(run: Evidence) -> list[Measured]:
 
 
 def share_of_gain(run: Evidence, method: str) -> list[Measured]:
-    """A method's gain by that of the nearest neighbors, for each model."""
+    """A method's gain by that of the nearest neighbours, for each model."""
     found = []
-    for model in run.models_with(method, MAIN):
-        tasks, points = run.tasks(model, method, MAIN), run.points(model, method, MAIN)
-        if not points:
-            continue
-        before = run.mean(model, MAIN, 0, tasks)
-        gains = [before - run.mean(model, m, points[-1], tasks) for m in (method, MAIN)]
-        of = f"{model}, {points[-1]} neighbours"
-        found.append(run.measured(of, _share(*gains, run.confidence), model, MAIN, tasks))
+    for cells in _models(run, method, run.main):
+        if cells.points:
+            last = cells.points[-1]
+            gains = [cells.gain(name, last) for name in (method, run.main)]
+            samples = _share(*gains, run.confidence)
+            found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, run.main))
+    return found
+
+
+def ratio_points(run: Evidence, method: str) -> list[Measured]:
+    """The ratio after/before of a method minus that of the main one, on the same documents."""
+    found = []
+    for cells in _models(run, method, run.main):
+        if cells.points:
+            last = cells.points[-1]
+            samples = cells.ratio(method, last) - cells.ratio(run.main, last)
+            found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, run.main))
     return found
 
 
 def share_of_task(run: Evidence, method: str, task: str) -> list[Measured]:
     """How much of a method's weighted gain is one task's, for each model that has others too."""
     found = []
-    for model in run.models_with(method):
-        tasks, last = run.tasks(model, method), run.points(model, method)[-1]
-        if task not in tasks or len(tasks) == 1:
+    for cells in _models(run, method):
+        if task not in cells.tasks or len(cells.tasks) == 1:
             continue
-        part, whole = (
-            run.mean(model, method, 0, some) - run.mean(model, method, last, some)
-            for some in ([task], tasks)
-        )
-        part = part * TASKS[task].weight / math.fsum(TASKS[t].weight for t in tasks)
-        samples = _share(part, whole, run.confidence)
-        found.append(run.measured(f"{model}, {last} neighbours", samples, model, method, tasks))
+        last = cells.points[-1]
+        part = cells._replace(tasks=[task]).gain(method, last)
+        part = part * TASKS[task].weight / math.fsum(TASKS[t].weight for t in cells.tasks)
+        samples = _share(part, cells.gain(method, last), run.confidence)
+        found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, method))
     return found
 
 
@@ -125,124 +177,99 @@ def _seen(run: Evidence, model: str) -> tuple[set[str], set[str]]:
     return seen, set(names) - seen
 
 
-def _relative_gain(run: Evidence, model: str, tasks: list[str]) -> Samples:
-    last = run.points(model, MAIN)[-1]
-    return 1 - run.mean(model, MAIN, last, tasks) / run.mean(model, MAIN, 0, tasks)
+def _relative_gain(cells: _Cells, tasks: list[str]) -> Samples:
+    """Of the main method after all neighbours, over these tasks."""
+    return 1 - cells._replace(tasks=tasks).ratio(cells.run.main, cells.points[-1])
 
 
 def unseen_minus_seen(run: Evidence) -> list[Measured]:
     """The relative gain on subsets a model was not trained on, minus that on the others."""
     found = []
-    for model in run.models_with(MAIN):
-        tasks = run.tasks(model, MAIN)
-        seen, unseen = ([t for t in tasks if t in some] for some in _seen(run, model))
+    for cells in _models(run, run.main):
+        seen, unseen = ([t for t in cells.tasks if t in known] for known in _seen(run, cells.model))
         if seen and unseen:
-            samples = _relative_gain(run, model, unseen) - _relative_gain(run, model, seen)
-            of = f"{model}, {len(unseen)} tasks against {len(seen)}"
-            found.append(run.measured(of, samples, model, MAIN, tasks))
+            samples = _relative_gain(cells, unseen) - _relative_gain(cells, seen)
+            label = f"{cells.model}, {len(unseen)} tasks against {len(seen)}"
+            found.append(cells.measured(label, samples, run.main))
     return found
 
 
 def unseen_minus_trained(run: Evidence) -> list[Measured]:
     """On the same subsets: the relative gain of a model that saw none, minus one's that saw all."""
     found = []
-    for model in run.models_with(MAIN):
-        for other in run.models_with(MAIN):
-            unseen, trained = _seen(run, model)[1], _seen(run, other)[0]
-            tasks = [t for t in run.tasks(model, MAIN) if t in unseen & trained]
-            tasks = [t for t in tasks if t in run.tasks(other, MAIN)]
+    for cells in _models(run, run.main):
+        for other in _models(run, run.main):
+            shared = _seen(run, cells.model)[1] & _seen(run, other.model)[0] & set(other.tasks)
+            tasks = [t for t in cells.tasks if t in shared]
             if tasks:
-                samples = _relative_gain(run, model, tasks) - _relative_gain(run, other, tasks)
-                found.append(run.measured(f"{model} against {other}", samples, model, MAIN, tasks))
+                samples = _relative_gain(cells, tasks) - _relative_gain(other, tasks)
+                label = f"{cells.model} against {other.model}"
+                found.append(cells._replace(tasks=tasks).measured(label, samples, run.main))
     return found
 
 
 def early_share(run: Evidence, part: float) -> list[Measured]:
-    """The gain of the largest evaluated number up to this part of the neighbors, by the whole."""
+    """The gain of the largest evaluated number up to this part of the neighbours, by the whole."""
     found = []
-    for model in run.models_with(MAIN):
-        tasks, points = run.tasks(model, MAIN), run.points(model, MAIN)
-        early = [point for point in points if point <= part * points[-1]]
+    for cells in _models(run, run.main):
+        last = cells.points[-1]
+        early = [point for point in cells.points if point <= part * last]
         if early:
-            before = run.mean(model, MAIN, 0, tasks)
-            gains = [before - run.mean(model, MAIN, k, tasks) for k in (early[-1], points[-1])]
+            gains = [cells.gain(run.main, point) for point in (early[-1], last)]
             samples = _share(*gains, run.confidence)
-            of = f"{model}, {early[-1]} of {points[-1]} neighbours"
-            found.append(run.measured(of, samples, model, MAIN, tasks))
+            label = f"{cells.model}, {early[-1]} of {last} neighbours"
+            found.append(cells.measured(label, samples, run.main))
     return found
 
 
 def flattening(run: Evidence) -> list[Measured]:
-    """The gain per neighbor up to half of the neighbors, minus that of those that follow."""
+    """The gain per neighbour up to half of the neighbours, minus that of those that follow."""
     found = []
-    for model in run.models_with(MAIN):
-        tasks, points = run.tasks(model, MAIN), run.points(model, MAIN)
-        early = [point for point in points if point <= points[-1] / 2]
+    for cells in _models(run, run.main):
+        last = cells.points[-1]
+        early = [point for point in cells.points if point <= last / 2]
         if early:
-            half, last = early[-1], points[-1]
-            begin, middle, end = (run.mean(model, MAIN, k, tasks) for k in (0, half, last))
+            half = early[-1]
+            begin, middle, end = (cells.mean(run.main, point) for point in (0, half, last))
             samples = (begin - middle) / half - (middle - end) / (last - half)
-            of = f"{model}, up to {half} and up to {last}"
-            found.append(run.measured(of, samples, model, MAIN, tasks))
+            label = f"{cells.model}, up to {half} and up to {last}"
+            found.append(cells.measured(label, samples, run.main))
     return found
 
 
 def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
-    """Tasks that end above where they began, or else above their best number of neighbors.
+    """Tasks that end above where they began, or else above their best number of neighbours.
 
     Counted are those whose paired interval lies above 0; the count has no spread of its own.
     """
     found = []
-    for model in run.models_with(MAIN):
+    for cells in _models(run, run.main):
         worse, tested, documents = [], 0, 0
-        for task in run.tasks(model, MAIN):
-            curve = run.curve(model, MAIN, task)
+        for task in cells.tasks:
+            curve = run.curve(cells.model, run.main, task)
             if curve.documents == 1 or (len(curve.points) == 2 and not than_before):
                 continue
             bits = curve.bits_per_byte
             best = 0 if than_before else 1 + int(bits[0, 1:-1].argmin())
-            change = run.measured(task, bits[:, -1] - bits[:, best], model, MAIN, [task])
+            change = run.measured(task, bits[:, -1] - bits[:, best], cells.model, run.main, [task])
             if change.low > 0:
                 worse.append(task if than_before else f"{task} after {curve.points[best]}")
             tested, documents = tested + 1, documents + curve.documents
         if tested:
-            of = f"{model}: {', '.join(worse) or 'none'}"
-            found.append(Measured(of, *[float(len(worse))] * 3, documents, tested))
+            label = f"{cells.model}: {', '.join(worse) or 'none'}"
+            found.append(Measured(label, *[float(len(worse))] * 3, documents, tested))
     return found
 
 
 def gap_closed(run: Evidence) -> list[Measured]:
-    """How much of the distance to each later model of the run an earlier one makes good."""
+    """How much of the distance to each later model of the run training closes."""
     found = []
-    for model, larger in combinations(run.models_with(MAIN), 2):
-        tasks = [t for t in run.tasks(model, MAIN) if t in run.tasks(larger, MAIN)]
+    for pair in combinations(_models(run, run.main), 2):
+        tasks = [task for task in pair[0].tasks if task in pair[1].tasks]
         if not tasks:
             continue
-        last = run.points(model, MAIN)[-1]
-        before = run.mean(model, MAIN, 0, tasks)
-        made_good = before - run.mean(model, MAIN, last, tasks)
-        gap = before - run.mean(larger, MAIN, 0, tasks)
-        samples = _share(made_good, gap, run.confidence)
-        found.append(run.measured(f"{model} to {larger}", samples, model, MAIN, tasks))
+        small, large = (cells._replace(tasks=tasks) for cells in pair)
+        gap = small.mean(run.main, 0) - large.mean(run.main, 0)
+        samples = _share(small.gain(run.main, small.points[-1]), gap, run.confidence)
+        found.append(small.measured(f"{small.model} to {large.model}", samples, run.main))
     return found
-
-
-def ratio_points(run: Evidence, method: str) -> list[Measured]:
-    """The ratio after/before of a method minus that of the main one, on the same documents."""
-    found = []
-    for model in run.models_with(method, MAIN):
-        tasks, points = run.tasks(model, method, MAIN), run.points(model, method, MAIN)
-        if points:
-            ratios = [
-                run.mean(model, name, points[-1], tasks) / run.mean(model, name, 0, tasks)
-                for name in (method, MAIN)
-            ]
-            of = f"{model}, {points[-1]} neighbours"
-            found.append(run.measured(of, ratios[0] - ratios[1], model, MAIN, tasks))
-    return found
-
-
-def several(run: Evidence, methods: tuple[str, ...]) -> list[Measured]:
-    """Each of these methods minus the main one."""
-    rows = [(method, row) for method in methods for row in against(run, method)]
-    return [row._replace(of=f"{method}: {row.of}") for method, row in rows]

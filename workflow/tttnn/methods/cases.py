@@ -25,7 +25,7 @@ from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import (
     ModelError,
     check_folder,
-    context_length,
+    choose_window,
     load_causal,
     load_tokenizer,
 )
@@ -164,7 +164,7 @@ def _results(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network, tokenizer = load_causal(model, device=device)
     spelt = speller(tokenizer)
-    longest = window or context_length(network)
+    longest = choose_window(network, window or None, "--window")
     for adapted in engine.adapt(network, tokenizer, queries, recipe, longest):
         yield _result(adapted, spelt.lost(adapted.query.text) if spelt else None)
 
@@ -200,6 +200,7 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
 
 def adapt(
     cases: Path,
+    /,
     model: Path,
     output: Path,
     learning_rate: float,

@@ -29,7 +29,7 @@ from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.files import replacing
 from tttnn.journal import Journal
 from tttnn.methods.measure import Adapted, Query
-from tttnn.models.folder import context_length, load_causal
+from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity
 from tttnn.sections.base import Section
@@ -84,12 +84,12 @@ class Case(NamedTuple):
     overlaps: list[tuple[float, float, float]]
 
 
-def _neighbors(path: Path, mine: list[int]) -> dict[int, list[dict[str, Any]]]:
+def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     """Rows of these queries' neighbours, by query, in order of rank."""
     found = pq.read_table(
         path,
         columns=["query_id", "rank", "distance", *OVERLAPS, "text"],
-        filters=pc.field("query_id").isin(mine),
+        filters=pc.field("query_id").isin(ids),
     )
     by_query: dict[int, list[dict[str, Any]]] = {}
     for row in found.sort_by([("query_id", "ascending"), ("rank", "ascending")]).to_pylist():
@@ -109,12 +109,14 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
         for position, row in enumerate(pq.read_table(queries).to_pylist())
         if position % spec.parts == part
     ]
-    mine = [row["query_id"] for row in rows]
-    by_query = _neighbors(neighbors[0], mine) if neighbors else {}
+    ids = [row["query_id"] for row in rows]
+    by_query = _neighbors(neighbors[0], ids) if neighbors else {}
     cases = []
     for row in rows:
         found = by_query.get(row["query_id"], [])
         used = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
+        # enough were found, but too many of them are copies: the neighbours end early on purpose
+        passed_over = len(used) < wanted <= len(found)
         is_split = "continuation" in row
         query = Query(
             id=row["query_id"],
@@ -122,8 +124,7 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
             neighbors=[neighbor["text"] for neighbor in used],
             distances=[neighbor["distance"] for neighbor in used],
             context=row["text"] if is_split else None,
-            # not retrieval's fault: most of what it found are copies of the document
-            stopped=spec.stops or len(used) < wanted <= len(found),
+            stopped=spec.stops or passed_over,
         )
         overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
         cases.append(Case(query, overlaps))
@@ -222,13 +223,7 @@ def evaluate_part(
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             network, tokenizer = load_causal(model, device=device)
-            longest = context_length(network)
-            window = spec.recipe.window or longest
-            if window > longest:
-                raise ValueError(
-                    f"the method's window is {window} tokens, but {model} has positions for "
-                    f"{longest}: lower it, or set it to null"
-                )
+            window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
             adapt = importlib.import_module(module).adapt

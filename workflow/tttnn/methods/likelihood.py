@@ -55,7 +55,10 @@ def rolling_windows(tokens: Sequence[int], prefix: int, length: int) -> list[Win
 
 
 def prefix_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token a text starts after: beginning-of-text if there is one, else end-of-text."""
+    """The token a text starts after: beginning-of-text if there is one, else end-of-text.
+
+    A causal model is only loaded where its tokenizer has one of them.
+    """
     if tokenizer.bos_token_id is not None:
         return tokenizer.bos_token_id
     return tokenizer.eos_token_id

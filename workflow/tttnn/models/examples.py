@@ -25,7 +25,7 @@ TOKENIZED_AT_ONCE = 256  # texts
 def read_texts(spec: TrainedModel, shards: list[Path], limit: int) -> Iterator[str]:
     """Up to `limit` texts of the chosen subsets, one from each shard in turn."""
 
-    def of_shard(path: Path) -> Iterator[str]:
+    def texts_of(path: Path) -> Iterator[str]:
         chosen = None if spec.subsets is None else set(spec.subsets)
         filtered = chosen is not None or bool(spec.exclude)
         for document in read_documents(path, needs_subset=filtered):
@@ -34,7 +34,7 @@ def read_texts(spec: TrainedModel, shards: list[Path], limit: int) -> Iterator[s
                 yield document.text
 
     def in_turn() -> Iterator[str]:
-        streams = [of_shard(path) for path in shards]
+        streams = [texts_of(path) for path in shards]
         while streams:
             for stream in list(streams):
                 text = next(stream, None)

@@ -11,24 +11,25 @@ from huggingface_hub import snapshot_download
 from pydantic import Field, RootModel
 
 from tttnn.files import replacing
-from tttnn.models.folder import (
+from tttnn.models.folder import write_manifest
+from tttnn.models.kinds.huggingface import HubModel
+from tttnn.models.kinds.local import LocalModel
+from tttnn.models.model_files import (
     CONFIG_FILES,
     TOKENIZER_FILES,
     VOCABULARIES,
     WEIGHTS,
     WEIGHTS_INDEX,
     ModelError,
+    check_config,
     check_folder,
     weight_files,
-    write_manifest,
 )
-from tttnn.models.kinds.huggingface import HubModel
-from tttnn.models.kinds.local import LocalModel
 
 WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 
 
-class Fetched(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
+class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
     """A model that is not trained here."""
 
 
@@ -65,6 +66,8 @@ def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> Non
 
 def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     patterns = CONFIG_FILES + WEIGHT_PATTERNS
+    # before gigabytes arrive: can the weights be used?
+    check_config(_snapshot(model.id, model.revision, CONFIG_FILES))
     if model.tokenizer is None:
         source = _snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
         tokenizer, tokenizer_source = model.id, source
@@ -96,12 +99,14 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     }
 
 
-def fetch_model(spec: Fetched, output: Path) -> None:
+def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
     """Copy a published model, or one from a local folder, to the folder `output`.
 
     A hub model comes from the cache below HF_HOME, and is downloaded to it if need be; HF_HOME,
     HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are respected. Only configuration, tokenizer and
-    safetensors are taken. Raises `ModelError` with a remedy where that is not enough for a model.
+    safetensors are taken. Raises `ModelError` with a remedy where that is not enough for a model,
+    where what arrived is neither a causal language model nor an encoder, and, with CAUSAL, where it
+    is not the former.
     """
     model = spec.root
     with replacing(output, directory=True) as beside:
@@ -110,5 +115,9 @@ def fetch_model(spec: Fetched, output: Path) -> None:
             _copy(source, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(source)])
             origin = {"kind": model.kind, "path": model.path}
         else:
+            source = f"{model.id} at revision {model.revision}"
             origin = _fetch_from_hub(model, beside)
-        write_manifest(beside, origin)
+        try:
+            write_manifest(beside, origin, causal=causal)
+        except ModelError as error:  # the folder it names will be gone
+            raise ModelError(str(error).replace(str(beside), str(source))) from error

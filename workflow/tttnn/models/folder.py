@@ -2,128 +2,160 @@
 
 from __future__ import annotations
 
-import json
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from tttnn.files import sha256, write_json
-
-CONFIG_FILES = ("config.json", "generation_config.json")
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
+from tttnn.models.model_files import (
+    CONFIG_FILES,
+    SENTENCEPIECE,
+    TOKENIZER_FILES,
+    ModelError,
+    check_config,
+    check_folder,
+    one_line,
 )
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # a tokenizer needs one of them
-WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+from tttnn.models.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
+from tttnn.models.tensors import (
+    check_counts,
+    check_filled,
+    check_surplus,
+    check_tables,
+    read_shapes,
+)
+
 MANIFEST = "manifest.json"
 
-# RoBERTa counts positions from its padding index plus one, so the first two are never used
-UNUSED_POSITIONS = {"roberta": 2}
-
 LOCAL = {"local_files_only": True, "trust_remote_code": False}
-
-
-class ModelError(ValueError):
-    """A model cannot be used; the message names it and the remedy."""
 
 
 # --- loading ---------------------------------------------------------------------------------
 
 
-def weight_files(folder: Path) -> list[str]:
-    """Names of the files of a model's weights, and of the index that lists them if there is one.
+@contextmanager
+def _as_model_error(what: str) -> Iterator[None]:
+    """Whatever a library raises within, about files that it reads, as one line.
 
-    Raises `ModelError` where they are not complete, or only pickled.
+    Nothing but calls of that library belongs within. Its kinds of error cannot be listed: the
+    tokenizers raise bare `Exception`, and configurations raise what their own code stumbles over.
     """
-    if (folder / WEIGHTS).is_file():
-        return [WEIGHTS]
-    if (folder / WEIGHTS_INDEX).is_file():
-        index = json.loads((folder / WEIGHTS_INDEX).read_text(encoding="utf-8"))
-        names = sorted(set(index["weight_map"].values()))
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise ModelError(
-                f"{folder} lacks {', '.join(missing)}, which {WEIGHTS_INDEX} names: fetch the "
-                "model again, or complete the folder"
-            )
-        return [WEIGHTS_INDEX, *names]
-    if pickles := sorted(path.name for path in folder.glob("*.bin")):
-        raise ModelError(
-            f"{folder} has its weights only as {', '.join(pickles)}, a pickle, which runs code "
-            "when it is read. Convert it once, where you trust it: "
-            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) writes "
-            "safetensors (AutoModelForMaskedLM for an embedder); then use `kind: local`"
-        )
-    raise ModelError(f"{folder} has no {WEIGHTS}: it is not a model in Hugging Face format")
-
-
-def check_folder(folder: Path) -> list[str]:
-    """Names of a model folder's weight files; raises `ModelError` if anything is missing."""
-    if not folder.is_dir():
-        raise ModelError(f"there is no folder {folder}: check the model's path")
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json: it is not a model in Hugging Face format")
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        raise ModelError(
-            f"{folder} has no tokenizer ({', '.join(VOCABULARIES)}): save the one the model was "
-            "trained with beside its weights, or name it with `tokenizer: id@revision`"
-        )
-    return weight_files(folder)
+    try:
+        yield
+    except (ModelError, MemoryError):
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} cannot be read: {one_line(error)}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what Rust raises, in the tokenizers
+            raise
+        raise ModelError(f"{what} cannot be read: {one_line(error)}") from error
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model's folder; raises `ModelError` where there is none."""
     try:
-        return AutoTokenizer.from_pretrained(folder, **LOCAL)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"the tokenizer in {folder} cannot be read: {error}") from error
+        with _as_model_error(f"the tokenizer in {folder}"):
+            tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
+            # without its files, transformers makes one that knows nothing
+            names = {"tokenizer.json", *tokenizer.vocab_files_names.values()} - {None}
+            missing = sorted(name for name in names if not (folder / name).is_file())
+            if "tokenizer.json" in missing and len(missing) > 1:
+                raise ModelError(
+                    f"the tokenizer in {folder}, a {type(tokenizer).__name__}, lacks "
+                    f"{' or '.join(missing)}: save all files of the one the model was trained with"
+                )
+            most = tokenizer.model_max_length
+            if isinstance(most, bool) or not isinstance(most, (int, float)) or not most >= 1:
+                raise ModelError(
+                    f"{folder / 'tokenizer_config.json'} says model_max_length: {most!r}: make it "
+                    "the number of tokens that the model takes"
+                )
+            tokenizer.model_max_length = int(min(most, VERY_LARGE_INTEGER))
+            tokenizer("one text", add_special_tokens=False)  # some faults show only then
+            return tokenizer
+    except ModelError as error:
+        pieces = [name for name in SENTENCEPIECE if (folder / name).is_file()]
+        if not pieces or (folder / "tokenizer.json").is_file():
+            raise
+        raise ModelError(
+            f"{folder} has its tokenizer only as {pieces[0]}, in sentencepiece's format, which "
+            "must be converted. Once, where sentencepiece and protobuf (or tiktoken) are "
+            "installed: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes "
+            "tokenizer.json beside it"
+        ) from error
+
+
+def _load_config(folder: Path) -> PreTrainedConfig:
+    check_config(folder)
+    with _as_model_error(f"{folder / 'config.json'}"):
+        return AutoConfig.from_pretrained(folder, **LOCAL)
 
 
 def _load(
-    auto_class: type, folder: Path, device: str, **options: Any
+    auto_class: type, folder: Path, device: str, probe: Callable[[PreTrainedModel], None]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    check_folder(folder)
+    """A model and its tokenizer, which fit together and the folder's config.json.
+
+    `probe` refuses a model that does not do what it is wanted for, before it is asked whether
+    parts of the weights are left out: a model for another use has such parts.
+    """
+    shapes = read_shapes(folder, check_folder(folder))
+    config = _load_config(folder)
+    if config.is_encoder_decoder:
+        raise ModelError(
+            f"{folder} holds an encoder-decoder ({config.model_type}), of which this workflow has "
+            "no use: take a causal model to evaluate, and an encoder to embed with"
+        )
+    tokenizer = load_tokenizer(folder)
+    what = f"the model in {folder}"
     logging.disable_progress_bar()
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # it warns of heads that are left out, and of what is missing
     try:
-        model, report = auto_class.from_pretrained(
-            folder,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-            **LOCAL,
-            **options,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the model in {folder} cannot be read: {error}") from error
+        with _as_model_error(what):
+            check_counts(config, shapes, folder)
+            with torch.device("meta"):
+                sketch = auto_class.from_config(config, trust_remote_code=False)
+            check_tables(sketch, folder)
+        # a pooler is a head, absent from masked-language-model checkpoints; the mean needs none
+        options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
+        if "add_pooling_layer" in inspect.signature(type(sketch).__init__).parameters:
+            options["add_pooling_layer"] = False
+        with _as_model_error(what):  # first without memory for the weights
+            planned, report = auto_class.from_pretrained(
+                folder,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                device_map="meta",
+                **options,
+                **LOCAL,
+            )
+        check_filled(report, planned, folder)
+        with _as_model_error(what):
+            model = auto_class.from_pretrained(folder, **options, **LOCAL)
     finally:
         logging.set_verbosity(verbosity)
-    # transformers gives these random values
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"the weights in {folder} lack {len(missing)} of the tensors that a "
-            f"{type(model).__name__} has, such as {missing[0]}: it was made for another use, or "
-            "its config.json is not its own"
-        )
-    return model.to(device).eval(), load_tokenizer(folder)
+    check_vocabulary(model, tokenizer, folder)
+    model = model.to(device).eval()
+    probe(model)
+    check_surplus(report, model, shapes, folder)
+    return model, tokenizer
 
 
 def load_causal(
@@ -131,21 +163,21 @@ def load_causal(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model with float32 weights, in evaluation mode, and its tokenizer.
 
-    Only local files are read, and weights only from safetensors. Raises `ModelError` where a file
-    or a tensor is missing, where the model is no causal one, and where the tokenizer has no
-    end-of-text token, on which the first token of every document is conditioned.
+    Only local files are read, and weights only from safetensors. Raises `ModelError` where files
+    or tensors are missing, surplus or damaged, where a later token changes what the model says of
+    an earlier one, and where the tokenizer has neither a beginning-of-text nor an end-of-text
+    token, on which the first token of every document is conditioned.
     """
-    model, tokenizer = _load(AutoModelForCausalLM, folder, device)
-    made_as = (model.config.architectures or [""])[0]
-    if made_as.endswith("ForMaskedLM"):
+
+    def probe(model: PreTrainedModel) -> None:
+        check_causal(model, folder, _positions(model))
+
+    model, tokenizer = _load(AutoModelForCausalLM, folder, device, probe)
+    if tokenizer.eos_token_id is None and tokenizer.bos_token_id is None:
         raise ModelError(
-            f"{folder} holds a masked language model ({made_as}), which sees the token it should "
-            "predict: use it as an embedder, and evaluate a causal model"
-        )
-    if tokenizer.eos_token_id is None:
-        raise ModelError(
-            f"{folder} is a model whose tokenizer has no end-of-text token: set eos_token in its "
-            "tokenizer_config.json to the token that separated documents in its training"
+            f"{folder} is a model whose tokenizer has neither a beginning-of-text nor an "
+            "end-of-text token: set eos_token in its tokenizer_config.json to the token that "
+            "separated documents in its training"
         )
     return model, tokenizer
 
@@ -156,84 +188,119 @@ def load_encoder(
     """An encoder without heads, with float32 weights, in evaluation mode, and its tokenizer.
 
     The tokenizer's `model_max_length` is at most what the encoder has positions for. Raises
-    `ModelError` where a file or tensor is missing, or the tokenizer has no padding token.
+    `ModelError` where files or tensors are missing, surplus or damaged, where the model has not
+    one vector a token, or the tokenizer no padding token.
     """
-    check_folder(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, **LOCAL)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the config.json in {folder} cannot be used: {error}") from error
-    # a pooler is a head, absent from masked-language-model checkpoints; the mean needs none
-    options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta") else {}
-    model, tokenizer = _load(AutoModel, folder, device, **options)
+
+    def probe(model: PreTrainedModel) -> None:
+        check_encoder(model, folder)
+
+    model, tokenizer = _load(AutoModel, folder, device, probe)
     if tokenizer.pad_token_id is None:
         raise ModelError(
             f"{folder} is an embedder whose tokenizer has no padding token: set pad_token in its "
             "tokenizer_config.json"
         )
-    tokenizer.model_max_length = min(tokenizer.model_max_length, context_length(model))
+    if positions := _positions(model):  # encoders with rotary ones may state none
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     return model, tokenizer
+
+
+# --- positions -------------------------------------------------------------------------------
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """The number of tokens a model has positions for, or None where its config states none."""
+    config = model.config.get_text_config()
+    # transformers maps GPT-2's n_positions and others to the first of these; the second is MPT's
+    for name in ("max_position_embeddings", "max_seq_len"):
+        stated = getattr(config, name, None)
+        if isinstance(stated, int) and stated > 0:
+            rows = rows_of_positions(model)
+            return stated if rows is None else min(stated, rows)
+    return None
 
 
 def context_length(model: PreTrainedModel) -> int:
     """The number of tokens a model has positions for; raises `ModelError` if it does not say."""
-    config = model.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None)  # GPT-2's n_positions as well
+    positions = _positions(model)
     if positions is None:
         raise ModelError(
-            f"the config of {config.name_or_path or config.model_type} states no number of "
-            "positions (n_positions or max_position_embeddings): add it to its config.json"
+            f"the config of {_name(model)} states no number of positions (n_positions or "
+            "max_position_embeddings), as is right for state-space models and ALiBi: give the "
+            "method a `window:` (or --window), in tokens, or add it to its config.json"
         )
-    return positions - UNUSED_POSITIONS.get(config.model_type, 0)
+    return positions
+
+
+def choose_window(
+    model: PreTrainedModel,
+    wanted: int | None,
+    setting: str,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> int:
+    """How many tokens a model is given at once: `wanted`, or its context length if that is None.
+
+    `setting` is where `wanted` comes from; with a `tokenizer`, no more than it states. Raises
+    `ModelError` where the model has not as many positions (those with rotary ones would go on, and
+    give numbers that mean nothing), or states none and nothing is wanted.
+    """
+    if wanted is None:
+        return context_length(model)
+    positions = _positions(model)
+    if tokenizer is not None:
+        positions = min(positions or tokenizer.model_max_length, tokenizer.model_max_length)
+    if wanted < 1:
+        raise ModelError(f"{setting} is {wanted} tokens: it must be at least 1")
+    if positions is not None and wanted > positions:
+        raise ModelError(
+            f"{setting} is {wanted} tokens, but {_name(model)} has positions for {positions}: "
+            f"lower it to {positions} or less"
+        )
+    return wanted
+
+
+def _name(model: PreTrainedModel) -> str:
+    return model.config.name_or_path or model.config.model_type
 
 
 # --- the manifest ----------------------------------------------------------------------------
 
 
-def _count_parameters(folder: Path) -> int:
-    """Parameters of the model, tied ones once; nothing is allocated.
+def _usable(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, bool]:
+    """A folder's model, and is it a causal one? If not, it can embed; else raises `ModelError`."""
+    try:
+        return *load_causal(folder), True
+    except ModelError as error:
+        as_causal = error.with_traceback(None)  # which would hold the model in memory
+    try:
+        return *load_encoder(folder), False
+    except ModelError as as_encoder:
+        made_as = str((_load_config(folder).architectures or [""])[0])
+        is_causal = made_as.endswith(("LMHeadModel", "ForCausalLM"))
+        raise (as_causal if is_causal else as_encoder) from None
 
-    The weight files are no guide: GPT-2's published ones store its attention masks as well.
-    """
-    config = AutoConfig.from_pretrained(folder, **LOCAL)
-    made_as = (config.architectures or [""])[0]
-    is_causal = made_as.endswith(("LMHeadModel", "ForCausalLM"))
-    auto_class = AutoModelForCausalLM if is_causal else AutoModel
-    with torch.device("meta"):
-        return auto_class.from_config(config, trust_remote_code=False).num_parameters()
 
-
-def write_manifest(folder: Path, origin: dict[str, Any]) -> None:
+def write_manifest(folder: Path, origin: dict[str, Any], *, causal: bool = False) -> None:
     """Write `manifest.json`, which identifies a model by content, into its folder.
 
-    `origin` says where the model came from. The manifest adds `model_type`, `parameters` and
-    `files`, the SHA-256 of each file of config, tokenizer and weights. It checks on the way that
-    config and tokenizer load and that the weights' headers can be read; raises `ModelError`.
+    `origin` says where the model came from. The manifest adds `model_type`, `parameters` (tied ones
+    once), `causal` (may it be evaluated, or only embed?), `vocabulary` and `files`, the SHA-256 of
+    each file of config, tokenizer and weights.
+
+    The model is loaded on the way; raises `ModelError` where it is of no use, or, with `causal`,
+    not as a language model.
     """
     weights = check_folder(folder)
-    tokenizer = load_tokenizer(folder)
-    for name in weights:
-        if name == WEIGHTS_INDEX:
-            continue
-        try:
-            with safe_open(folder / name, framework="pt") as file:
-                file.keys()
-        except SafetensorError as error:
-            raise ModelError(
-                f"{folder / name} is damaged or cut short: {error}. Fetch the model again"
-            ) from error
-    try:
-        parameters = _count_parameters(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the config.json in {folder} cannot be used: {error}") from error
+    model, tokenizer, is_causal = (*load_causal(folder), True) if causal else _usable(folder)
     present = [name for name in (*CONFIG_FILES, *TOKENIZER_FILES) if (folder / name).is_file()]
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     write_json(
         folder / MANIFEST,
         {
             **origin,
-            "model_type": config["model_type"],
-            "parameters": parameters,
+            "model_type": check_config(folder)["model_type"],
+            "causal": is_causal,
+            "parameters": model.num_parameters(),
             "vocabulary": len(tokenizer),
             "files": {name: sha256(folder / name) for name in sorted([*present, *weights])},
         },

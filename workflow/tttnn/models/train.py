@@ -41,8 +41,10 @@ from tttnn.models.examples import (
     train_tokenizer,
     truncated_texts,
 )
-from tttnn.models.folder import UNUSED_POSITIONS, ModelError, write_manifest
+from tttnn.models.folder import choose_window, write_manifest
 from tttnn.models.kinds.train import TrainedModel
+from tttnn.models.model_files import ModelError, one_line
+from tttnn.models.probes import check_causal, rows_of_positions
 from tttnn.resume import Stop
 from tttnn.sections.base import nearest
 
@@ -52,25 +54,54 @@ COMPLETE = "complete"  # a file in a checkpoint that was written to its end
 MADE_FROM = "made_from.json"
 
 
+def _auto_class(spec: TrainedModel) -> type:
+    return AutoModelForCausalLM if spec.objective == "causal" else AutoModelForMaskedLM
+
+
+def _from_config(spec: TrainedModel, config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        return _auto_class(spec).from_config(config, trust_remote_code=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever numbers that do not fit make a model's own code raise
+        raise ModelError(f"architecture: {one_line(error)}") from error
+
+
 def _model_config(spec: TrainedModel, tokenizer: PreTrainedTokenizerBase) -> PreTrainedConfig:
-    """`spec.architecture` over transformers' defaults, fitted to tokenizer and sequence length."""
-    overrides = dict(spec.architecture)
-    model_type = overrides.pop("model_type")
+    """`spec.architecture` over transformers' defaults, fitted to tokenizer and sequence length.
+
+    A table of positions that starts after the padding id gets as many rows more.
+    """
+    asked = dict(spec.architecture)
+    model_type = asked.pop("model_type")
     fitted = {
         "vocab_size": len(tokenizer),
-        "max_position_embeddings": spec.sequence_tokens + UNUSED_POSITIONS.get(model_type, 0),
+        "max_position_embeddings": spec.sequence_tokens,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
     try:
         known = AutoConfig.for_model(model_type)
-        for key in overrides:
+        for key in asked:
             if not hasattr(known, key):  # transformers would keep it as an attribute without use
                 raise ValueError(f"{model_type} has no {key!r}.{nearest(key, known.to_dict())}")
-        return AutoConfig.for_model(model_type, **(fitted | overrides))
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"architecture: {error}") from error
+        # n_positions is GPT-2's name for max_position_embeddings: what is asked for wins
+        names = known.attribute_map
+        fitted = {names.get(key, key): value for key, value in fitted.items()}
+        overrides = {names.get(key, key): value for key, value in asked.items()}
+        config = AutoConfig.for_model(model_type, **(fitted | overrides))
+        with torch.device("meta"):
+            rows = rows_of_positions(_from_config(spec, config))
+        if rows is not None:
+            name = names.get("max_position_embeddings", "max_position_embeddings")
+            fitted[name] += spec.sequence_tokens - rows
+            config = AutoConfig.for_model(model_type, **(fitted | overrides))
+        return config
+    except ModelError:
+        raise
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ModelError(f"architecture: {one_line(error)}") from error
 
 
 def _sequences(
@@ -117,12 +148,12 @@ class _Watch(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         self.bar.update()
-        told = bool(self.stop)
+        stops = bool(self.stop)
         if args.world_size > 1:  # all must stop after the same step
-            flag = torch.tensor(int(told), device=args.device)
+            flag = torch.tensor(int(stops), device=args.device)
             torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX)
-            told = bool(flag)
-        if told:
+            stops = bool(flag)
+        if stops:
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -249,15 +280,15 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
         checkpoint = _prepare_checkpoints(checkpoints, made_from)
 
     if spec.objective == "causal":
-        auto_class, masking, collator = AutoModelForCausalLM, None, default_data_collator
+        masking, collator = None, default_data_collator
     else:
         masking = (spec.mask_probability, tokenizer.mask_token_id)
-        auto_class, collator = AutoModelForMaskedLM, pad_to(tokenizer.pad_token_id)
+        collator = pad_to(tokenizer.pad_token_id)
     set_seed(spec.seed)
-    try:
-        model = auto_class.from_config(config, trust_remote_code=False)
-    except ValueError as error:
-        raise ModelError(f"architecture: {error}") from error
+    model = _from_config(spec, config)
+    choose_window(model, spec.sequence_tokens, "sequence_tokens")
+    if spec.objective == "causal":
+        check_causal(model.eval(), f"architecture: {config.model_type}", spec.sequence_tokens)
     stop = Stop()
     trainer = Trainer(
         model,
@@ -302,7 +333,7 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
                 "val_sequences": len(val_sequences),
             },
         )
-        write_manifest(beside, {"kind": "train"})
+        write_manifest(beside, {"kind": "train"}, causal=spec.objective == "causal")
     shutil.rmtree(checkpoints)
     print(
         f"{output}: {spec.steps} steps, loss {losses[-1] if losses else math.nan:.3f} in training, "

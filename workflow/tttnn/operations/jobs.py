@@ -14,6 +14,30 @@ from tttnn.pile import TASKS
 from tttnn.published.names import MODELS as PUBLISHED_MODELS
 from tttnn.sections.search import RANDOM
 
+WILDCARDS = {
+    "download_shard": ("shard",),
+    "chunk_shard": ("shard",),
+    "select_documents": ("queries",),
+    "fetch_model": ("model",),
+    "train_model": ("model",),
+    "train_embedder": ("model",),
+    "embed_chunk": ("embedder", "shard", "chunk"),
+    "embed_queries": ("queries", "embedder"),
+    "train_shard_index": ("index", "shard"),
+    "merge_training": ("index",),
+    "fill_shard_index": ("index", "shard"),
+    "merge_index": ("index",),
+    "search_index": ("queries", "index"),
+    "measure_recall": ("index",),
+    "choose_neighbors": ("queries", "selection"),
+    "draw_random": ("queries",),
+    "gather_neighbors": ("queries", "candidates", "task"),
+    "evaluate_part": ("model", "method", "task", "part"),
+    "validate_part": ("model", "method", "task", "part"),
+    "draw_figure": ("figure",),
+}
+"""Names of the rules' wildcards, in the order in which they stand in the logs' paths."""
+
 
 class Job(NamedTuple):
     """A rule with its wildcards' values, in the order in which they stand in its log's path."""
@@ -21,6 +45,11 @@ class Job(NamedTuple):
     rule: str
     wildcards: tuple[str, ...]
     outputs: tuple[str, ...]  # from the folder that Snakemake runs in
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The wildcards by name."""
+        return dict(zip(WILDCARDS.get(self.rule, ()), self.wildcards, strict=True))
 
     def file(self, run: str, kind: str, suffix: str) -> str:
         """The job's log (`logs`, `.log`) or benchmark (`benchmarks`, `.tsv`)."""

@@ -11,12 +11,17 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.merge import read
 from tttnn.config.root import Config
-from tttnn.operations.costs import Costs, Estimate
+from tttnn.needs.need import Need
+from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, jobs
 
 GPU_RULES = {
-    *("embed_chunk", "embed_queries", "train_model", "train_embedder"),
-    *("evaluate_part", "validate_part"),
+    "embed_chunk",
+    "embed_queries",
+    "train_model",
+    "train_embedder",
+    "evaluate_part",
+    "validate_part",
 }
 ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
@@ -39,16 +44,14 @@ def _size(value: float) -> str:
     raise AssertionError
 
 
-def _grouped(
-    listed: list[Job], costs: Costs, name: Callable[[Job], str]
-) -> dict[str, list[Estimate]]:
-    grouped: dict[str, list[Estimate]] = {}
+def _grouped(listed: list[Job], costs: Costs, name: Callable[[Job], str]) -> dict[str, list[Need]]:
+    grouped: dict[str, list[Need]] = {}
     for job in listed:
-        grouped.setdefault(name(job), []).append(costs.of(job))
+        grouped.setdefault(name(job), []).append(costs.of(job.rule, job.named))
     return grouped
 
 
-def _row(name: str, estimates: list[Estimate], kind: str) -> str:
+def _row(name: str, estimates: list[Need], kind: str) -> str:
     return ROW.format(
         name,
         len(estimates),
@@ -104,11 +107,11 @@ def compared(config: Config) -> Iterator[tuple[str, int, float, float, float, fl
     jobs are so short that Snakemake's look at them every few seconds may have missed it.
     """
     costs = Costs(config)
-    grouped: dict[str, list[tuple[Estimate, Used]]] = {}
+    grouped: dict[str, list[tuple[Need, Used]]] = {}
     for job in jobs(config):
         spent = used(Path(job.file(config.run, "benchmarks", ".tsv")))
         if spent is not None:
-            grouped.setdefault(job.rule, []).append((costs.of(job), spent))
+            grouped.setdefault(job.rule, []).append((costs.of(job.rule, job.named), spent))
     for rule, pairs in grouped.items():
         sampled = [(e, u) for e, u in pairs if u.seconds >= SAMPLED_SECONDS]
         yield (

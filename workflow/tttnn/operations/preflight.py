@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
+from tttnn.models.model_files import ModelError, check_folder
 from tttnn.sections.kinds import SOURCES, load
 from tttnn.sections.model import Model
 from tttnn.sections.source import Source
@@ -31,19 +32,18 @@ def _in_cache(model: HubModel) -> bool:
 def missing_models(models: Mapping[str, Model], names: Iterable[str]) -> list[str]:
     """A line with the remedy for each of these models that `fetch_model` could not fetch.
 
-    A folder must hold a model; a hub model must be in the cache if HF_HUB_OFFLINE is set. Otherwise
-    the hub is asked when the model is fetched, which is before the jobs that need it.
+    A folder must hold a model, as far as its files tell without loading it; a hub model must be in
+    the cache if HF_HUB_OFFLINE is set. Otherwise the hub is asked when the model is fetched, which
+    is before the jobs that need it.
     """
     faults = []
     for name in sorted(names):
         model = models[name]
         if isinstance(model, LocalModel):
-            folder = Path(model.path).expanduser()
-            if not (folder / "config.json").is_file():
-                faults.append(
-                    f"models.{name}.path: {folder} holds no model (no config.json): put one there, "
-                    "or correct the path"
-                )
+            try:
+                check_folder(Path(model.path).expanduser())
+            except ModelError as error:
+                faults.append(f"models.{name}.path: {error}")
         elif isinstance(model, HubModel) and _is_offline() and not _in_cache(model):
             faults.append(
                 f"models.{name}: HF_HUB_OFFLINE is set, and {model.id} is not in the cache below "

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tttnn.config.root import Config
 from tttnn.corpus.formats import CorpusError
+from tttnn.corpus.sources.local import LocalSource
+from tttnn.demo.settings import DemoSource
+from tttnn.models.kinds.local import LocalModel
+from tttnn.models.kinds.train import TrainedModel
+from tttnn.needs.rates import CPU, GPU, TEXT_BYTES
+from tttnn.needs.scale import Scale, Texts
+from tttnn.needs.shapes import HUB, UNKNOWN, Shape, of_architecture
 from tttnn.pile import TASK_OF_SUBSET, TASKS
 from tttnn.sections.model import Model
 
@@ -19,8 +27,12 @@ PILE_DOCUMENTS, PILE_BYTES = 7.0e6, 43e9
 """A train shard of the Pile: documents and bytes of text (paper section 3)."""
 
 SAMPLE_BYTES = 4_000_000  # of a local test file, to see how long its documents are
-TOKEN_BYTES = 4.0  # text of a token, with a vocabulary of 50,000
 DEMO_BYTES = 1260  # text of a document of the demo corpus
+GPT2_VOCABULARY = 50257  # where a configuration is silent
+
+DOWNLOADED = (TEXT_BYTES, "50 MB of text a second, without the network")
+GENERATED = (2e6, "2 MB of text written a second")
+"""Bytes of text a second that a shard is made at, and from what (docs/performance.md)."""
 
 MEAN_KIB = {
     "pile_arxiv": 46.61,
@@ -49,73 +61,40 @@ MEAN_KIB = {
 """Mean size of a document in KiB (Gao et al. 2020, arXiv 2101.00027, Table 1)."""
 
 
-class Texts(NamedTuple):
-    """The corpus: of a train shard, and of the test documents of each task; `known` says whence."""
-
-    documents: float
-    bytes: float
-    selected: dict[str, float]
-    document_bytes: dict[str, float]
-    known: str
+def _local_shape(model: LocalModel) -> Shape:
+    file = Path(model.path) / "config.json"
+    if not file.is_file():
+        return UNKNOWN
+    values = json.loads(file.read_text(encoding="utf-8"))
+    return of_architecture(values, values.get("vocab_size", GPT2_VOCABULARY), "its config.json")
 
 
-class Shape(NamedTuple):
-    """A transformer: layers, width, vocabulary, and parameters without the embeddings."""
-
-    layers: int
-    width: int
-    vocabulary: int
-    body: float
-    known: str = "its published size"
-
-    @property
-    def parameters(self) -> float:
-        """All of them; input and output embeddings are one."""
-        return self.body + self.vocabulary * self.width
-
-    def forward(self, tokens: float, *, logits: bool = True) -> float:
-        """FLOP of a token that is one of `tokens` in its window."""
-        head = 2 * self.vocabulary * self.width if logits else 0
-        return 2 * self.body + 4 * self.layers * tokens * self.width + head
+def _trained_shape(model: TrainedModel) -> Shape:
+    return of_architecture(model.architecture, model.vocabulary, "its architecture")
 
 
-HUB = {
-    "openai-community/gpt2": Shape(12, 768, 50257, 85e6),
-    "openai-community/gpt2-large": Shape(36, 1280, 50257, 708e6),
-    "openai-community/gpt2-xl": Shape(48, 1600, 50257, 1475e6),
-    "EleutherAI/gpt-neo-1.3B": Shape(24, 2048, 50257, 1208e6),
-    "Qwen/Qwen2.5-0.5B": Shape(24, 896, 151936, 358e6),
-    "Qwen/Qwen2.5-1.5B": Shape(28, 1536, 151936, 1310e6),
-    "meta-llama/Llama-3.2-1B": Shape(16, 2048, 128256, 973e6),
-    "microsoft/Phi-3-mini-4k-instruct": Shape(32, 3072, 32064, 3723e6),
-    "socialfoundations/roberta-large-pile-lr2e-5-bs16-8gpu-1700000": Shape(24, 1024, 50265, 302e6),
+SHAPES: dict[str, Callable[[Any], Shape]] = {
+    "huggingface": lambda model: HUB.get(model.id, UNKNOWN),
+    "local": _local_shape,
+    "train": _trained_shape,
 }
-
-
-def _shape(values: dict[str, Any], vocabulary: int, known: str) -> Shape:
-    """From an architecture as transformers spells it; GPT-2's defaults where it says nothing."""
-
-    def first(names: tuple[str, ...], default: int) -> int:
-        return next((values[name] for name in names if values.get(name)), default)
-
-    width = first(("n_embd", "hidden_size", "d_model"), 768)
-    layers = first(("n_layer", "num_hidden_layers", "num_layers"), 12)
-    inner = first(("n_inner", "intermediate_size"), 4 * width)
-    return Shape(layers, width, vocabulary, layers * (4 * width**2 + 2 * width * inner), known)
+"""By kind of model: its size. One of another kind is taken for GPT-2-Large, and says so."""
 
 
 def shape(model: Model) -> Shape:
     """The size of a model; one that nobody knows is taken for GPT-2-Large, and says so."""
-    unknown = HUB["openai-community/gpt2-large"]._replace(known="unknown: taken for GPT-2-Large")
-    if model.kind == "huggingface":
-        return HUB.get(model.id, unknown)
-    if model.kind == "local":
-        file = Path(model.path) / "config.json"
-        if not file.is_file():
-            return unknown
-        values = json.loads(file.read_text(encoding="utf-8"))
-        return _shape(values, values.get("vocab_size", 50257), "its config.json")
-    return _shape(model.architecture, model.vocabulary, "its architecture")
+    return SHAPES.get(model.kind, lambda _: UNKNOWN)(model)
+
+
+class _Shapes(dict[str, Shape]):
+    """Sizes of a catalogue's models, each looked up when it is first asked for."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self._models = models
+
+    def __missing__(self, name: str) -> Shape:
+        self[name] = shape(self._models[name])
+        return self[name]
 
 
 class _Sample(NamedTuple):
@@ -137,6 +116,7 @@ def _sample(file: Path) -> _Sample:
     documents = read_documents(file, needs_subset=True, rejected=lambda _: None, progress=progress)
     with suppress(CorpusError):  # whoever reads the corpus says what is wrong with it
         for document in documents:
+            assert document.pile_set_name is not None  # needs_subset
             length = len(document.text.encode())
             lengths.setdefault(TASK_OF_SUBSET[document.pile_set_name], []).append(length)
             total += length
@@ -146,48 +126,95 @@ def _sample(file: Path) -> _Sample:
     return _Sample(progress.share, total / max(read, 1), lengths)
 
 
-def _local_texts(config: Config, source: Any) -> Texts | None:
+def _local_texts(config: Config, source: LocalSource) -> Texts:
     """From the sizes of a folder's files, and the start of its test documents."""
-    train = [source.input_file(shard) for shard in config.shards]
+    pile = _pile_texts(config)
+    nothing = pile._replace(known=f"no files of text in {source.path} yet: taken for {pile.known}")
+    found = (source.input_file(shard) for shard in config.shards)
+    train = [file for file in found if file is not None]
     held = source.input_file("test")
-    if held is None or not all(train):
-        return None
+    if held is None or len(train) < len(config.shards):
+        return nothing
     sample = _sample(held)
     counts = {task: len(sizes) / sample.share for task, sizes in sample.lengths.items()}
     if not counts:
-        return None
+        return nothing
     means = {task: sum(sizes) / len(sizes) for task, sizes in sample.lengths.items()}
     mean = sum(counts[task] * means[task] for task in counts) / sum(counts.values())
     size = sample.expansion * sum(file.stat().st_size for file in train) / len(train)
     known = f"sizes of the files in {source.path}, documents as long as its first test documents"
     every = {task: counts.get(task, 0.0) for task in TASKS}
     lengths = {task: means.get(task, mean) for task in TASKS}
-    return Texts(size / mean, size, _selected(config, every), lengths, known)
+    return Texts(size / mean, size, _selected(config, every), lengths, known, *DOWNLOADED)
 
 
 def _selected(config: Config, test: dict[str, float]) -> dict[str, float]:
-    chosen = config.select
-    return {
-        task: min(chosen.count, count) if chosen.count else chosen.fraction * count
-        for task, count in test.items()
-    }
+    count, fraction = config.select.count, config.select.fraction
+    if fraction is not None:
+        return {task: fraction * documents for task, documents in test.items()}
+    assert count is not None  # one of both is given
+    return {task: min(count, documents) for task, documents in test.items()}
+
+
+def _pile_texts(config: Config) -> Texts:
+    with (PUBLISHED / "documents.csv").open(encoding="utf-8") as file:
+        test = {row["task"]: float(row["test_documents"]) for row in csv.DictReader(file)}
+    lengths = {task: 1024 * size for task, size in MEAN_KIB.items()}
+    known = "the Pile: 7.0 million documents, 43 GB of text a shard (paper section 3)"
+    return Texts(PILE_DOCUMENTS, PILE_BYTES, _selected(config, test), lengths, known, *DOWNLOADED)
+
+
+def _demo_texts(config: Config, source: DemoSource) -> Texts:
+    documents = source.train_documents
+    test = dict.fromkeys(TASKS, source.test_documents / len(TASKS))
+    lengths = dict.fromkeys(TASKS, float(DEMO_BYTES))
+    known, size = "the demo's settings", documents * DEMO_BYTES
+    return Texts(documents, size, _selected(config, test), lengths, known, *GENERATED)
+
+
+TEXTS: dict[str, Callable[[Config, Any], Texts]] = {"demo": _demo_texts, "local": _local_texts}
+"""By kind of source: what its settings or its files say. Others have the Pile's, and say so."""
 
 
 def texts(config: Config) -> Texts:
     """From the source's own settings, the sizes of local files, or else what the Pile is."""
     source = config.source
-    with (PUBLISHED / "documents.csv").open(encoding="utf-8") as file:
-        test = {row["task"]: float(row["test_documents"]) for row in csv.DictReader(file)}
-    document_bytes = {task: 1024 * size for task, size in MEAN_KIB.items()}
-    documents, size = PILE_DOCUMENTS, PILE_BYTES
-    known = "the Pile: 7.0 million documents, 43 GB of text a shard (paper section 3)"
-    if source.kind == "demo":
-        documents, size = source.train_documents, source.train_documents * DEMO_BYTES
-        test = dict.fromkeys(TASKS, source.test_documents / len(TASKS))
-        document_bytes = dict.fromkeys(TASKS, float(DEMO_BYTES))
-        known = "the demo's settings"
-    elif source.kind == "local":
-        if (found := _local_texts(config, source)) is not None:
-            return found
-        known = f"no files of text in {source.path} yet: taken for {known}"
-    return Texts(documents, size, _selected(config, test), document_bytes, known)
+    if source.kind in TEXTS:
+        return TEXTS[source.kind](config, source)
+    return _pile_texts(config)
+
+
+def _published_seconds() -> dict[tuple[str, str], float]:
+    """By model and task: seconds of training a neighbour on an A100, as published."""
+    with (PUBLISHED / "seconds.csv").open(encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return {(r["model"], r["task"]): float(r["seconds_per_neighbor"]) for r in rows}
+
+
+def scale(config: Config) -> Scale:
+    """The sizes of a run, and what else formulas read of its configuration."""
+    cells, on_gpu = config.cells(), config.environment == "gpu"
+    pairs = {(method, task) for _, method, task in cells}
+    return Scale(
+        texts=texts(config),
+        shapes=_Shapes(config.models),
+        rates=GPU if on_gpu else CPU,
+        on_gpu=on_gpu,
+        step_seconds=_published_seconds() if on_gpu else {},
+        shards=config.shards,
+        embedders=config.embedders,
+        built_indexes=config.built_indexes,
+        cells=cells,
+        parts={pair: len(config.parts(*pair)) for pair in pairs},
+        models=config.models,
+        indexes=config.indexes,
+        selections=config.selections,
+        methods=config.methods,
+        chunk=config.chunk,
+        embed=config.embed,
+        search=config.search,
+        gather=config.gather,
+        select=config.select,
+        validation=config.validation,
+        score=config.score,
+    )

@@ -166,7 +166,7 @@ def stages(run: Run) -> Iterator[Stage]:
         spent = expected = finished = left = saved = 0.0
         counted = rule in DOCUMENTS
         for job in members:
-            seconds = run.costs.of(job).seconds
+            seconds = run.costs.of(job.rule, job.named).seconds
             total = run.documents(job) if counted else 1.0
             if run.states[job] == "done":
                 benchmark = used(run.folder / job.file(run.config.run, "benchmarks", ".tsv"))

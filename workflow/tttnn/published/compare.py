@@ -22,23 +22,34 @@ SEED = 1216
 CELL = ["run", "model", "method", "task", "num_neighbors"]
 COLUMNS = [
     *CELL,
-    *("quantity", "value", "low", "high", "confidence", "published"),
-    *("difference", "difference_low", "difference_high", "within"),
-    *("documents", "published_documents", "subset", "tasks"),
+    "quantity",
+    "value",
+    "low",
+    "high",
+    "confidence",
+    "published",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "within",
+    "documents",
+    "published_documents",
+    "subset",
+    "tasks",
 ]
 
 
-def subset(ours: pd.Series, theirs: pd.Series, seed: int) -> str:
+def subset(ours: pd.Series, published: pd.Series, seed: int) -> str:
     """How the documents of a task relate to the paper's, by their numbers and the seed.
 
     Both series hold `test_documents`, which the draw was from, and `documents`, which it gave.
     Equal numbers of the former are taken for the same test split.
     """
-    if seed != SEED or ours.test_documents != theirs.test_documents:
+    if seed != SEED or ours.test_documents != published.test_documents:
         return "other documents"
-    if ours.documents == theirs.documents:
+    if ours.documents == published.documents:
         return "the paper's documents"
-    less = ours.documents < theirs.documents
+    less = ours.documents < published.documents
     return "some of the paper's documents" if less else "the paper's documents and more"
 
 
@@ -84,7 +95,7 @@ def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
 
     Raises `ValueError` if nothing is there to compare.
     """
-    theirs, drawn = load.documents(data), pd.read_csv(tables / "tasks.csv", index_col="task")
+    published, drawn = load.documents(data), pd.read_csv(tables / "tasks.csv", index_col="task")
     drawn = drawn.rename(columns={"selected": "documents"})
     parts = []
     for _, rows in _ours(tables).groupby(["model", "method"], sort=False):
@@ -92,10 +103,10 @@ def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
         rows = rows.merge(
             _published(data, tasks), on=["model", "task", "num_neighbors", "quantity"]
         )
-        subsets = {task: subset(drawn.loc[task], theirs.loc[task], spec.seed) for task in tasks}
+        subsets = {task: subset(drawn.loc[task], published.loc[task], spec.seed) for task in tasks}
         found = set(subsets.values())
         subsets[ALL] = found.pop() if len(found) == 1 else "differs by task"
-        counts = theirs["documents"].reindex(tasks)
+        counts = published["documents"].reindex(tasks)
         counts = counts.to_dict() | {ALL: int(counts.sum())}
         parts.append(
             rows.assign(

@@ -65,21 +65,28 @@ def _costs(curves: pd.DataFrame) -> pd.DataFrame:
                 "documents": cell["documents"].iloc[0],
                 "seconds_mean": seconds.mean(),
                 **{f"seconds_p{q * 100:02.0f}": seconds.quantile(q) for q in QUANTILES},
-                "seconds_total": seconds.sum() * cell["documents"].iloc[0],
+                "evaluate_seconds": math.nan,
+                "tokens_per_second": math.nan,
+                "train_seconds_total": seconds.sum() * cell["documents"].iloc[0],
+                "evaluate_seconds_total": math.nan,
             }
         )
     return pd.DataFrame(rows)
 
 
 def _tasks(documents: pd.DataFrame) -> pd.DataFrame:
+    weights = pile_weights(TASKS)
     return pd.DataFrame(
         {
             "run": RUN,
             "task": list(TASKS),
             "pile_set_name": [subset.pile_set_name for subset in TASKS.values()],
             "weight": [subset.weight for subset in TASKS.values()],
+            "weight_renormalised": [100 * weights[task] for task in TASKS],
+            "train_documents": math.nan,
             "test_documents": documents["test_documents"].reindex(list(TASKS)).to_numpy(),
             "selected": documents["documents"].reindex(list(TASKS)).to_numpy(),
+            "without_halves": math.nan,
             "status": "evaluated",
         }
     )
@@ -127,11 +134,13 @@ def published_tables(
 ) -> None:
     """Write the published numbers as `tttnn.scores.score` writes a run's, to be drawn likewise.
 
-    `data` is the folder of this package. Intervals are empty: none were published. `documents` is
-    how many were drawn; those whose retrieval failed were left out, and are not counted anywhere.
-    `costs` differs from a run's: quantiles are over the 50 neighbors, of the mean over documents,
-    and seconds include an evaluation for each neighbor. `table1` has a row a number, as printed and
-    from the released files, `latex` is Table 1.
+    `data` is the folder of this package. `scores`, `differences`, `costs` and `tasks` have a run's
+    columns; what was not published is empty, such as intervals, documents to train on, seconds of
+    evaluation and tokens a second. `documents` is how many were drawn; those whose retrieval failed
+    were left out, and are not counted anywhere. The numbers of `costs` differ from a run's: all
+    seconds, the total too, include an evaluation for each neighbor, and quantiles are over the 50
+    neighbors, of the mean over documents. `table1` has a row a number, as printed and from the
+    released files, `latex` is Table 1.
     """
     drawn = load.documents(data)
     counts = drawn["documents"].to_dict() | {ALL: int(drawn["documents"].sum())}

@@ -69,13 +69,13 @@ def _candidates(name: str, files: list[Path]) -> tuple[pd.DataFrame, np.ndarray]
     return frame, frame["distance"].to_numpy().reshape(-1, count)
 
 
-def _rank_rows(name: str, of: Searched, distances: np.ndarray) -> pd.DataFrame:
+def _rank_rows(name: str, index: Searched, distances: np.ndarray) -> pd.DataFrame:
     low, median, high = np.quantile(distances, [0.05, 0.5, 0.95], axis=0)
     return pd.DataFrame(
         {
             "candidates": name,
-            "share": of.share,
-            "embedder": of.embedder,
+            "share": index.share,
+            "embedder": index.embedder,
             "rank": np.arange(distances.shape[1]) + 1,
             "mean": distances.mean(axis=0),
             "std": distances.std(axis=0),
@@ -108,14 +108,14 @@ def measure_distances(
         files.setdefault(path.parent.name, []).append(path)
     by_rank: list[pd.DataFrame] = []
     kept: list[pd.DataFrame] = []
-    for name, of_name in tqdm(files.items(), desc="distances", mininterval=5):
+    for name, paths in tqdm(files.items(), desc="distances", mininterval=5):
         if name != RANDOM and name not in spec.indexes:
             raise ValueError(
-                f"{of_name[0]}: candidates {name!r} are of no index.{nearest(name, spec.indexes)}"
+                f"{paths[0]}: candidates {name!r} are of no index.{nearest(name, spec.indexes)}"
             )
-        frame, grid = _candidates(name, of_name)
+        frame, grid = _candidates(name, paths)
         if not len(grid):
-            raise ValueError(f"{of_name[0].parent} holds no query: select documents first")
+            raise ValueError(f"{paths[0].parent} holds no query: select documents first")
         if name != RANDOM:
             by_rank.append(_rank_rows(name, spec.indexes[name], grid))
         ranks = -(-PAIRS // len(grid)) if name == RANDOM else 1

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.files import write_json
 from tttnn.journal import read_note
-from tttnn.models.folder import load_encoder
+from tttnn.models.folder import choose_window, load_encoder
+from tttnn.models.probes import sees_padding
 from tttnn.resume import Stop, identity
 from tttnn.sections.embed import Embed
 
@@ -37,8 +38,10 @@ def embed_texts(
     """Embed `texts`: float32 of shape (texts, hidden size), not normalised, in their order.
 
     A text is represented by its first `spec.max_tokens` tokens, special tokens included; the mean
-    is over all of these. Texts are batched by length, so that little is padding.
+    is over all of these. Texts are batched by length, so that little is padding, and none is where
+    the model would see it.
     """
+    equal = sees_padding(model, tokenizer)
     encoded = tokenizer(texts, truncation=True, max_length=spec.max_tokens)["input_ids"]
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
@@ -49,6 +52,8 @@ def embed_texts(
     while position < len(order):
         width = len(encoded[order[position]])
         members = order[position : position + max(1, spec.batch_tokens // width)]
+        if equal:
+            members = [member for member in members if len(encoded[member]) == width]
         position += len(members)
         ids = torch.full((len(members), width), tokenizer.pad_token_id)
         mask = torch.zeros(len(members), width)
@@ -105,12 +110,7 @@ def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
 def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     encoder, tokenizer = load_encoder(model, device=device)
-    positions = tokenizer.model_max_length
-    if spec.max_tokens > positions:
-        raise ValueError(
-            f"embed.max_tokens is {spec.max_tokens}, but the embedder {model} takes {positions} "
-            "tokens: lower embed.max_tokens, or train it with a larger sequence_tokens"
-        )
+    choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])

@@ -33,7 +33,7 @@ NEIGHBORS = pa.schema(
 QUERIES_AT_ONCE = 512  # whose neighbours' texts are in memory together
 
 
-def compare(spec: Gather, query: str, texts: Iterable[str]) -> Iterator[tuple[bool, float, float]]:
+def overlaps(spec: Gather, query: str, texts: Iterable[str]) -> Iterator[tuple[bool, float, float]]:
     """`exact`, `overlap` and `jaccard` of a query and each of `texts`."""
     own = words(query)
     grams, shingles = ngrams(own, spec.ngram), ngrams(own, spec.shingle)
@@ -78,7 +78,9 @@ def gather_neighbors(
             measured = []
             pairs = zip(rows["query_id"].to_pylist(), ids, strict=True)
             for query, group in groupby(pairs, key=itemgetter(0)):
-                measured += compare(spec, texts[query], (found[passage][0] for _, passage in group))
+                measured += overlaps(
+                    spec, texts[query], (found[passage][0] for _, passage in group)
+                )
             columns = [
                 *rows.columns,
                 pa.array([found[passage][1] for passage in ids], pa.string()),

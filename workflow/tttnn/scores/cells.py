@@ -16,11 +16,24 @@ import pyarrow.parquet as pq
 
 from tttnn.corpus.omissions import left_out
 
+KEY = ["document_id", "num_neighbors", "alpha"]
+"""What a row of a cell is about."""
+
 COLUMNS = [
-    *("model", "method", "task", "document_id", "num_neighbors", "alpha"),
-    *("loglikelihood", "bytes", "words", "lost_characters"),
-    *("train_tokens", "train_seconds", "evaluate_seconds"),
-    *("exact", "overlap", "jaccard"),
+    "model",
+    "method",
+    "task",
+    *KEY,
+    "loglikelihood",
+    "bytes",
+    "words",
+    "lost_characters",
+    "train_tokens",
+    "train_seconds",
+    "evaluate_seconds",
+    "exact",
+    "overlap",
+    "jaccard",
 ]
 
 
@@ -108,38 +121,37 @@ def _same_everywhere(values: pd.DataFrame, name: Name, column: str) -> npt.NDArr
     return grid[:, 0]
 
 
-def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
-    frame = pd.concat([_read_part(path, name) for path in paths], ignore_index=True)
-    key = ["document_id", "num_neighbors", "alpha"]
-    frame = frame.sort_values(key, kind="stable")
-    documents = frame["document_id"].unique()
-    points = np.sort(frame["num_neighbors"].unique())
-    twice = frame[frame.duplicated(key)]
+def _check_documents(frame: pd.DataFrame, name: Name, selected: int) -> None:
+    """Raises `ValueError` for a row that is there twice, and for documents too few or too many."""
+    twice = frame[frame.duplicated(KEY)]
     if len(twice):
         row = twice.iloc[0]
         raise ValueError(
             f"{name}: document {row.document_id} is there twice at {row.num_neighbors} neighbors: "
             "delete this cell's folder and run again"
         )
-    if len(documents) != selected:
+    documents = frame["document_id"].nunique()
+    if documents != selected:
         raise ValueError(
-            f"{name}: {len(documents)} documents evaluated, {selected} selected: evaluate the "
+            f"{name}: {documents} documents evaluated, {selected} selected: evaluate the "
             "missing ones, or delete what an earlier selection left"
         )
-    if not selected:
-        return None
-    alphas = np.sort(frame.loc[frame["num_neighbors"] > 0, "alpha"].dropna().unique())
-    if not len(alphas):
-        alphas = np.array([np.nan])
-    columns = 1 + (len(points) - 1) * len(alphas)  # nothing is mixed at 0 neighbors
-    if len(frame) != len(documents) * columns:
-        counts = frame.groupby("document_id").size()
+
+
+def _check_points(frame: pd.DataFrame, name: Name, points: npt.NDArray[Any], columns: int) -> None:
+    """Raises `ValueError` for a document that lacks one of its `columns` evaluations."""
+    counts = frame.groupby("document_id").size()
+    if len(frame) != len(counts) * columns:
         raise ValueError(
             f"{name}: document {counts.idxmin()} lacks some of the evaluations at "
             f"{', '.join(map(str, points))} neighbors: evaluate it again"
         )
     if points[0] != 0:
         raise ValueError(f"{name}: not evaluated at 0 neighbors: put 0 first in evaluate_at")
+
+
+def _check_numbers(frame: pd.DataFrame, name: Name) -> None:
+    """Raises `ValueError` for what is not finite."""
     for column in ("loglikelihood", "overlap", "jaccard"):
         broken = frame[~np.isfinite(frame[column])]
         if len(broken):
@@ -149,11 +161,38 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
                 f"{row.num_neighbors} neighbors: did training diverge? Try a lower learning_rate"
             )
 
+
+def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
+    """The cell of these files, None of no documents.
+
+    Sorted by `KEY`, their rows are a table with a line for each document and a column for each
+    evaluation. At 0 neighbors nothing is mixed, so there is one column; here are those of A = 2
+    alphas at K = 3 numbers of neighbors:
+
+        number of neighbors   0 |   1    1 |   5    5
+        alpha                 - | 0.1  0.2 | 0.1  0.2
+        column                0 |   1    2 |   3    4
+    """
+    frame = pd.concat([_read_part(path, name) for path in paths], ignore_index=True)
+    frame = frame.sort_values(KEY, kind="stable")
+    _check_documents(frame, name, selected)
+    if not selected:
+        return None
+    documents = frame["document_id"].unique()
+    points = np.sort(frame["num_neighbors"].unique())
+    alphas = np.sort(frame.loc[frame["num_neighbors"] > 0, "alpha"].dropna().unique())
+    if not len(alphas):
+        alphas = np.array([np.nan])
+    columns = 1 + (len(points) - 1) * len(alphas)
+    _check_points(frame, name, points, columns)
+    _check_numbers(frame, name)
+
     def table(column: str) -> npt.NDArray[Any]:
         return frame[column].to_numpy().reshape(len(documents), columns)
 
     def by_points(column: str) -> npt.NDArray[Any]:
-        return np.delete(table(column), [k for k in range(1, columns) if (k - 1) % len(alphas)], 1)
+        """[n, K], of what is the same for every alpha: the first one's."""
+        return table(column)[:, [0, *range(1, columns, len(alphas))]]
 
     likelihood = table("loglikelihood")
     before = np.repeat(likelihood[:, :1, None], len(alphas), axis=2)
@@ -198,17 +237,17 @@ def read_cells(paths: list[Path], selected: dict[str, int]) -> list[Cell]:
         for name, files in parts.items()
         if (cell := _read_cell(name, files, selected[name.task])) is not None
     ]
-    of_task: dict[str, Cell] = {}
-    of_pair: dict[tuple[str, str], Cell] = {}
+    first_on: dict[str, Cell] = {}
+    first_with: dict[tuple[str, str], Cell] = {}
     for cell in cells:
         model, method, task = cell.name
-        other = of_task.setdefault(task, cell)
+        other = first_on.setdefault(task, cell)
         if not np.array_equal(cell.documents, other.documents):
             raise ValueError(
                 f"{cell.name} and {other.name} were not evaluated on the same documents: evaluate "
                 "both again"
             )
-        other = of_pair.setdefault((model, method), cell)
+        other = first_with.setdefault((model, method), cell)
         if not np.array_equal(cell.points, other.points):
             raise ValueError(
                 f"{cell.name} and {other.name} were not evaluated at the same numbers of "

@@ -54,10 +54,10 @@ def share_rows(cells: list[Cell], spec: Score, run: str) -> Iterator[dict[str, A
         gain = (cell.loglikelihood[:, -1] - cell.loglikelihood[:, 0]) / math.log(2)
         n = len(gain)
         counts = resample_counts(n, spec.resamples, spec.seed, cell.name.task)
-        total, of_copies = gain.sum(), gain[mask].sum()
+        total, copied_gain = gain.sum(), gain[mask].sum()
         share = low = high = math.nan
         if total > 0:
-            share = of_copies / total
+            share = copied_gain / total
             with np.errstate(divide="ignore", invalid="ignore"):
                 shares = (counts @ (gain * mask)) / (counts @ gain)
             if n > 1 and np.isfinite(shares).all():
@@ -70,7 +70,7 @@ def share_rows(cells: list[Cell], spec: Score, run: str) -> Iterator[dict[str, A
             "exact": int(cell.exact.sum()),
             "copied": int(mask.sum()),
             "gain_bits": total,
-            "gain_bits_of_copied": of_copies,
+            "gain_bits_of_copied": copied_gain,
             "share": share,
             "low": low,
             "high": high,

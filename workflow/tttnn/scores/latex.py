@@ -46,7 +46,7 @@ def _tabular(method: str, table: pd.DataFrame) -> str:
     for task in [*TASKS, ALL]:
         found = [raw.get((model, task)) for model in models]
         kept = [clean.get((model, task)) for model in models]
-        documents, of_these = (
+        documents, clean_documents = (
             max((row.documents for row in rows if row is not None), default=0)
             for rows in (found, kept)
         )
@@ -59,7 +59,7 @@ def _tabular(method: str, table: pd.DataFrame) -> str:
         else:
             label = TASKS[task].pile_set_name.translate(SPECIAL)
         groups = " & ".join(_group(*rows) for rows in zip(found, kept, strict=True))
-        counts = f"{documents} & {of_these}" if documents else "-- & --"
+        counts = f"{documents} & {clean_documents}" if documents else "-- & --"
         lines.append(rf"{label} & {counts} & {groups} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

@@ -69,11 +69,11 @@ def alpha_rows(
 ) -> Iterator[dict[str, Any]]:
     """The grid: a row for each alpha, on validation and test documents; and which was chosen."""
     alpha_of = {cell.name: cell.alphas[0] for cell in chosen}
-    for documents, of in (("val", validation), ("test", cells)):
-        mixed = [cell for cell in of if not np.isnan(cell.alphas).any()]
+    for documents, read in (("val", validation), ("test", cells)):
+        mixed = [cell for cell in read if not np.isnan(cell.alphas).any()]
         for (model, method), tasks in _bits(mixed).items():
-            mine = [cell for cell in mixed if cell.name[:2] == (model, method)]
-            first, used = mine[0], {alpha_of.get(cell.name) for cell in mine}
+            same = [cell for cell in mixed if cell.name[:2] == (model, method)]
+            first, used = same[0], {alpha_of.get(cell.name) for cell in same}
             for task, value in tasks.items():
                 best = used if task == ALL else {alpha_of.get((model, method, task))}
                 for k, point in enumerate(first.points):

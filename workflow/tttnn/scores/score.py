@@ -22,28 +22,47 @@ from tttnn.scores.mixtures import alpha_rows, choose_alphas
 from tttnn.sections.score import Score
 
 SCORE_COLUMNS = [
-    *("run", "model", "method", "task", "num_neighbors"),
-    *("metric", "value", "low", "high", "documents"),
+    "run",
+    "model",
+    "method",
+    "task",
+    "num_neighbors",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "documents",
 ]
 """Of `scores.csv` and `clean.csv`: others read them, so these columns stay."""
 
 COMPARISON_COLUMNS = [
-    *("run", "model", "method", "against", "task", "num_neighbors", "documents_kind"),
-    *(
-        "before",
-        "value",
-        "against_value",
-        "difference",
-        "low",
-        "high",
-        "confidence",
-        "documents",
-        "tasks",
-    ),
+    "run",
+    "model",
+    "method",
+    "against",
+    "task",
+    "num_neighbors",
+    "documents_kind",
+    "before",
+    "value",
+    "against_value",
+    "difference",
+    "low",
+    "high",
+    "confidence",
+    "documents",
+    "tasks",
 ]
 ALPHA_COLUMNS = [
-    *("run", "model", "method", "documents_kind", "task", "num_neighbors", "alpha"),
-    *("bits_per_byte", "chosen"),
+    "run",
+    "model",
+    "method",
+    "documents_kind",
+    "task",
+    "num_neighbors",
+    "alpha",
+    "bits_per_byte",
+    "chosen",
 ]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -116,17 +135,17 @@ def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dic
         weights = pile_weights(shared)
         for task in [*shared, *([ALL] if shared else [])]:
             if task == ALL:  # over the tasks of both
-                mine, other = (
-                    weighted_mean((weights[t], of[t][METRICS[0]]) for t in shared)
-                    for of in (tasks, others)
+                own, other = (
+                    weighted_mean((weights[t], metrics[t][METRICS[0]]) for t in shared)
+                    for metrics in (tasks, others)
                 )
             else:
-                mine, other = tasks[task][METRICS[0]], others[task][METRICS[0]]
-            for point in np.intersect1d(mine.points, other.points)[1:]:
-                i, j = (int(np.flatnonzero(e.points == point)[0]) for e in (mine, other))
-                difference = mine._replace(
-                    value=mine.value[[i]] - other.value[[j]],
-                    samples=mine.samples[:, [i]] - other.samples[:, [j]],
+                own, other = tasks[task][METRICS[0]], others[task][METRICS[0]]
+            for point in np.intersect1d(own.points, other.points)[1:]:
+                i, j = (int(np.flatnonzero(e.points == point)[0]) for e in (own, other))
+                difference = own._replace(
+                    value=own.value[[i]] - other.value[[j]],
+                    samples=own.samples[:, [i]] - other.samples[:, [j]],
                 )
                 low, high = difference.interval(spec.confidence)
                 yield {
@@ -137,15 +156,15 @@ def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dic
                     "task": task,
                     "num_neighbors": point,
                     "documents_kind": kind,
-                    "before": mine.value[0],
-                    "value": mine.value[i],
+                    "before": own.value[0],
+                    "value": own.value[i],
                     "against_value": other.value[j],
                     "difference": difference.value[0],
                     "low": low[0],
                     "high": high[0],
                     "confidence": spec.confidence,
-                    "documents": mine.documents,
-                    "tasks": mine.tasks,
+                    "documents": own.documents,
+                    "tasks": own.tasks,
                 }
 
 

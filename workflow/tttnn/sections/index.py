@@ -14,7 +14,7 @@ class Index(Section):
 
     `kind` names the folder of `tttnn.retrieval.indexes`; it follows from `factory`, faiss's index
     string, and need not be given. The folder's `engine` has the functions that `tttnn.retrieval`
-    calls for this type (see there).
+    calls for this type (see there), its `needs` says what they take (see `tttnn.needs.kinds`).
     """
 
     kind: str

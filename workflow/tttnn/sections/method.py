@@ -29,7 +29,7 @@ class Method(Placement):
 
     `kind` names the folder of `tttnn.methods`. Its `engine` has a function
     `adapt(model, tokenizer, queries, recipe, window)`, which yields an `Adapted` for each query,
-    and its `costs` say what that takes (see `tttnn.methods.costs`).
+    and its `needs` says what that takes (see `tttnn.needs.kinds`).
     """
 
     kind: str

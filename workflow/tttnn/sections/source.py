@@ -47,7 +47,7 @@ class Source(Section):
         """
         return None
 
-    def of_shard(self, shard: str) -> Self:
+    def for_shard(self, shard: str) -> Self:
         """The settings that concern this shard, so that the others' do not fetch it again."""
         return self
 
@@ -61,7 +61,7 @@ class DigestedSource(Source):
         """Names that the shard's file may have."""
         return [stem(shard) + suffix for suffix in SUFFIXES]
 
-    def of_shard(self, shard: str) -> Self:
-        mine = self.file_names(shard)
-        kept = {name: digest for name, digest in self.sha256.items() if name in mine}
+    def for_shard(self, shard: str) -> Self:
+        names = self.file_names(shard)
+        kept = {name: digest for name, digest in self.sha256.items() if name in names}
         return self.model_copy(update={"sha256": kept})

@@ -30,8 +30,8 @@ class HuggingFaceSource(DigestedSource):
     def file_names(self, shard: str) -> list[str]:
         return [self.files[shard]]
 
-    def of_shard(self, shard: str) -> Self:
-        return super().of_shard(shard).model_copy(update={"files": {shard: self.files[shard]}})
+    def for_shard(self, shard: str) -> Self:
+        return super().for_shard(shard).model_copy(update={"files": {shard: self.files[shard]}})
 
 
 # the first that fits; a gated repository is also one that cannot be found

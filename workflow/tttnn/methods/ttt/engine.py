@@ -11,15 +11,45 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.methods.clock import clock
-from tttnn.methods.likelihood import log_likelihood, prefix_token, rolling_windows, size
+from tttnn.methods.likelihood import (
+    Window,
+    log_likelihood,
+    prefix_token,
+    rolling_windows,
+    size,
+)
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.models.tokens import tokens
+
+Pieces = list[list[int]]
+"""Windows of texts to train on: token ids, at most a model's context length of them in each."""
+
+
+class _Trainee(NamedTuple):
+    """A model, and how it is trained: all that stays the same from query to query."""
+
+    model: PreTrainedModel
+    parameters: list[torch.nn.Parameter]
+    """Those that are trained: all of the model's, or its adapters'."""
+    tokenizer: PreTrainedTokenizerBase
+    recipe: Recipe
+    window: int
+
+
+class _Progress(NamedTuple):
+    """What training did since the weights were put back, as `Measurement` has it."""
+
+    train_loss: float = math.nan
+    steps: int = 0
+    train_tokens: int = 0
+    train_seconds: float = 0.0
 
 
 def _seed(recipe: Recipe, query: Query) -> int:
@@ -61,13 +91,128 @@ def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[],
 
 
 def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
-    """What is trained on between measurements `count - 1` and `count`."""
+    """What is trained on between measurements `count - 1` and `count`.
+
+    Neighbours come nearest first, as they were ranked, so that what is measured after k of them is
+    of the k nearest.
+    """
     if recipe.train_on == "query":
         return [query.context]
-    neighbor = query.neighbors[count - 1 : count]
+    neighbor = query.neighbors[count - 1 : count]  # none where a query was stopped before
     if recipe.train_on == "query_then_neighbors" and count == 1:
         return [query.context, *neighbor]
     return neighbor
+
+
+def _pieces(text: str, trainee: _Trainee) -> Pieces:
+    """A text to train on, cut into windows that do not overlap."""
+    tokenizer, recipe, window = trainee.tokenizer, trainee.recipe, trainee.window
+    ids = tokens(tokenizer, text)
+    if recipe.prefix:
+        # The evaluated text follows this token; in the released code texts to train on do not, so
+        # that their first token is never predicted (eval_tttlm.py:229).
+        ids = [prefix_token(tokenizer), *ids]
+    cut = [ids[i : i + window] for i in range(0, len(ids), window)]
+    if recipe.as_released:
+        return cut
+    # A single token has nothing to predict: a step on it would follow no gradient, and yet move the
+    # weights by momentum and decay.
+    return [piece for piece in cut if len(piece) > 1]
+
+
+def _steps(query: Query, trainee: _Trainee, count: int) -> list[Pieces]:
+    """The steps between measurements `count - 1` and `count`, each the pieces it is of."""
+    step = trainee.recipe.step
+    if step == "batch":
+        # each step is of all neighbours, and there are as many steps as neighbours
+        texts = query.neighbors if count <= len(query.neighbors) else []
+        whole = [piece for text in texts for piece in _pieces(text, trainee)]
+        return [whole] if whole else []
+    cut = [_pieces(text, trainee) for text in _texts(query, trainee.recipe, count)]
+    if step == "neighbor":
+        return [pieces for pieces in cut if pieces]
+    # One for each window, as in the released code (eval_tttlm.py:242-252): no gradient is of more
+    # text than the model reads at once, and a long neighbour takes more steps than a short one.
+    return [[piece] for pieces in cut for piece in pieces]
+
+
+def _step(trainee: _Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
+    """One gradient step on the mean of the pieces' losses; what each of these was before it."""
+    losses = []
+    optimizer.zero_grad()
+    for piece in pieces:  # one at a time: gradients add up, activations need not
+        inputs = torch.tensor([piece], device=trainee.model.device)
+        loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
+        (loss / len(pieces)).backward()
+        losses.append(loss.item())
+    if trainee.recipe.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(trainee.parameters, trainee.recipe.clip_norm)
+    optimizer.step()
+    return losses
+
+
+def _train(
+    trainee: _Trainee,
+    optimizer: torch.optim.Optimizer,
+    query: Query,
+    count: int,
+    before: _Progress,
+) -> _Progress:
+    """Train on what lies between measurements `count - 1` and `count`."""
+    model = trainee.model
+    started = clock(model.device)
+    todo = _steps(query, trainee, count)
+    model.train(trainee.recipe.dropout == "as_model")
+    losses = [loss for pieces in todo for loss in _step(trainee, optimizer, pieces)]
+    losses = [loss for loss in losses if not math.isnan(loss)]  # of a single token
+    return _Progress(
+        sum(losses) / len(losses) if losses else math.nan,
+        before.steps + len(todo),
+        before.train_tokens + sum(len(piece) for pieces in todo for piece in pieces),
+        before.train_seconds + clock(model.device) - started,
+    )
+
+
+def _measure(
+    model: PreTrainedModel, count: int, windows: list[Window], progress: _Progress
+) -> Measurement:
+    """The log-likelihood of the evaluated text under the weights as they are now."""
+    model.eval()
+    started = clock(model.device)
+    total = log_likelihood(model, windows)
+    return Measurement(
+        num_neighbors=count,
+        loglikelihood=total,
+        **progress._asdict(),
+        evaluate_seconds=clock(model.device) - started,
+    )
+
+
+def _measured(
+    trainee: _Trainee,
+    optimizer: torch.optim.Optimizer,
+    query: Query,
+    windows: list[Window],
+) -> Iterator[Measurement]:
+    """Train on the query's neighbours in turn, and measure at `recipe.evaluate_at`."""
+    progress = _Progress()
+    last: Measurement | None = None
+    for count in range(trainee.recipe.num_neighbors + 1):
+        if count > 0:
+            progress = _train(trainee, optimizer, query, count, progress)
+        if count not in trainee.recipe.evaluate_at:
+            continue
+        if last is not None and last.steps == progress.steps:  # the same weights, the same number
+            last = replace(last, num_neighbors=count, **progress._asdict())
+        else:
+            last = _measure(trainee.model, count, windows, progress)
+        yield last
+
+
+def _put_back(state: list[torch.Tensor], original: list[torch.Tensor]) -> None:
+    """Copied, not trained back or reloaded, so that the weights are bit for bit what they were."""
+    with torch.no_grad():
+        torch._foreach_copy_(state, original)
 
 
 def adapt(
@@ -93,100 +238,31 @@ def adapt(
 
     Raises `ValueError` if a query has fewer neighbours than the recipe trains on.
     """
-    device = model.device
     take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
+    trainee = _Trainee(model, parameters, tokenizer, recipe, window)
     state = [*parameters, *model.buffers()]
     original = [tensor.detach().clone() for tensor in state]
     prefix = prefix_token(tokenizer)
-    optimizer = _optimizer(parameters, recipe)
-
-    def put_back() -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(state, original)
-
-    def pieces(text: str) -> list[list[int]]:
-        ids = [*([prefix] if recipe.prefix else []), *tokens(tokenizer, text)]
-        cut = [ids[i : i + window] for i in range(0, len(ids), window)]
-        return cut if recipe.as_released else [piece for piece in cut if len(piece) > 1]
-
-    def step(batch: Sequence[list[int]]) -> list[float]:
-        losses = []
-        optimizer.zero_grad()
-        for ids in batch:
-            inputs = torch.tensor([ids], device=device)
-            loss = model(input_ids=inputs, labels=inputs, use_cache=False).loss
-            (loss / len(batch)).backward()
-            losses.append(loss.item())
-        if recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-        optimizer.step()
-        return losses
-
-    def batches(query: Query, count: int) -> list[list[list[int]]]:
-        """The steps between two measurements, each a list of windows."""
-        if recipe.step == "batch":
-            texts = query.neighbors if count <= len(query.neighbors) else []
-            whole = [piece for text in texts for piece in pieces(text)]
-            return [whole] if whole else []
-        cut = [pieces(text) for text in _texts(query, recipe, count)]
-        if recipe.step == "neighbor":
-            return [windows for windows in cut if windows]
-        return [[piece] for windows in cut for piece in windows]
-
-    def measured(query: Query, windows: list) -> Iterator[Measurement]:
-        train_loss, steps, train_tokens, train_seconds = math.nan, 0, 0, 0.0
-        last: Measurement | None = None
-        for count in range(recipe.num_neighbors + 1):
-            if count > 0:
-                started = clock(device)
-                todo = batches(query, count)
-                model.train(recipe.dropout == "as_model")
-                losses = [loss for batch in todo for loss in step(batch)]
-                losses = [loss for loss in losses if not math.isnan(loss)]
-                train_loss = sum(losses) / len(losses) if losses else math.nan
-                steps += len(todo)
-                train_tokens += sum(len(piece) for batch in todo for piece in batch)
-                train_seconds += clock(device) - started
-            if count not in recipe.evaluate_at:
-                continue
-            if last is not None and last.steps == steps:  # the same weights
-                last = replace(
-                    last,
-                    num_neighbors=count,
-                    train_loss=train_loss,
-                    train_seconds=train_seconds,
-                )
-            else:
-                model.eval()
-                started = clock(device)
-                loglikelihood = log_likelihood(model, windows)
-                last = Measurement(
-                    num_neighbors=count,
-                    loglikelihood=loglikelihood,
-                    train_loss=train_loss,
-                    steps=steps,
-                    train_tokens=train_tokens,
-                    train_seconds=train_seconds,
-                    evaluate_seconds=clock(device) - started,
-                )
-            yield last
-
+    shared = _optimizer(parameters, recipe)
     try:
         for query in queries:
             if recipe.train_on != "query":
                 check_neighbors(query, recipe.num_neighbors)
             torch.manual_seed(_seed(recipe, query))
-            if not recipe.as_released:
-                optimizer = _optimizer(parameters, recipe)
+            # A fresh one for each query: moments and step count start again, as the weights do,
+            # or a result would depend on the queries before it, as in the released code, where
+            # one serves all (eval_tttlm.py:82, 114-116).
+            optimizer = shared if recipe.as_released else _optimizer(parameters, recipe)
             ids = tokens(tokenizer, query.text)
-            measurements = list(measured(query, rolling_windows(ids, prefix, window)))
+            windows = rolling_windows(ids, prefix, window)
+            measurements = list(_measured(trainee, optimizer, query, windows))
             model.eval()
             if not recipe.accumulate:
-                put_back()
+                _put_back(state, original)
             yield Adapted(query, size(query.text, ids), measurements)
     finally:
         model.eval()
-        put_back()
+        _put_back(state, original)
         if take_off is not None:
             take_off()

@@ -9,11 +9,9 @@ import faiss
 import numpy as np
 from faiss.contrib.ondisk import merge_ondisk
 
-from tttnn.retrieval.indexes.ivf.settings import Ivf
+from tttnn.retrieval.indexes.ivf.settings import ENOUGH, KEPT, Ivf
 from tttnn.retrieval.vectors import VectorStore
 
-KEPT = 10_000  # vectors of a shard, at most, that all shards' are merged by, and codes learn from
-ENOUGH = 32  # vectors a list that are kept, of all shards together, to better the lists by
 LISTS = "lists.ivfdata"
 OPENED = faiss.IO_FLAG_ONDISK_SAME_DIR  # the lists are beside the index, wherever it is now
 

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from tttnn.sections.index import Index
 
+KEPT = 10_000  # vectors of a shard, at most, that lists are merged by and codes learnt from
+ENOUGH = 32  # kept vectors of all shards, for each list, to better the merged lists by
+
 NUMBER = "[1-9][0-9]{0,8}"
 FACTORY = re.compile(rf"IVF(?P<lists>{NUMBER}),(?P<code>Flat|SQ8|SQfp16|PQ{NUMBER}(x{NUMBER})?)")
 """Inverted lists over a flat, scalar- or product-quantised code."""

@@ -1,0 +1,205 @@
+"""Memory that the stages of an index take, beside what is expected of them.
+
+python benchmarks/memory.py [--factory Flat] [--passages 2000000] [--shards 4] [--dimension 16]
+
+Each stage runs in a process of its own, which is looked at every two milliseconds (Linux only).
+Memory is what a process holds beyond its imports, without pages of files that it maps, which the
+system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tttnn.config.merge import read
+from tttnn.needs.rates import MB, PANDAS, PYTHON
+from tttnn.needs.scale import Scale
+from tttnn.needs.shapes import Shape
+from tttnn.operations.costs import FORMULAS
+from tttnn.operations.sizes import scale
+from tttnn.pile import TASKS
+from tttnn.retrieval.control import RandomSpec, draw_random
+from tttnn.retrieval.index import (
+    IndexSpec,
+    fill_shard_index,
+    merge_index,
+    merge_training,
+    train_shard_index,
+)
+from tttnn.retrieval.recall import RecallSpec, measure_recall
+from tttnn.retrieval.search import SearchSpec, search_index
+
+ROOT = Path(__file__).parents[1]
+EVERY = 0.002  # seconds between two looks
+
+
+class Corpus(NamedTuple):
+    """Files of random vectors, by shard: passages and embeddings, and the queries'."""
+
+    folder: Path
+    passages: list[list[Path]]
+    embeddings: list[list[Path]]
+
+    @property
+    def both(self) -> tuple[list[Path], list[Path]]:
+        """Files of all shards."""
+        return list(chain(*self.passages)), list(chain(*self.embeddings))
+
+
+def write_corpus(folder: Path, shards: int, files: int, rows: int, d: int, queries: int) -> Corpus:
+    """`rows` passages in each of `files` files of each shard."""
+    generator = np.random.default_rng(0)
+    corpus = Corpus(folder, [[] for _ in range(shards)], [[] for _ in range(shards)])
+    for number in range(shards * files):
+        passages, vectors = folder / f"{number}.parquet", folder / f"{number}.npy"
+        ids = pa.table({"passage_id": np.arange(number * rows, (number + 1) * rows)})
+        pq.write_table(ids, passages, row_group_size=rows)
+        np.save(vectors, generator.standard_normal((rows, d), np.float32))
+        corpus.passages[number // files].append(passages)
+        corpus.embeddings[number // files].append(vectors)
+    pq.write_table(pa.table({"query_id": np.arange(queries)}), folder / "queries.parquet")
+    np.save(folder / "queries.npy", generator.standard_normal((queries, d), np.float32))
+    return corpus
+
+
+def expected(options: argparse.Namespace) -> Scale:
+    """The scale of such a corpus, for the formulas."""
+    index = f"ivf: {{factory: '{options.factory}', sample_per_shard: {options.sample}}}"
+    if options.factory == "Flat":
+        index = "flat: {factory: Flat}"
+    index = f"indexes={{{index[:-1]}, share: {options.share}}}}}"
+    settings = [index, f"chunk={{chunks_per_shard: {options.files}}}"]
+    settings += [f"search={{candidates: {options.candidates}}}"]
+    made = scale(read([], settings, ROOT / "config.yaml"))
+    selected = dict.fromkeys(TASKS, options.queries / len(TASKS))
+    texts = made.texts._replace(documents=options.passages / options.shards, selected=selected)
+    shards = [str(number) for number in range(options.shards)]
+    shape = Shape(1, options.dimension, 1, 1)
+    return replace(made, texts=texts, shards=shards, shapes=dict.fromkeys(made.models, shape))
+
+
+def _anonymous(process: int | str) -> int:
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+
+def _run(stage: Callable[[], None], parent: Connection) -> None:
+    parent.send(_anonymous("self"))
+    parent.recv()
+    stage()
+    parent.send("done")
+    parent.recv()
+
+
+def measured(stage: Callable[[], None]) -> int:
+    """Bytes that a stage holds at most beyond what its process held before."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_run, args=(stage, there))
+    process.start()
+    before = most = here.recv()
+    here.send("go")
+    while not here.poll(EVERY):
+        if not process.is_alive():
+            raise SystemExit(f"the stage ended with status {process.exitcode}")
+        most = max(most, _anonymous(process.pid))
+    here.send("end")
+    process.join()
+    return most - before
+
+
+def _each(
+    stage: Callable[..., None],
+    spec: IndexSpec,
+    first: list[Path],
+    corpus: Corpus,
+    outputs: list[Path],
+) -> None:
+    for files in zip(corpus.passages, corpus.embeddings, outputs, strict=True):
+        stage(spec, *first, *files)
+
+
+def stages(
+    corpus: Corpus, options: argparse.Namespace, spec: IndexSpec
+) -> dict[str, Callable[[], None]]:
+    """Every stage with its files, in the order in which they run."""
+    folder = corpus.folder
+    learnt = [folder / f"{number}.safetensors" for number in range(options.shards)]
+    filled = [folder / f"{number}.faiss" for number in range(options.shards)]
+    trained, merged = folder / "trained.faiss", folder / "merged"
+    queries, vectors = [folder / "queries.parquet"], folder / "queries.npy"
+    found, asked = [folder / "found.parquet"], spec.index.asked()
+    search = SearchSpec(candidates=options.candidates, asked=asked)
+    recall = RecallSpec(queries=1000, at=[10], asked=asked)
+    drawn = RandomSpec(candidates=options.candidates, seed=0)
+    files = corpus.both
+
+    return {
+        "train_shard_index": partial(_each, train_shard_index, spec, [], corpus, learnt),
+        "merge_training": partial(merge_training, spec, learnt, trained),
+        "fill_shard_index": partial(_each, fill_shard_index, spec, [trained], corpus, filled),
+        "merge_index": partial(merge_index, spec, trained, filled, *files, merged),
+        "search_index": partial(search_index, search, merged, queries, vectors, *files, found),
+        "measure_recall": partial(
+            measure_recall,
+            recall,
+            merged,
+            "index",
+            found,
+            queries,
+            vectors,
+            *files,
+            folder / "recall.csv",
+        ),
+        "draw_random": partial(
+            draw_random, drawn, queries, vectors, *files, [folder / "drawn.parquet"]
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--factory", default="Flat")
+    parser.add_argument("--passages", type=int, default=2_000_000)
+    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--files", type=int, default=1, help="of a shard")
+    parser.add_argument("--dimension", type=int, default=16)
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--sample", type=int, default=20_000, help="vectors a shard learns from")
+    parser.add_argument("--queries", type=int, default=220)
+    parser.add_argument("--candidates", type=int, default=50)
+    options = parser.parse_args()
+    sizes = expected(options)
+    name = "flat" if options.factory == "Flat" else "ivf"
+    spec = IndexSpec(index=sizes.indexes[name].model_dump())
+    rows = options.passages // options.shards // options.files
+    wildcards = {"index": name, "shard": "0", "queries": "test"}
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = write_corpus(
+            Path(folder), options.shards, options.files, rows, options.dimension, options.queries
+        )
+        print(f"{'stage':20}{'MB':>8}{'expected':>10}{'ratio':>7}{'bytes a passage':>17}")
+        for stage, run in stages(corpus, options, spec).items():
+            used = measured(run)
+            imports = PYTHON + (PANDAS if stage == "measure_recall" else 0)
+            thought = FORMULAS[stage](sizes, wildcards).memory - imports
+            ratio = f"{thought / used:.2f}" if used and thought else "-"
+            each = used / options.passages
+            print(f"{stage:20}{used / MB:8.0f}{thought / MB:10.0f}{ratio:>7}{each:17.1f}")
+
+
+if __name__ == "__main__":
+    main()

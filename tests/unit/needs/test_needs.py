@@ -1,0 +1,214 @@
+"""What jobs need: formulas are where they belong, and memory is what was measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
+
+import faiss
+import pytest
+
+import tttnn.corpus.passages
+import tttnn.retrieval.candidates
+import tttnn.retrieval.embed
+import tttnn.retrieval.gather
+import tttnn.retrieval.indexes.ivf.engine
+import tttnn.retrieval.indexes.ivf.needs
+import tttnn.retrieval.needs
+import tttnn.retrieval.recall
+import tttnn.retrieval.search
+from tttnn.config.figures import FIGURES
+from tttnn.config.merge import read
+from tttnn.needs.kinds import load
+from tttnn.needs.need import Need
+from tttnn.needs.rates import MB, PANDAS, PYTHON
+from tttnn.needs.shapes import Shape
+from tttnn.operations.costs import FORMULAS, Costs
+from tttnn.operations.sizes import scale
+from tttnn.pile import TASKS
+from tttnn.provenance import reached
+from tttnn.sections.kinds import INDEXES, METHODS, MODELS, SELECTIONS, SOURCES, engine, kinds
+from tttnn.stages import MODULES
+
+ROOT = Path(__file__).parents[3]
+PACKAGE = ROOT / "workflow/tttnn"
+RULES = "".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("rules/*.smk")))
+
+
+def config(*settings: str):
+    return read([], [*settings], ROOT / "config.yaml")
+
+
+# --- where formulas are ------------------------------------------------------------------------
+
+
+def test_every_rule_asks_for_what_its_own_formula_gives():
+    blocks = re.split(r"^(?:use )?rule (?:\w+ as )?", RULES, flags=re.M)[1:]
+    asked = {
+        re.match(r"\w+", block)[0]: re.findall(r"^ +(?:mem_mb|runtime)=(.*),$", block, re.M)
+        for block in blocks
+    }
+    assert asked == {rule: [f'cost.mem_mb("{rule}")', f'cost.runtime("{rule}")'] for rule in asked}
+    assert set(asked) == set(FORMULAS)
+
+
+def test_no_two_rooms_have_a_formula_of_one_rule():
+    files = [file.read_text(encoding="utf-8") for file in PACKAGE.glob("*/needs.py")]
+    mappings = [text.partition("FORMULAS: dict[str, Formula] = {")[2] for text in files]
+    named = list(chain(*(re.findall(r'"(\w+)":', text) for text in mappings)))
+    assert sorted(named) == sorted(FORMULAS)
+
+
+def test_no_stage_and_no_kind_reaches_a_formula():
+    """Else an edit of an estimate would run it again."""
+    modules = {
+        *MODULES.values(),
+        *(f"tttnn.figures.{figure.module}" for figure in FIGURES.values()),
+    }
+    for where in (INDEXES, METHODS, SELECTIONS, SOURCES):
+        modules |= {engine(where, kind) for kind in kinds(where)}
+
+    def formulas(module: str) -> list[str]:
+        return [name for name in reached(module) if "needs" in name.split(".")]
+
+    assert {module: formulas(module) for module in modules} == {module: [] for module in modules}
+    assert len(formulas("tttnn.operations.costs")) > 7  # what is looked for can be found
+
+
+def test_formulas_stand_on_the_ground():
+    """On sections and their own kinds; never on the configuration or on a stage."""
+    ground = {"needs", "sections", "pile"}
+    for file in PACKAGE.glob("needs/*.py"):
+        names = reached(f"tttnn.needs.{file.stem}") if file.stem != "__init__" else {}
+        assert {name.split(".")[1] for name in names} <= ground, file
+    for file in [*PACKAGE.glob("*/needs.py"), *PACKAGE.glob("*/**/needs.py")]:
+        module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
+        names = {name for name in reached(module) if name.split(".")[1] not in ground} - {module}
+        settings = {name for name in names if re.search(r"\.settings$|\.models\.kinds\.", name)}
+        assert names == settings, file
+
+
+def test_every_kind_says_what_it_needs():
+    for kind in kinds(METHODS):
+        assert callable(load(METHODS, kind).passes)
+    for kind in kinds(INDEXES):
+        functions = ("learn", "merge_learnt", "fill", "merge", "search")
+        assert all(callable(getattr(load(INDEXES, kind), name)) for name in functions)
+
+
+def test_a_kind_that_does_not_say_it_is_named_with_its_file_before_anything_runs():
+    with pytest.raises(ValueError, match=r"write workflow/tttnn/retrieval/indexes/tree/needs\.py"):
+        load(INDEXES, "tree")
+    chosen = config()
+    method = chosen.methods["ttt"].model_copy(update={"kind": "prayer"})
+    chosen = chosen.model_copy(update={"methods": chosen.methods | {"ttt": method}})
+    with pytest.raises(ValueError, match=r"write workflow/tttnn/methods/prayer/needs\.py"):
+        Costs(chosen)
+
+
+def test_a_rule_without_a_formula_is_an_error_when_rules_are_read():
+    costs = Costs(config())
+    for ask in (costs.mem_mb, costs.runtime):
+        with pytest.raises(ValueError, match="rule bake has no formula"):
+            ask("bake")
+
+
+def test_a_model_of_a_kind_that_nobody_knows_says_so():
+    model = SimpleNamespace(kind="elsewhere")
+    assert tttnn.operations.sizes.shape(model).known == "unknown: taken for GPT-2-Large"
+    assert (
+        {"huggingface", "local", "train"}
+        == set(kinds(MODELS))
+        == set(tttnn.operations.sizes.SHAPES)
+    )
+
+
+# --- what formulas say -------------------------------------------------------------------------
+
+
+def test_sizes_that_formulas_repeat_are_the_stages_own():
+    needs, retrieval = tttnn.retrieval.needs, tttnn.retrieval
+    assert needs.SORTED_AT_ONCE == retrieval.embed.SORTED_AT_ONCE
+    assert needs.SPARE == retrieval.search.SPARE == retrieval.recall.SPARE
+    assert needs.QUERIES_AT_ONCE == retrieval.candidates.QUERIES_AT_ONCE
+    assert needs.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
+    assert needs.ROW_GROUP == tttnn.corpus.passages.ROW_GROUP
+    blocks = retrieval.vectors.VectorStore.blocks
+    assert blocks.__defaults__ == (needs.BLOCK, 1.0)
+    ivf = retrieval.indexes.ivf
+    assert ivf.needs.CODE_SAMPLE == ivf.engine.CODE_SAMPLE
+
+
+def needed(
+    stage: str, factory: str, passages: int, shards: int, files: int, d: int, **index
+) -> Need:
+    """Of a corpus of so many passages and 220 queries with 50 candidates each."""
+    name = "flat" if factory == "Flat" else "ivf"
+    values = {"factory": f"'{factory}'", **index}
+    entry = ", ".join(f"{key}: {value}" for key, value in values.items())
+    settings = [f"indexes={{{name}: {{{entry}}}}}", f"chunk={{chunks_per_shard: {files}}}"]
+    made = scale(config(*settings, "search={candidates: 50}"))
+    texts = made.texts._replace(
+        documents=passages / shards, selected=dict.fromkeys(TASKS, 220 / len(TASKS))
+    )
+    shapes = dict.fromkeys(made.models, Shape(1, d, 1, 1))
+    made = replace(made, texts=texts, shapes=shapes, shards=list(map(str, range(shards))))
+    return FORMULAS[stage](made, {"index": name, "shard": "0", "queries": "test"})
+
+
+MEASURED = [  # MB beyond the imports, 2026-11-27
+    ("fill_shard_index", "Flat", 2_000_000, 4, 1, 16, {}, 87),
+    ("fill_shard_index", "Flat", 600_000, 2, 4, 128, {}, 240),
+    ("fill_shard_index", "Flat", 560_000, 2, 1, 256, {}, 591),  # the index has 289 MB
+    ("fill_shard_index", "IVF256,Flat", 600_000, 2, 4, 128, {}, 260),
+    ("fill_shard_index", "IVF256,Flat", 2_000_000, 4, 1, 16, {}, 63),
+    ("merge_index", "Flat", 8_000_000, 16, 1, 2, {}, 257),
+    ("merge_index", "Flat", 4_000_000, 16, 1, 4, {"share": 0.9}, 168),
+    ("merge_index", "IVF1024,SQ8", 4_000_000, 16, 1, 8, {}, 133),
+    ("merge_index", "IVF256,Flat", 2_000_000, 4, 1, 16, {}, 68),
+    ("search_index", "Flat", 8_000_000, 16, 1, 2, {}, 125),
+    ("search_index", "Flat", 4_000_000, 16, 1, 4, {"share": 0.9}, 103),
+    ("search_index", "Flat", 2_000_000, 4, 1, 16, {}, 65),
+    ("search_index", "Flat", 560_000, 2, 1, 256, {}, 108),
+    ("search_index", "IVF1024,SQ8", 4_000_000, 16, 1, 8, {}, 62),
+    ("train_shard_index", "IVF16,Flat", 80_000, 2, 1, 512, {"sample_per_shard": 40_000}, 249),
+    ("merge_training", "IVF1024,Flat", 64_000, 8, 1, 1024, {"sample_per_shard": 2_000}, 98),
+    ("draw_random", "Flat", 8_000_000, 16, 1, 2, {}, 129),
+    ("measure_recall", "Flat", 560_000, 2, 1, 256, {}, 153),
+]
+
+
+@pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
+def test_memory_is_what_was_measured(case):
+    """By benchmarks/memory.py, as if each row were its options; the formulas may be above it."""
+    stage, factory, passages, shards, files, d, index, used = case
+    imports = PYTHON + (PANDAS if stage == "measure_recall" else 0)
+    expected = (needed(stage, factory, passages, shards, files, d, **index).memory - imports) / MB
+    assert 0.95 * used < expected < 1.65 * used
+
+
+def test_an_array_that_grows_is_held_twice_at_most():
+    """As capacities of a C++ vector go: one element at a time, a new array of twice the room."""
+    from tttnn.retrieval.indexes.flat.needs import grown
+
+    for rows in (1, 900, 1000, 1001, 5000, 7000, 8001, 15_000, 100_000):
+        room = most = 0
+        for start in range(0, rows, 1000):
+            held, added = start, min(1000, rows - start)
+            if held + added > room:
+                room = held + max(held, added)
+                most = max(most, 2 * held + added)
+        assert most <= grown(rows, 1000) + 1000
+        assert grown(rows, 1000) <= 2.2 * rows
+
+
+@pytest.mark.parametrize(
+    "factory", ["Flat", *(f"IVF4,{code}" for code in ("Flat", "SQ8", "SQfp16", "PQ8", "PQ16x4"))]
+)
+def test_a_vector_takes_what_faiss_says_that_its_code_takes(factory):
+    code = faiss.index_factory(16, factory).code_size
+    disk = needed("fill_shard_index", factory, 40_000, 2, 1, 16).disk
+    assert disk == pytest.approx(20_000 * (code + 8))  # and the id

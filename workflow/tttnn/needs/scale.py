@@ -1,0 +1,128 @@
+"""How much there is of what in a run: what formulas are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from tttnn.needs.need import Need
+from tttnn.needs.rates import TOKEN_BYTES, Rates
+from tttnn.needs.shapes import Shape
+from tttnn.sections.chunk import Chunk
+from tttnn.sections.embed import Embed
+from tttnn.sections.gather import Gather
+from tttnn.sections.index import Index
+from tttnn.sections.method import Method
+from tttnn.sections.model import Model
+from tttnn.sections.score import Score
+from tttnn.sections.search import Search
+from tttnn.sections.select import Select
+from tttnn.sections.selection import Selection
+
+HELD_OUT = 30
+"""Documents of a train shard for one of a held-out split, as the Pile's: 7.0 million to 214,584."""
+
+
+class Texts(NamedTuple):
+    """The corpus: of a train shard, and of the test documents of each task.
+
+    `known` says where that is from; `fetched` how many bytes of text arrive a second, and
+    `fetched_from` where that is from.
+    """
+
+    documents: float
+    bytes: float
+    selected: dict[str, float]
+    document_bytes: dict[str, float]
+    known: str
+    fetched: float
+    fetched_from: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The sizes of a run, and the sections of its configuration that formulas read."""
+
+    texts: Texts
+    shapes: Mapping[str, Shape]  # by model
+    rates: Rates
+    on_gpu: bool
+    # by model and task: seconds of a training step on a neighbour, where it was measured
+    step_seconds: Mapping[tuple[str, str], float]
+    shards: Collection[str]
+    embedders: Sequence[str]
+    built_indexes: Sequence[str]
+    cells: Sequence[tuple[str, str, str]]  # evaluated (model, method, task)
+    parts: Mapping[tuple[str, str], int]  # jobs of a (method, task)
+    models: Mapping[str, Model]
+    indexes: Mapping[str, Index]
+    selections: Mapping[str, Selection]
+    methods: Mapping[str, Method]
+    chunk: Chunk
+    embed: Embed
+    search: Search
+    gather: Gather
+    select: Select
+    validation: Select
+    score: Score
+
+    def documents_of(self, shard: str) -> float:
+        """Of a train shard or a held-out one."""
+        return self.texts.documents / (1 if shard in self.shards else HELD_OUT)
+
+    def bytes_of(self, shard: str) -> float:
+        """Text of a train shard or a held-out one."""
+        return self.texts.bytes / (1 if shard in self.shards else HELD_OUT)
+
+    @cached_property
+    def document_tokens(self) -> float:
+        """Of a train document."""
+        return self.texts.bytes / self.texts.documents / TOKEN_BYTES
+
+    @cached_property
+    def _windows(self) -> float:
+        """Passages of a document."""
+        chunk = self.chunk
+        return (
+            max(1.0, self.document_tokens / chunk.stride_tokens) if chunk.unit == "window" else 1.0
+        )
+
+    @cached_property
+    def passages(self) -> float:
+        """Of a shard."""
+        return self.texts.documents * self._windows
+
+    @cached_property
+    def all_passages(self) -> float:
+        """Of all shards."""
+        return len(self.shards) * self.passages
+
+    @cached_property
+    def passage_bytes(self) -> float:
+        """Text of a passage."""
+        return self.texts.bytes / self.texts.documents / self._windows
+
+    @cached_property
+    def passage_tokens(self) -> float:
+        """Of a passage, as far as it is embedded."""
+        return min(self.document_tokens, self.embed.max_tokens)
+
+    @cached_property
+    def queries(self) -> float:
+        """Test documents of all tasks that are evaluated."""
+        return sum(self.texts.selected.values())
+
+    @cached_property
+    def query_bytes(self) -> float:
+        """Text of all of those."""
+        return sum(self.texts.document_bytes[t] * n for t, n in self.texts.selected.items())
+
+    def dimension(self, index: str) -> int:
+        """Of the vectors in an index."""
+        return self.shapes[self.indexes[index].embedder].width
+
+
+Formula = Callable[[Scale, Mapping[str, str]], Need]
+"""What one job of a rule needs, from its wildcards."""
