@@ -29,7 +29,6 @@ from tttnn.models.model_files import (
     ModelError,
     check_config,
     check_folder,
-    one_line,
 )
 from tttnn.models.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
 from tttnn.models.tensors import (
@@ -39,6 +38,7 @@ from tttnn.models.tensors import (
     check_tables,
     read_shapes,
 )
+from tttnn.reading import one_line
 
 MANIFEST = "manifest.json"
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tttnn.files import replacing
 from tttnn.pile import ALL, TASKS
+from tttnn.reading import read_csv
 from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
@@ -239,7 +240,8 @@ def _read(
 
 
 def _recall(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"empty_lists": "Int64"})  # whole numbers, where there are any
+    # whole numbers, where there are any
+    return read_csv(path, ["recall"], dtype={"empty_lists": "Int64"})
 
 
 def score(
