@@ -94,6 +94,7 @@ rule list_passages:
 rule select_documents:
     input:
         documents="<results>/corpus/{queries}.jsonl.zst",
+        manifest="<results>/corpus/{queries}.json",
     output:
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         selection="<results>/queries/{queries}/selection.json",
@@ -117,6 +118,7 @@ rule select_documents:
     shell:
         "python -m tttnn select_documents --spec {params.spec:q}"
         " --documents {input.documents:q}"
+        " --manifest {input.manifest:q}"
         " --queries {output.queries:q}"
         " --selection {output.selection:q}"
         " > {log:q} 2>&1"

@@ -1,6 +1,6 @@
-"""Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy,
-and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.npy; the sets are `test`, `val`,
-and `halves`, the first halves of the test documents."""
+"""Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy and its manifest,
+and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.safetensors; the sets are
+`test`, `val`, and `halves`, the first halves of the test documents."""
 
 
 rule embed_chunk:
@@ -9,6 +9,7 @@ rule embed_chunk:
         model="<results>/models/{embedder}",
     output:
         vectors="<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
+        manifest="<results>/embeddings/{embedder}/{shard}/{chunk}.json",
     log:
         "<logs>/embed_chunk/{embedder}/{shard}/{chunk}.log",
     benchmark:
@@ -31,6 +32,7 @@ rule embed_chunk:
         " --passages {input.passages:q}"
         " --model {input.model:q}"
         " --output {output.vectors:q}"
+        " --manifest {output.manifest:q}"
         " > {log:q} 2>&1"
 
 
@@ -39,7 +41,7 @@ rule embed_queries:
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         model="<results>/models/{embedder}",
     output:
-        vectors="<results>/queries/{queries}/embeddings/{embedder}.npy",
+        vectors="<results>/queries/{queries}/embeddings/{embedder}.safetensors",
     log:
         "<logs>/embed_queries/{queries}/{embedder}.log",
     benchmark:

@@ -8,7 +8,7 @@ rule search_index:
         index="<results>/index/{index}/merged",
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
+            "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
             embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -51,7 +51,7 @@ rule draw_random:
     input:
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
+            "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
             embedder=cfg.embedders[0],
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -94,7 +94,7 @@ rule measure_recall:
         candidates=collect("<results>/candidates/test/{{index}}/{task}.parquet", task=TASKS),
         queries=collect("<results>/queries/test/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/test/embeddings/{embedder}.npy",
+            "<results>/queries/test/embeddings/{embedder}.safetensors",
             embedder=lookup(dpath="{index}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
@@ -174,7 +174,7 @@ rule choose_neighbors:
         ),
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
-            "<results>/queries/{{queries}}/embeddings/{embedder}.npy",
+            "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
             embedder=lookup(dpath="{selection}", within=EMBEDDERS),
         ),
         passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),

@@ -1,5 +1,16 @@
 """Report: evaluation rows → tables/*.csv and .tex → figures."""
 
+# the embeddings of the queries that were used, for the list of what they were made with
+VECTORS = dict.fromkeys(
+    f"<results>/queries/{queries}/embeddings/{EMBEDDERS[found]}.safetensors"
+    for queries, found in [
+        *(("test", index) for index in cfg.built_indexes),
+        *((QUERIES[method], CANDIDATES[method]) for _, method, _ in CELLS),
+        *(("val", CANDIDATES[method]) for method in MIXTURES),
+    ]
+    if found in EMBEDDERS
+)
+
 
 rule score:
     input:
@@ -9,6 +20,8 @@ rule score:
         validation=["<results>/queries/val/selection.json"] if VALIDATIONS else [],
         manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
         recalls=collect("<results>/index/{index}/recall.csv", index=cfg.built_indexes),
+        indexes=collect("<results>/index/{index}/merged", index=cfg.built_indexes),
+        vectors=list(VECTORS),
     output:
         "<results>/tables/efficiency.csv",
         "<results>/tables/alphas.csv",
@@ -63,6 +76,12 @@ rule score:
             category="Tables",
             labels={"table": "corpus"},
         ),
+        environment=report(
+            "<results>/tables/environment.csv",
+            caption="../workflow/report/environment.rst",
+            category="Tables",
+            labels={"table": "environment"},
+        ),
     log:
         "<logs>/score.log",
     benchmark:
@@ -86,6 +105,7 @@ rule score:
         " --selections {input.selection:q} {input.validation:q}"
         " --manifests {input.manifests:q}"
         " --recalls {input.recalls:q}"
+        " --vectors {input.vectors:q}"
         " --tables {params.tables:q}"
         " > {log:q} 2>&1"
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tttnn.config.catalogue import with_index_kind
+from tttnn.digests import write_record
+from tttnn.environment import FIELDS
 from tttnn.retrieval.index import (
     IndexSpec,
     fill_shard_index,
@@ -19,7 +22,11 @@ from tttnn.retrieval.index import (
     merge_training,
     train_shard_index,
 )
+from tttnn.retrieval.rows import RowWriter
+from tttnn.retrieval.tensors import save_tensors
+from tttnn.tables import OPTIONS, sealing, table_digest, write_table
 
+MADE_WITH = {field: f"a {field}" for field in FIELDS}
 SCHEMA = pa.schema(
     [
         ("passage_id", pa.int64()),
@@ -39,7 +46,8 @@ def write_passages(path: Path, ids: list[int], texts: list[str], subset: str = "
     path.parent.mkdir(parents=True, exist_ok=True)
     digests = [hashlib.sha256(text.encode()).digest() for text in texts]
     columns = [ids, [subset] * len(ids), texts, digests]
-    pq.write_table(pa.table(columns, schema=SCHEMA), path, row_group_size=256)
+    with sealing(path) as beside:
+        pq.write_table(pa.table(columns, schema=SCHEMA), beside, row_group_size=256, **OPTIONS)
     return path
 
 
@@ -47,7 +55,33 @@ def write_queries(path: Path, ids: list[int], texts: list[str] | None = None) ->
     schema = pa.schema([("query_id", pa.int64()), ("text", pa.string())])
     texts = [f"query {name}" for name in ids] if texts is None else texts
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table([ids, texts], schema=schema), path)
+    write_table(path, pa.table([ids, texts], schema=schema))
+    return path
+
+
+def write_vectors(path: Path, passages: Path, vectors: np.ndarray) -> Path:
+    """A chunk's embeddings and their manifest."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with RowWriter(path, vectors.shape, vectors.dtype.str, anew=True) as writer:
+        writer.write(0, vectors)
+    rows, dimension = vectors.shape
+    values = {"rows": rows, "dimension": dimension, "dtype": vectors.dtype.name}
+    said = {"passages": table_digest(passages), "embedder": "some", "environments": [MADE_WITH]}
+    write_record(path.with_suffix(".json"), values | said)
+    return path
+
+
+def write_query_vectors(path: Path, ids: list[int], vectors: np.ndarray) -> Path:
+    """The embeddings of queries."""
+    tensors = {"query_id": np.array(ids, np.int64), "vectors": np.ascontiguousarray(vectors)}
+    save_tensors(path, tensors, {"embedder": "some", "environments": [MADE_WITH]})
+    return path
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> Path:
+    """Any table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, pa.Table.from_pandas(frame, preserve_index=False))
     return path
 
 
@@ -80,9 +114,9 @@ def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> 
             texts = [f"passage {passage}" for passage in numbers]
             passages[-1].append(write_passages(folder / f"passages/{name}.parquet", numbers, texts))
             path = folder / f"embeddings/{name}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, vectors[used : used + count])
-            embeddings[-1].append(path)
+            embeddings[-1].append(
+                write_vectors(path, passages[-1][-1], vectors[used : used + count])
+            )
             ids += numbers
             row += count
             used += count

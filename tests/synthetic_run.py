@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -10,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from tttnn.digests import write_record
+from tttnn.environment import FIELDS, with_environments
 from tttnn.pile import TASKS
 from tttnn.scores.score import ScoreSpec, score
+from tttnn.tables import write_table
 
+MADE_WITH = {field: f"a {field}" for field in FIELDS}
 POINTS = [0, 1, 2, 5, 10, 20, 50]
 HALVES = {"second_half": "flat", "dynamic": None}
 ABLATIONS = {
@@ -56,7 +58,8 @@ SCHEMA = pa.schema(
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Write an evaluation file; no rows give a file with the schema alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+    schema = with_environments(SCHEMA, [MADE_WITH] if rows else [])
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
     return path
 
 
@@ -92,7 +95,7 @@ def write_selection(path: Path, selected: dict[str, int]) -> Path:
         for task in TASKS
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"tasks": counts}))
+    write_record(path, {"tasks": counts})
     return path
 
 
@@ -100,7 +103,7 @@ def write_manifest(path: Path, subsets: dict[str, int], rejected: dict[str, int]
     """What a shard of the corpus holds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     manifest = {"documents": sum(subsets.values()), "rejected": rejected, "subsets": subsets}
-    path.write_text(json.dumps(manifest))
+    write_record(path, manifest)
     return path
 
 
@@ -112,6 +115,10 @@ def write_recall(path: Path, index: str) -> Path:
         f"{index},{factory},{k},{v},500,210000" for k, v in zip((1, 10, 100), values, strict=True)
     ]
     path.write_text("\n".join(["index,factory,k,recall,queries,ntotal", *lines, ""]))
+    manifest = path.parent / "merged/manifest.json"
+    manifest.parent.mkdir(exist_ok=True)
+    embeddings = [{"environment": MADE_WITH, "chunks": 16}]
+    write_record(manifest, {"environments": [MADE_WITH], "embeddings": embeddings})
     return path
 
 
@@ -147,7 +154,8 @@ def run_score(
             for split, counts in (("test", selected), ("val", validation or {}))
         ],
         manifests=manifests,
-        recalls=[write_recall(folder / "recall" / f"{index}.csv", index) for index in RECALL],
+        recalls=[write_recall(folder / f"index/{index}/recall.csv", index) for index in RECALL],
+        vectors=[],
         tables=tables,
     )
     return tables

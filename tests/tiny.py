@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -48,6 +50,16 @@ CAUSAL = {
 }
 
 
+def write_manifest(folder: Path) -> None:
+    """The manifest of a model's folder, as `fetch_model` writes it, or less."""
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps({"kind": "random", "files": files}) + "\n")
+
+
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """A token a byte: 256 of them, and the end of text."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -67,7 +79,7 @@ def save_causal(folder: Path, kind: str = "gpt2", **overrides: object) -> Path:
     config = AutoConfig.for_model(kind, vocab_size=257, **ids, **CAUSAL[kind] | overrides)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
-    (folder / "manifest.json").write_text('{"kind": "random"}\n')
+    write_manifest(folder)
     return folder
 
 
@@ -88,5 +100,5 @@ def save_encoder(folder: Path, positions: int = 64) -> Path:
     tokenizer = byte_tokenizer()
     tokenizer.model_max_length = positions
     tokenizer.save_pretrained(folder)
-    (folder / "manifest.json").write_text('{"kind": "random"}\n')
+    write_manifest(folder)
     return folder

@@ -19,6 +19,8 @@ import yaml
 
 from tttnn.__main__ import _add_options, main
 from tttnn.config.load import load
+from tttnn.digests import write_record
+from tttnn.files import sha256
 from tttnn.stages import MODULES, Specs
 
 ROOT = Path(__file__).parents[2]
@@ -123,8 +125,10 @@ def run(*words: str) -> subprocess.CompletedProcess:
 
 def test_a_fault_of_the_input_is_one_line_and_no_traceback(tmp_path):
     (tmp_path / "test.jsonl").write_text('{"text": "fine"}\n')
+    write_record(tmp_path / "test.json", {"sha256": sha256(tmp_path / "test.jsonl")})
     done = run(
         "select_documents", "--spec", '{"count": 1}', "--documents", f"{tmp_path}/test.jsonl",
+        "--manifest", f"{tmp_path}/test.json",
         "--queries", f"{tmp_path}/q.parquet", "--selection", f"{tmp_path}/s.json",
     )  # fmt: skip
     assert done.returncode == 1
@@ -136,6 +140,8 @@ def test_a_fault_of_the_input_is_one_line_and_no_traceback(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"tttnn select_documents: .*nothing\.jsonl"):
         options = ["--spec", '{"count": 1}', "--queries", "--selection", "s.json"]
+        options += ["--manifest", f"{tmp_path}/test.json"]
+        write_record(tmp_path / "test.json", {"sha256": "of something"})
         main(["select_documents", "--documents", f"{tmp_path}/nothing.jsonl", *options])
 
 

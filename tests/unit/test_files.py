@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,26 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         raise RuntimeError
     assert [path.name for path in target.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_content_is_on_the_disk_before_its_name_and_the_name_at_the_end(
+    directory, tmp_path, monkeypatch
+):
+    """As far as the system is asked: the order of the calls."""
+    target = tmp_path / "target"
+    waited = []
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda descriptor: waited.append(
+            (Path(f"/proc/self/fd/{descriptor}").readlink().name, target.exists())
+        ),
+    )
+    with replacing(target, directory=directory) as beside:
+        (beside / "part" if directory else beside).write_text("content")
+    inside = [("part", False)] if directory else []
+    assert waited == [*inside, (".new.target", False), (tmp_path.name, True)]
 
 
 def test_json_has_no_nan(tmp_path):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from tiny import byte_tokenizer
+from tiny import byte_tokenizer, write_manifest
 from tttnn.corpus.chunk import chunk_shard
 from tttnn.corpus.documents import CorpusError, write_records
+from tttnn.digests import write_record
 from tttnn.sections.chunk import Chunk
 
 MIXED = "Grüße aus Köln! 東京は雨です。 \N{FAMILY}\N{FROG FACE} שלום e\u0301\n\n\tx = 'ñ'  # naïve "
@@ -22,7 +22,9 @@ def chunk(folder: Path, texts: list[str], count: int, number: int = 5, documents
     folder.mkdir(parents=True, exist_ok=True)
     shard, manifest = folder / "05.jsonl.zst", folder / "05.json"
     write_records(shard, ({"text": t, "meta": {"pile_set_name": "ArXiv"}} for t in texts))
-    manifest.write_text(json.dumps({"documents": len(texts) if documents is None else documents}))
+    counted = len(texts) if documents is None else documents
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    write_record(manifest, {"documents": counted, "sha256": digest})
     outputs = [folder / f"{position}.parquet" for position in range(count)]
     tokenizer = [spec.pop("model")] if "model" in spec else []
     spec = Chunk(chunks_per_shard=count, tokenizer="some" if tokenizer else None, **spec)
@@ -38,6 +40,7 @@ def texts_of(tables) -> list[str]:
 def byte_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bytes")
     byte_tokenizer().save_pretrained(folder)
+    write_manifest(folder)
     return folder
 
 
@@ -58,6 +61,7 @@ def merging_model(request, tmp_path_factory):
     tokenizer.enable_truncation(7)  # a saved tokenizer may carry it: windows must not
     folder = tmp_path_factory.mktemp("merging")
     tokenizer.save(str(folder / "tokenizer.json"))
+    write_manifest(folder)
     return folder
 
 

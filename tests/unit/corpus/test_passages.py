@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import pyarrow as pa
 import pytest
 
 from shards import write_passages
-from tttnn.corpus.passages import PassageStore, list_passages, listed, passage_id
+from tttnn.corpus.passages import (
+    PASSAGES,
+    PassageStore,
+    list_passages,
+    listed,
+    passage_id,
+)
+from tttnn.digests import DamagedError
+from tttnn.tables import write_table
 
 FIRST_OF_SHARD_3 = 3 * 2**40
 
@@ -72,3 +83,26 @@ def test_a_list_of_chunks_can_be_moved_with_them(tmp_path):
     found = listed(tmp_path / "two/manifest.json")
     assert found == [tmp_path / "two/0/0.parquet", tmp_path / "two/1/0.parquet"]
     assert PassageStore(found).fetch([1 << 40]) == {1 << 40: ("text", "Github")}
+
+
+def test_a_list_of_other_files_is_an_error(tmp_path):
+    chunks = [write_passages(tmp_path / f"{row}.parquet", [row], ["text"]) for row in (0, 1)]
+    list_passages(chunks, tmp_path / "manifest.json")
+    assert listed(tmp_path / "manifest.json") == chunks
+    write_passages(chunks[1], [1], ["another text"])
+    with pytest.raises(
+        DamagedError, match=r"1\.parquet is not the file that .*manifest\.json lists"
+    ):
+        listed(tmp_path / "manifest.json")
+
+
+@pytest.mark.parametrize(("number", "text"), [(8, "text"), (7, "a text")])
+def test_a_passage_is_compared_with_its_own_digest(number, text, tmp_path):
+    """Whatever else has gone wrong: the row is of another passage, or has another text."""
+    digest = hashlib.sha256(b"text").digest()
+    rows = [[number, 9], ["ArXiv"] * 2, [text, "text"], [digest] * 2]
+    write_table(tmp_path / "0.parquet", pa.table(rows, schema=PASSAGES))
+    store = PassageStore([tmp_path / "0.parquet"])
+    store._starts = [7]
+    with pytest.raises(DamagedError, match=r"0\.parquet: passage 7 has a text of SHA-256"):
+        store.fetch([7])

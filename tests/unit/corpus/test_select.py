@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import random
 
@@ -11,6 +12,7 @@ import pytest
 
 from tttnn.corpus.documents import CorpusError, Document, write_records
 from tttnn.corpus.select import select, select_documents
+from tttnn.digests import write_record
 from tttnn.pile import TASKS
 from tttnn.sections.select import Select
 
@@ -34,11 +36,19 @@ def records(counts: dict[str, int]):
                 yield {"text": f"{subset} {number}", "meta": {"pile_set_name": subset}}
 
 
+def described(shard):
+    """The shard, and a manifest beside it."""
+    manifest = shard.with_name("test.json")
+    write_record(manifest, {"sha256": hashlib.sha256(shard.read_bytes()).hexdigest()})
+    return shard, manifest
+
+
 def run(folder, spec, counts):
     folder.mkdir(exist_ok=True)
     write_records(folder / "test.jsonl.zst", records(counts))
     outputs = [folder / f"{task}.parquet" for task in TASKS]
-    select_documents(spec, folder / "test.jsonl.zst", outputs, folder / "selection.json")
+    shard = described(folder / "test.jsonl.zst")
+    select_documents(spec, *shard, outputs, folder / "selection.json")
     chosen = {path.stem: pq.read_table(path) for path in outputs}
     return chosen, json.loads((folder / "selection.json").read_text())["tasks"]
 
@@ -124,4 +134,5 @@ def test_a_test_document_without_a_subset_is_an_error(tmp_path):
     write_records(tmp_path / "test.jsonl.zst", [{"text": "some text", "meta": {}}])
     outputs = [tmp_path / f"{task}.parquet" for task in TASKS]
     with pytest.raises(CorpusError, match="line 1: no subset"):
-        select_documents(PAPERS, tmp_path / "test.jsonl.zst", outputs, tmp_path / "s.json")
+        shard = described(tmp_path / "test.jsonl.zst")
+        select_documents(PAPERS, *shard, outputs, tmp_path / "s.json")

@@ -20,8 +20,9 @@ import torch
 
 from families import save_decoder
 from shards import write_queries
-from tiny import save_causal
+from tiny import save_causal, write_manifest
 from tttnn.corpus.omissions import left_out
+from tttnn.environment import environment, environments_of
 from tttnn.methods.evaluate import ROWS, EvaluateSpec, evaluate_part
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.measure import Query
@@ -30,6 +31,7 @@ from tttnn.methods.ttt.engine import adapt
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import load_causal
 from tttnn.retrieval.gather import NEIGHBORS
+from tttnn.tables import write_table
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 RECIPE = Recipe(num_neighbors=2, evaluate_at=[0, 1, 2], learning_rate=1e-3)
@@ -65,7 +67,7 @@ def write_neighbors(
         for name in ids
         for rank in range(per_query)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=NEIGHBORS), path)
+    write_table(path, pa.Table.from_pylist(rows, schema=NEIGHBORS))
     return path
 
 
@@ -180,6 +182,7 @@ def test_a_likelihood_that_is_not_finite_says_what_to_change(task, tmp_path):
         network.transformer.wpe.weight[16:] = float("nan")  # beyond what loading tries
     shutil.copytree(task.model, tmp_path / "model")
     network.save_pretrained(tmp_path / "model")
+    write_manifest(tmp_path / "model")
     with pytest.raises(ValueError, match="after 0 neighbours: check the model"):
         evaluate(task._replace(model=tmp_path / "model"), tmp_path / "1.parquet")
 
@@ -203,7 +206,7 @@ def test_the_second_half_is_evaluated_and_the_first_trained_on(task, tmp_path):
     halves = pa.table(
         {"query_id": [5], "text": ["the first half " * 3], "continuation": ["and the second"]}
     )
-    pq.write_table(halves, tmp_path / "halves.parquet")
+    write_table(tmp_path / "halves.parquet", halves)
     recipe = RECIPE.model_copy(update={"text": "split", "train_on": "query"})
     evaluate_part(
         EvaluateSpec(recipe=recipe, parts=1),
@@ -289,6 +292,24 @@ def test_a_mixture_has_a_row_for_each_alpha(task, tmp_path):
     rows = evaluate(task, tmp_path / "0.parquet", recipe).to_pylist()[:3]
     assert [(row["num_neighbors"], row["alpha"]) for row in rows] == [(0, 0), (2, 0), (2, 0.25)]
     assert rows[0]["loglikelihood"] == rows[1]["loglikelihood"] != rows[2]["loglikelihood"]
+
+
+def test_the_file_says_with_what_it_was_made(task, tmp_path, monkeypatch):
+    """Of a job that went on elsewhere, with both."""
+    evaluate(task, tmp_path / "0.parquet")
+    assert environments_of(pq.read_schema(tmp_path / "0.parquet")) == [environment()]
+    monkeypatch.setattr("tttnn.methods.evaluate.environment", lambda _: {"torch": "other"})
+    evaluate(task, tmp_path / "1.parquet")
+    assert environments_of(pq.read_schema(tmp_path / "1.parquet")) == [{"torch": "other"}]
+
+
+def test_weights_that_are_not_the_manifests_are_not_evaluated(task, tmp_path):
+    model = shutil.copytree(task.model, tmp_path / "model")
+    weights = bytearray((model / "model.safetensors").read_bytes())
+    weights[-3] ^= 64
+    (model / "model.safetensors").write_bytes(weights)
+    with pytest.raises(ValueError, match=r"model\.safetensors has SHA-256 .* remove .*model and"):
+        evaluate(task._replace(model=model), tmp_path / "0.parquet")
 
 
 @pytest.mark.parametrize("parts", [4, 5])
@@ -465,7 +486,8 @@ def changed(task: Task, folder: Path, what: str) -> tuple[Task, Recipe]:
         return task, RECIPE.model_copy(update={"learning_rate": 2e-3})
     if what == "model":
         shutil.copytree(task.model, folder / "gpt2")
-        (folder / "gpt2/manifest.json").write_text('{"kind": "another"}\n')
+        (folder / "gpt2/note").write_text("another")
+        write_manifest(folder / "gpt2")
         return task._replace(model=folder / "gpt2"), RECIPE
     ids = pq.read_table(task.queries)["query_id"].to_pylist()
     neighbors = write_neighbors(folder / "neighbors.parquet", ids[::-1])

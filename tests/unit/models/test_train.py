@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import torch
 import zstandard
 from safetensors.torch import load_file
 
+from tttnn.digests import write_record
+from tttnn.files import sha256
 from tttnn.models import train
 from tttnn.models.examples import packed_blocks
 from tttnn.models.folder import ModelError, context_length, load_causal, load_encoder
@@ -83,6 +86,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Path]:
             lines.append(json.dumps({"text": " ".join(chance.choices(WORDS, k=20)), "meta": meta}))
         paths.append(folder / f"{name}.jsonl.zst")
         paths[-1].write_bytes(zstandard.ZstdCompressor().compress("\n".join(lines).encode()))
+        write_record(folder / f"{name}.json", {"sha256": sha256(paths[-1])})
     return paths[:2], paths[2]
 
 
@@ -424,3 +428,16 @@ def test_a_causal_model_must_be_one_before_it_is_trained(corpus, tmp_path: Path)
     with pytest.raises(ModelError, match=r"architecture: bert .* set is_decoder"):
         train_model(encoder, *corpus, tmp_path / "encoder")
     assert not (tmp_path / "encoder").exists()
+
+
+def test_a_damaged_shard_is_not_trained_on(corpus: tuple[list[Path], Path], tmp_path: Path) -> None:
+    shards, val = corpus
+    for path in (*shards, val):
+        shutil.copy(path, tmp_path)
+        shutil.copy(path.with_name(path.name.replace(".jsonl.zst", ".json")), tmp_path)
+    damaged = tmp_path / "01.jsonl.zst"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
+    copies = [tmp_path / path.name for path in shards], tmp_path / val.name
+    for stage in (train_model, train_embedder):
+        with pytest.raises(ValueError, match=r"01\.jsonl\.zst has SHA-256 .* remove both and run"):
+            stage(spec(), *copies, tmp_path / "model")

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from shards import brute_force, write_queries, write_shards
+from shards import brute_force, write_frame, write_queries, write_query_vectors, write_shards
 from tttnn.retrieval.candidates import CANDIDATES
 from tttnn.retrieval.choose import ChooseSpec, choose_neighbors
 from tttnn.retrieval.selections.hull import hull
@@ -35,7 +35,8 @@ class Candidates:
         self.folder = folder
         self.shards = write_shards(folder, COUNTS, np.asarray(vectors, np.float32))
         self.queries = np.asarray(queries, np.float32)
-        np.save(folder / "queries.npy", self.queries)
+        ids = list(chain.from_iterable(QUERY_IDS))
+        self.targets = write_query_vectors(folder / "queries.safetensors", ids, self.queries)
         self.distances, self.ids = brute_force(
             self.queries, self.shards.vectors, self.shards.ids, k
         )
@@ -53,8 +54,7 @@ class Candidates:
                 }
             )
             self.tables.append(folder / f"candidates/{number}.parquet")
-            self.tables[-1].parent.mkdir(exist_ok=True)
-            table.to_parquet(self.tables[-1])
+            write_frame(self.tables[-1], table)
 
     def choose(self, **spec) -> list[Path]:
         spec = ChooseSpec(selection={"index": "some", "picks": 10, **spec})
@@ -63,7 +63,7 @@ class Candidates:
             spec,
             candidates=self.tables,
             queries=self.files,
-            vectors=self.folder / "queries.npy",
+            vectors=self.targets,
             **self.shards.files,
             outputs=outputs,
         )
@@ -247,7 +247,7 @@ def test_a_table_of_other_queries_is_an_error(fault, tmp_path):
         "others": table.assign(query_id=table["query_id"] + 1),
         "swapped": table.sort_values("query_id", kind="stable"),
     }
-    changed[fault].to_parquet(candidates.tables[0])
+    write_frame(candidates.tables[0], changed[fault])
     with pytest.raises(ValueError, match=r"0\.parquet is not a table of K candidates"):
         candidates.choose(kind="nearest")
 

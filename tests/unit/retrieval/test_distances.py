@@ -5,15 +5,15 @@ import math
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from shards import build_index, index_spec, write_queries, write_shards
+from shards import build_index, index_spec, write_queries, write_query_vectors, write_shards
 from tttnn.retrieval.candidates import CANDIDATES
 from tttnn.retrieval.control import RandomSpec, draw_random
 from tttnn.retrieval.distances import PAIRS, DistancesSpec, measure_distances
 from tttnn.retrieval.search import SearchSpec, search_index
 from tttnn.sections.base import Section
+from tttnn.tables import read_table, write_table
 
 SPEC = DistancesSpec(
     indexes={
@@ -33,7 +33,7 @@ def write(folder, name, task, queries):
         for rank, distance in enumerate(distances)
     ]
     columns = list(zip(*rows, strict=True)) or [[], [], [], []]
-    pq.write_table(pa.table([list(column) for column in columns], schema=CANDIDATES), path)
+    write_table(path, pa.table([list(column) for column in columns], schema=CANDIDATES))
     return path
 
 
@@ -87,13 +87,13 @@ def test_what_search_wrote_is_what_numpy_finds(tmp_path):
     vectors = generator.normal(size=(60, 8)).astype(np.float32)
     queries = generator.normal(size=(4, 8)).astype(np.float32)
     shards = write_shards(tmp_path, [[40], [20]], vectors)
-    np.save(tmp_path / "queries.npy", queries)
+    vectors_file = write_query_vectors(tmp_path / "queries.safetensors", [0, 1, 2, 3], queries)
     ids = [write_queries(tmp_path / f"{k}.parquet", [2 * k, 2 * k + 1]) for k in range(2)]
     index = build_index(tmp_path / "index", index_spec(), shards)
     found, drawn = (
         [tmp_path / name / f"pile_{k}.parquet" for k in range(2)] for name in ("flat", "random")
     )
-    common = {"queries": ids, "vectors": tmp_path / "queries.npy", **shards.files}
+    common = {"queries": ids, "vectors": vectors_file, **shards.files}
     search_index(SearchSpec(candidates=10, asked={}), index, **common, outputs=found)
     draw_random(RandomSpec(candidates=10, seed=1), **common, outputs=drawn)
     distances, pairs = measure(tmp_path, [*found, *drawn])
@@ -137,11 +137,14 @@ def test_faults_are_named(name, queries, message, tmp_path):
 
 def test_broken_files_are_named(tmp_path):
     path = write(tmp_path, "flat", "pile_arxiv", {1: [1.0]})
-    table = pq.read_table(path)
+    table = read_table(path)
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match=r"pile_arxiv\.parquet cannot be read .* search again"):
+    with pytest.raises(
+        ValueError,
+        match=r"pile_arxiv\.parquet is not a whole parquet file: remove",
+    ):
         measure(tmp_path, [path])
-    pq.write_table(table.drop_columns("distance"), path)
+    write_table(path, table.drop_columns("distance"))
     with pytest.raises(ValueError, match=r"pile_arxiv\.parquet lacks distance"):
         measure(tmp_path, [path])
 

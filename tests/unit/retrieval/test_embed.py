@@ -10,16 +10,29 @@ import signal
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModel, AutoTokenizer
 
 from shards import write_passages, write_queries
-from tiny import save_encoder
+from tiny import save_encoder, write_manifest
+from tttnn.digests import read_record
+from tttnn.environment import environment
+from tttnn.files import sha256
 from tttnn.models.folder import load_encoder
-from tttnn.retrieval.embed import embed_chunk, embed_queries, embed_texts
+from tttnn.retrieval.embed import embed_chunk as embed_chunk_with_manifest
+from tttnn.retrieval.embed import embed_queries, embed_texts
 from tttnn.sections.embed import Embed
+from tttnn.tables import table_digest
 
 SPEC = Embed(max_tokens=32)
+
+
+def embed_chunk(spec, passages, folder, output):
+    """Embed a chunk, with the manifest in its place."""
+    embed_chunk_with_manifest(spec, passages, folder, output, output.with_suffix(".json"))
+
+
 TEXTS = [
     "one",
     "a text that is cut, because it is longer than what the encoder is given of a text",
@@ -123,9 +136,11 @@ def test_queries_of_all_files_in_one(folder, tmp_path):
             [([4, 2], TEXTS[:2]), ([], []), ([1, 3, 9, 7], TEXTS[2:6])]
         )
     ]
-    embed_queries(SPEC, files, folder, tmp_path / "queries.npy")
-    vectors = np.load(tmp_path / "queries.npy", allow_pickle=False)
-    np.testing.assert_allclose(vectors, plain(folder, TEXTS[:6]), atol=1e-5)
+    embed_queries(SPEC, files, folder, tmp_path / "queries.safetensors")
+    tensors = load_file(tmp_path / "queries.safetensors")
+    assert tensors["query_id"].tolist() == [4, 2, 1, 3, 9, 7]
+    np.testing.assert_allclose(tensors["vectors"], plain(folder, TEXTS[:6]), atol=1e-5)
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_no_texts_give_no_rows(folder, tmp_path):
@@ -140,7 +155,7 @@ def test_a_vector_that_is_not_finite_names_its_passage(folder, tmp_path):
         model.embeddings.word_embeddings.weight[tokenizer.convert_tokens_to_ids("#")] = torch.nan
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
-    shutil.copy(folder / "manifest.json", tmp_path / "broken")
+    write_manifest(tmp_path / "broken")
     passages = write_passages(tmp_path / "0.parquet", [11, 12, 13], ["long enough", "# a", "b"])
     with pytest.raises(ValueError, match=r"0\.parquet: passage_id 12 has an embedding that is not"):
         embed_chunk(SPEC, passages, tmp_path / "broken", tmp_path / "0.npy")
@@ -154,7 +169,7 @@ def test_a_vector_too_large_for_float16_is_an_error(folder, tmp_path):
         model.encoder.layer[-1].output.LayerNorm.weight *= 1e6
     model.save_pretrained(tmp_path / "large")
     tokenizer.save_pretrained(tmp_path / "large")
-    shutil.copy(folder / "manifest.json", tmp_path / "large")
+    write_manifest(tmp_path / "large")
     passages = write_passages(tmp_path / "0.parquet", [11], ["text"])
     embed_chunk(SPEC, passages, tmp_path / "large", tmp_path / "0.npy")
     half = Embed(max_tokens=32, dtype="float16")
@@ -225,8 +240,10 @@ def test_a_job_told_to_end_saves_and_goes_on(stopped, folder, tmp_path, monkeypa
     embed_chunk(SPEC, stopped, folder, tmp_path / "whole.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "0.npy"), np.load(tmp_path / "whole.npy"))
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "0.json",
         "0.npy",
         "0.parquet",
+        "whole.json",
         "whole.npy",
     ]
 
@@ -241,6 +258,62 @@ def test_a_killed_job_goes_on_after_what_was_saved_last(chunk, folder, tmp_path,
     np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
 
 
+@pytest.mark.parametrize("what", ["empty note", "other note", "bit of a vector", "shape", "cut"])
+def test_half_a_file_that_is_damaged_is_done_again_and_said(
+    what, stopped, folder, tmp_path, monkeypatch, capsys
+):
+    partial, note = tmp_path / ".0.partial", tmp_path / ".0.partial.json"
+    content = bytearray(partial.read_bytes())
+    if what == "empty note":
+        note.write_text("")
+    elif what == "other note":
+        note.write_text(note.read_text().replace('"done": 12', '"done": 13'))
+    elif what == "bit of a vector":
+        content[128 + 11 * 32 * 4 + 7] ^= 2
+        partial.write_bytes(content)
+    elif what == "shape":
+        partial.write_bytes(content.replace(b"(18, 32)", b"(32, 18)"))
+    else:
+        partial.write_bytes(content[:-1])
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
+    said = capsys.readouterr().err
+    assert "half-done work is thrown away and done again: " in said
+    assert ".0.partial" in said
+    np.testing.assert_allclose(np.load(tmp_path / "0.npy"), plain(folder, TEXTS), atol=1e-5)
+
+
+def test_vectors_behind_what_was_saved_may_be_anything(stopped, folder, tmp_path, monkeypatch):
+    partial = tmp_path / ".0.partial"
+    content = bytearray(partial.read_bytes())
+    content[128 + 12 * 32 * 4 + 7] ^= 2
+    partial.write_bytes(content)
+    assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 2]
+
+
+def test_the_manifest_says_what_the_vectors_are(folder, tmp_path, monkeypatch):
+    passages = write_passages(tmp_path / "0.parquet", list(range(18)), TEXTS)
+    half = Embed(max_tokens=32, dtype="float16", precision="bfloat16")
+    embed_chunk(half, passages, folder, tmp_path / "0.npy")
+    manifest = read_record(tmp_path / "0.json")
+    (made_with,) = manifest.pop("environments")
+    assert manifest == {
+        "rows": 18,
+        "dimension": 32,
+        "dtype": "float16",
+        "sha256": sha256(tmp_path / "0.npy"),
+        "passages": table_digest(passages),
+        "embedder": sha256(folder / "manifest.json"),
+    }
+    assert made_with == environment("cpu", "bfloat16")
+
+
+def test_what_was_gone_on_with_elsewhere_names_both(stopped, folder, tmp_path, monkeypatch):
+    other = environment() | {"torch": "another"}
+    monkeypatch.setattr("tttnn.retrieval.embed.environment", lambda *_: other)
+    go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch)
+    assert read_record(tmp_path / "0.json")["environments"] == [environment(), other]
+
+
 @pytest.mark.parametrize("what", ["settings", "model", "passages", "code"])
 def test_half_a_file_of_something_else_is_not_gone_on_with(
     what, stopped, folder, tmp_path, monkeypatch
@@ -250,7 +323,8 @@ def test_half_a_file_of_something_else_is_not_gone_on_with(
         spec = Embed(max_tokens=8)
     elif what == "model":
         folder = shutil.copytree(folder, tmp_path / "model")
-        (folder / "manifest.json").write_text("{}")
+        (folder / "note").write_text("another model")
+        write_manifest(folder)
     elif what == "passages":
         texts = TEXTS[::-1]
         write_passages(stopped, list(range(18)), texts)

@@ -10,6 +10,7 @@ from shards import write_passages, write_queries
 from tttnn.corpus.passages import list_passages
 from tttnn.retrieval.gather import gather_neighbors
 from tttnn.sections.gather import Gather
+from tttnn.tables import write_table
 
 WORDS = [f"word{number}" for number in range(40)]
 
@@ -45,7 +46,7 @@ def gather(folder, queries: dict[int, str], texts: list[str], found, **spec):
         ]
     )
     columns = list(zip(*rows, strict=True)) or [[]] * 4
-    pq.write_table(pa.table([list(c) for c in columns], schema=schema), folder / "c.parquet")
+    write_table(folder / "c.parquet", pa.table([list(c) for c in columns], schema=schema))
     write_queries(folder / "q.parquet", list(queries), list(queries.values()))
     gather_neighbors(
         Gather(**spec),
@@ -122,7 +123,7 @@ def test_many_queries_are_gathered_in_groups(tmp_path, monkeypatch):
 def test_of_a_split_document_the_evaluated_half_counts(tmp_path):
     gather(tmp_path, {1: "the first half"}, [sentence(0, 20), "two"], [[0]])
     halves = {"query_id": [1], "text": ["the first half"], "continuation": [sentence(0, 20)]}
-    pq.write_table(pa.table(halves), tmp_path / "q.parquet")
+    write_table(tmp_path / "q.parquet", pa.table(halves))
     files = [tmp_path / name for name in ("c.parquet", "q.parquet", "manifest.json", "out.parquet")]
     gather_neighbors(Gather(), *files)
     (row,) = pq.read_table(tmp_path / "out.parquet").to_pylist()

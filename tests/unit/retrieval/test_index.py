@@ -9,9 +9,11 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from faiss.contrib.ondisk import merge_ondisk
 from safetensors.numpy import load_file
 
 from shards import (
+    MADE_WITH,
     brute_force,
     build_index,
     fill_shards,
@@ -19,6 +21,8 @@ from shards import (
     train_index,
     write_shards,
 )
+from tttnn.digests import read_record, write_record
+from tttnn.environment import environment
 from tttnn.retrieval.index import (
     IndexSpec,
     MergedIndex,
@@ -27,7 +31,7 @@ from tttnn.retrieval.index import (
     train_shard_index,
 )
 from tttnn.retrieval.indexes.ivf.engine import _without_empty
-from tttnn.retrieval.vectors import VectorStore, in_share
+from tttnn.retrieval.vectors import VectorStore, in_share, manifest_of
 
 COUNTS = [[40, 0, 61], [100], [0, 99]]  # chunks without passages are there
 D = 16
@@ -265,6 +269,60 @@ def test_a_file_cut_short_or_gone_is_named(factory, name, built, tmp_path):
         MergedIndex(folder)
 
 
+def test_lists_of_zeros_are_noticed_before_they_are_searched(built, tmp_path):
+    folder = tmp_path / "merged"
+    shutil.copytree(built["IVF8,Flat"], folder)
+    lists = folder / "lists.ivfdata"
+    lists.write_bytes(bytes(lists.stat().st_size))
+    with pytest.raises(ValueError, match=rf"lists\.ivfdata has SHA-256 .* remove {folder} and run"):
+        MergedIndex(folder)
+
+
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF8,SQ8", "IVF4,PQ8x4"])
+def test_lists_on_disk_are_what_faiss_makes_of_them(factory, shards, tmp_path):
+    merged = build_index(tmp_path, spec(factory), shards)
+    index = faiss.read_index(str(tmp_path / "trained.faiss"))
+    filled = [str(path) for path in sorted((tmp_path / "shards").iterdir())]
+    merge_ondisk(index, filled, str(tmp_path / "faiss.ivfdata"))
+    assert (merged / "lists.ivfdata").read_bytes() == (tmp_path / "faiss.ivfdata").read_bytes()
+
+
+def test_where_an_index_was_made_is_no_part_of_it(shards, built, tmp_path):
+    for factory in ("Flat", "IVF8,Flat"):
+        merged = build_index(tmp_path / factory, spec(factory), shards)
+        for path in merged.iterdir():
+            assert path.read_bytes() == (built[factory] / path.name).read_bytes()
+
+
+def test_a_full_disk_is_named_when_lists_are_merged(shards, tmp_path, monkeypatch):
+    def no_room(*_):
+        raise OSError(28, "No space left on device")
+
+    trained = train_index(tmp_path, spec(), shards)
+    filled = fill_shards(tmp_path, spec(), trained, shards)
+    monkeypatch.setattr("os.posix_fallocate", no_room)
+    with pytest.raises(OSError, match=r"21600 bytes are needed .*lists\.ivfdata"):
+        merge_index(spec(), trained, filled, **shards.files, output=tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+def test_an_index_says_with_what_it_was_made(built):
+    manifest = read_record(built["IVF8,Flat"] / "manifest.json")
+    assert manifest["environments"] == [environment()]
+    assert manifest["embeddings"] == [{"environment": MADE_WITH, "chunks": 6}]
+
+
+def test_chunks_of_two_embedders_are_an_error(shards, tmp_path):
+    other = write_shards(tmp_path, COUNTS, shards.vectors)
+    manifest = manifest_of(other.embeddings[1][0])
+    write_record(manifest, read_record(manifest) | {"embedder": "another"})
+    with pytest.raises(ValueError, match=r"01/0\.npy is of another embedder"):
+        VectorStore(**other.files)
+    manifest.unlink()
+    with pytest.raises(ValueError, match=r"01/0\.json is missing: remove .*01/0\.npy and run"):
+        VectorStore(**other.files)
+
+
 def test_fewer_vectors_than_lists_is_an_error(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(10, D)).astype(np.float32)
     shards = write_shards(tmp_path, [[5], [5]], vectors)
@@ -295,12 +353,12 @@ def test_vectors_of_two_embedders_are_an_error(shards, tmp_path):
 
 
 def test_vectors_of_another_chunk_are_an_error(shards):
-    with pytest.raises(ValueError, match=r"99 vectors, .* has 100 passages: .* embed it again"):
+    with pytest.raises(ValueError, match=r"99 passages that are not those of .* same chunk"):
         VectorStore(shards.passages[1], shards.embeddings[2][1:])
 
 
 def test_a_folder_without_a_manifest_is_no_index(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"manifest\.json"):
+    with pytest.raises(ValueError, match=r"has no manifest\.json: remove .* run again"):
         MergedIndex(tmp_path)
 
 

@@ -9,8 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shards import brute_force, build_index, index_spec, write_queries, write_shards
+from shards import (
+    brute_force,
+    build_index,
+    index_spec,
+    write_frame,
+    write_queries,
+    write_query_vectors,
+    write_shards,
+)
 from tttnn.retrieval.control import RandomSpec, draw_random
+from tttnn.retrieval.index import MergedIndex
 from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import SearchSpec, search_index
 from tttnn.retrieval.vectors import in_share, squared_distances
@@ -28,14 +37,16 @@ class Corpus:
         self.shards = write_shards(folder, counts, np.asarray(vectors, np.float32))
         self.queries = np.asarray(queries, np.float32)
         self.query_ids = [name for ids in query_ids for name in ids]
-        np.save(folder / "queries.npy", self.queries)
+        self.vectors = write_query_vectors(
+            folder / "queries.safetensors", self.query_ids, self.queries
+        )
         self.files = [
             write_queries(folder / f"queries/{number}.parquet", ids)
             for number, ids in enumerate(query_ids)
         ]
         self.common = {
             "queries": self.files,
-            "vectors": folder / "queries.npy",
+            "vectors": self.vectors,
             **self.shards.files,
         }
 
@@ -208,11 +219,31 @@ def test_an_index_of_another_dimension_is_an_error(corpus, tmp_path):
         other.search(10, index=corpus.index())
 
 
+def test_a_passage_found_twice_is_an_error(corpus, monkeypatch):
+    search = MergedIndex.search
+
+    def twice(self, queries, k, asked):
+        distances, ids = search(self, queries, k, asked)
+        ids[3, 5] = ids[3, 1]
+        return distances, ids
+
+    monkeypatch.setattr(MergedIndex, "search", twice)
+    with pytest.raises(ValueError, match=r"query 5 found passage \d+ twice: remove the index"):
+        corpus.search(21)
+
+
 def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):
-    np.save(tmp_path / "queries.npy", corpus.queries[:5])
-    for stage in (corpus.search, corpus.draw):
-        with pytest.raises(ValueError, match="5 vectors for 7 queries: embed them again"):
-            stage(10, vectors=tmp_path / "queries.npy")
+    for ids, message in (
+        ([11, 3, 7, 5, 90], "has 5 vectors for 7 queries, and query 2 only the queries' files has"),
+        ([11, 3, 7, 5, 90, 2, 1, 8], "has 8 vectors for 7 queries, and query 8 only it has"),
+        ([11, 3, 7, 90, 5, 2, 1], "vector 3 is of query 90, where the queries' files have query 5"),
+        ([11, 3, 7, 5, 90, 2, 6], "vector 6 is of query 6, where the queries' files have query 1"),
+    ):
+        vectors = np.zeros((len(ids), D), np.float32)
+        path = write_query_vectors(tmp_path / "queries.safetensors", ids, vectors)
+        for stage in (corpus.search, corpus.draw):
+            with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
+                stage(10, vectors=path)
 
 
 # --- the control -----------------------------------------------------------------------------
@@ -291,8 +322,7 @@ def shift(path: Path, k: int, by: int) -> Path:
     found = pd.read_parquet(path)
     found = found[(found["rank"] >= by) & (found["rank"] < by + k)]
     path = path.with_name(f"{by}.{path.name}")
-    found.assign(rank=found["rank"] - by).to_parquet(path)
-    return path
+    return write_frame(path, found.assign(rank=found["rank"] - by))
 
 
 def test_recall_says_how_uneven_the_lists_are(corpus):
@@ -336,7 +366,7 @@ def test_an_equal_passage_counts_as_found(tmp_path):
     candidates = pd.read_parquet(found)
     assert candidates["passage_id"].tolist() == [1, 2, 3, 0]
     swapped = candidates.iloc[[1, 2]].assign(rank=[0, 1])
-    swapped.to_parquet(found)
+    write_frame(found, swapped)
     recall = corpus.recall([found], at=[1, 2]).set_index("k")["recall"]
     assert recall[1] == 1.0  # passage 2 is as near as passage 1
     assert recall[2] == 0.5

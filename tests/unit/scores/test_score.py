@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import scipy.stats
 
@@ -16,6 +15,7 @@ from tttnn.pile import ALL, TASKS
 from tttnn.scores.estimates import pile_weights
 from tttnn.scores.score import ScoreSpec
 from tttnn.sections.base import Section
+from tttnn.tables import read_table, write_table
 
 
 def part(folder, task="pile_arxiv", method="nearest", model="small", number=0):
@@ -252,7 +252,7 @@ def halved(folder, rows, method, omitted, number=0):
     """An evaluation file that lists documents as left out."""
     path = evaluate(folder, rows, method=method, number=number)
     schema = with_left_out(SCHEMA, omitted)
-    pq.write_table(pq.read_table(path).replace_schema_metadata(schema.metadata), path)
+    write_table(path, read_table(path).replace_schema_metadata(schema.metadata))
     return path
 
 
@@ -296,7 +296,7 @@ def test_a_task_without_any_halves_says_so(tmp_path):
         write_rows(part(tmp_path, "pile_github", "dynamic"), []),
     ]
     metadata = with_left_out(SCHEMA, [7, 8]).metadata
-    pq.write_table(pq.read_table(files[1]).replace_schema_metadata(metadata), files[1])
+    write_table(files[1], read_table(files[1]).replace_schema_metadata(metadata))
     tables = run_score(tmp_path, files, {"pile_arxiv": 2, "pile_github": 2})
     tasks = read(tables, "tasks").set_index("task")
     assert tasks.loc["pile_github", ["status", "without_halves"]].tolist() == ["no halves", 2]
@@ -446,11 +446,11 @@ def test_a_file_in_the_wrong_folder_is_refused(tmp_path):
 
 def test_a_truncated_file_and_a_file_without_a_column_are_named(tmp_path):
     path = evaluate(tmp_path, TWO)
-    table = pq.read_table(path)
+    table = read_table(path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"0\.parquet cannot be read"):
+    with pytest.raises(ValueError, match=r"0\.parquet is not a whole parquet file"):
         run_score(tmp_path, [path], {"pile_arxiv": 2})
-    pq.write_table(table.drop_columns("overlap"), path)
+    write_table(path, table.drop_columns("overlap"))
     with pytest.raises(ValueError, match=r"0\.parquet lacks overlap"):
         run_score(tmp_path, [path], {"pile_arxiv": 2})
 

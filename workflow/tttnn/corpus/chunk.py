@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,10 +15,12 @@ from tokenizers import Tokenizer
 from tqdm import tqdm
 
 from tttnn.corpus.documents import Document, read_documents
+from tttnn.corpus.layout import check_shard
 from tttnn.corpus.passages import PASSAGES, ROW_GROUP, passage_id
-from tttnn.files import replacing
+from tttnn.digests import check_model
 from tttnn.sections.chunk import Chunk
 from tttnn.spans import Speller
+from tttnn.tables import OPTIONS, sealing
 
 
 def windows(text: str, starts: list[int], length: int, stride: int) -> Iterator[str]:
@@ -68,11 +69,14 @@ def chunk_shard(
     `unit: window`, and empty for `unit: document`. Row r of the shard, counted through its chunks,
     has the passage id `passage_id(number, r)`.
 
-    Raises `CorpusError` for a faulty record, and `ValueError` if `manifest` counts others.
+    Raises `CorpusError` for a faulty record, and `ValueError` if `documents` is damaged or
+    `manifest` counts others.
     """
-    total = json.loads(manifest.read_text(encoding="utf-8"))["documents"]
+    total = check_shard(documents, manifest)["documents"]
     if len(tokenizer) != (spec.unit == "window"):
         raise ValueError("unit: window, and it alone, needs one model to count tokens with")
+    for folder in tokenizer:
+        check_model(folder, ["tokenizer.json"])
     spelt = None
     if tokenizer:
         spelt = Speller(Tokenizer.from_file(str(tokenizer[0] / "tokenizer.json")))
@@ -83,9 +87,9 @@ def chunk_shard(
     with ExitStack() as stack:
         for position, path in enumerate(chunks):
             share = total * (position + 1) // len(chunks) - total * position // len(chunks)
-            beside = stack.enter_context(replacing(path))
+            beside = stack.enter_context(sealing(path))
             rows: dict[str, list] = {name: [] for name in PASSAGES.names}
-            with pq.ParquetWriter(beside, PASSAGES, compression="zstd") as writer:
+            with pq.ParquetWriter(beside, PASSAGES, **OPTIONS) as writer:
                 for document in islice(remaining, share):
                     read += 1
                     for text in _texts(document, spec, spelt):

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from tttnn.corpus.documents import Document, Rejection, read_documents, write_records
 from tttnn.corpus.formats import ArchiveError, CorpusError
 from tttnn.corpus.layout import Fetched
-from tttnn.files import replacing, sha256, write_json
+from tttnn.digests import write_record
+from tttnn.files import replacing, sha256
 from tttnn.pile import SPLITS
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import SOURCES, checked, load
@@ -123,7 +124,7 @@ def download_shard(
             _discard(part)
         origin = ", ".join([spec.source.kind, *fetched.origin.values()])
         raise type(error)(f"{error} (Shard {shard}, from {origin})") from error
-    write_json(
+    write_record(
         manifest,
         {
             "shard": shard,

@@ -6,7 +6,7 @@ table: `shard << 40 | row`.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -15,7 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tttnn.files import write_json
+from tttnn.digests import AGAIN, DamagedError, read_record, write_record
+from tttnn.tables import open_table, table_digest
 
 ROW_BITS = 40
 ROW_GROUP = 256  # rows; small, because neighbours are fetched from all over a shard
@@ -38,22 +39,31 @@ def passage_id(shard: int, row: int) -> int:
 def list_passages(passages: list[Path], manifest: Path) -> None:
     """Write the list of all chunk files, JSON, for those who want passages from any of them.
 
-    Files are in order of shard and chunk, named from the manifest's folder, with their rows.
+    Files are in order of shard and chunk, named from the manifest's folder, with their rows and
+    digests (`tttnn.tables.table_digest`).
     """
     files = [
         {
             "file": os.path.relpath(path, manifest.parent),
-            "rows": pq.ParquetFile(path).metadata.num_rows,
+            "rows": open_table(path).metadata.num_rows,
+            "digest": table_digest(path),
         }
         for path in passages
     ]
-    write_json(manifest, {"passages": files})
+    write_record(manifest, {"passages": files})
 
 
 def listed(manifest: Path) -> list[Path]:
-    """The chunk files that a manifest lists."""
-    files = json.loads(manifest.read_text(encoding="utf-8"))["passages"]
-    return [manifest.parent / entry["file"] for entry in files]
+    """The chunk files that a manifest lists; raises `DamagedError` unless they are those."""
+    files = []
+    for entry in read_record(manifest)["passages"]:
+        files.append(manifest.parent / entry["file"])
+        if table_digest(files[-1]) != entry["digest"]:
+            raise DamagedError(
+                f"{files[-1]} is not the file that {manifest} lists: remove the latter and run "
+                "again"
+            )
+    return files
 
 
 class PassageStore:
@@ -67,7 +77,7 @@ class PassageStore:
         self._starts: list[int] = []
         self._files: list[Path] = []
         for path in chunks:
-            file = pq.ParquetFile(path)
+            file = open_table(path)
             if file.metadata.num_rows == 0:
                 continue
             first = file.metadata.row_group(0).column(0).statistics.min
@@ -79,7 +89,8 @@ class PassageStore:
     def fetch(self, ids: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset for each of `ids`; every row group that holds one is read once.
 
-        Raises `ValueError` for an id that no file holds.
+        Raises `ValueError` for an id that no file holds, and `DamagedError` where a row is not what
+        was written.
         """
         by_file: dict[int, list[int]] = {}
         for wanted in set(ids):
@@ -89,7 +100,7 @@ class PassageStore:
             if position < 0:
                 raise ValueError(f"passage {members[0]} is before every chunk")
             path, start = self._files[position], self._starts[position]
-            file = pq.ParquetFile(path)
+            file = open_table(path)
             offsets = [0]
             for group in range(file.num_row_groups):
                 offsets.append(offsets[-1] + file.metadata.row_group(group).num_rows)
@@ -100,9 +111,24 @@ class PassageStore:
                     raise ValueError(f"passage {wanted} is beyond the {offsets[-1]} rows of {path}")
                 by_group.setdefault(bisect_right(offsets, row) - 1, []).append(row)
             for group, rows in sorted(by_group.items()):
-                table = file.read_row_group(group, columns=["text", "pile_set_name"])
+                table = _read_group(file, path, group)
                 for row in rows:
-                    place = row - offsets[group]
-                    text, subset = (column[place].as_py() for column in table.columns)
-                    found[start + row] = (text, subset)
+                    values = table.slice(row - offsets[group], 1).to_pylist()[0]
+                    text, digest = values["text"], hashlib.sha256(values["text"].encode()).digest()
+                    if (values["passage_id"], values["sha256"]) != (start + row, digest):
+                        raise DamagedError(
+                            f"{path}: passage {start + row} has a text of SHA-256 {digest.hex()}, "
+                            f"{values['sha256'].hex()} of passage {values['passage_id']} is "
+                            "expected: remove it and run again"
+                        )
+                    found[start + row] = (text, values["pile_set_name"])
         return found
+
+
+def _read_group(file: pq.ParquetFile, path: Path, group: int) -> pa.Table:
+    try:
+        return file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedError(
+            f"{path}: row group {group} of passages cannot be read ({error}): {AGAIN}"
+        ) from error

@@ -6,12 +6,13 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tttnn.corpus.documents import Document, read_documents
-from tttnn.files import replacing, write_json
+from tttnn.corpus.layout import check_shard
+from tttnn.digests import write_record
 from tttnn.pile import TASK_OF_SUBSET, TASKS
 from tttnn.sections.select import Select
+from tttnn.tables import write_table
 
 QUERIES = pa.schema([("query_id", pa.int64()), ("text", pa.string())])
 
@@ -27,7 +28,9 @@ def select(documents: list[Document], spec: Select) -> list[Document]:
     return drawn[:count]
 
 
-def select_documents(spec: Select, documents: Path, queries: list[Path], selection: Path) -> None:
+def select_documents(
+    spec: Select, documents: Path, manifest: Path, queries: list[Path], selection: Path
+) -> None:
     """Write each of the 22 tasks' chosen documents, a parquet file a task (`query_id`, `text`).
 
     `queries` are in the order of `tttnn.pile.TASKS`; a query's id is its record number in the test
@@ -35,8 +38,12 @@ def select_documents(spec: Select, documents: Path, queries: list[Path], selecti
     subset without documents gives an empty file. `selection` is JSON: documents in the test shard
     and chosen, by task.
 
-    Raises `CorpusError` for a faulty record, and `ValueError` if no document at all is chosen.
+    `manifest` is the shard's, for its digest.
+
+    Raises `CorpusError` for a faulty record, and `ValueError` if `documents` is damaged, or if no
+    document at all is chosen.
     """
+    check_shard(documents, manifest)
     by_task: dict[str, list[Document]] = {task: [] for task in TASKS}
     for document in read_documents(documents, needs_subset=True):
         by_task[TASK_OF_SUBSET[document.pile_set_name]].append(document)
@@ -44,12 +51,11 @@ def select_documents(spec: Select, documents: Path, queries: list[Path], selecti
     for path, (task, members) in zip(queries, by_task.items(), strict=True):
         chosen = select(members, spec)
         columns = [[d.line for d in chosen], [d.text for d in chosen]]
-        with replacing(path) as beside:
-            pq.write_table(pa.table(columns, schema=QUERIES), beside, compression="zstd")
+        write_table(path, pa.table(columns, schema=QUERIES))
         counts[task] = {"test_documents": len(members), "selected": len(chosen)}
     if not any(count["selected"] for count in counts.values()):
         raise ValueError(
             f"{documents} has {sum(map(len, by_task.values()))} documents, and select.fraction "
             f"{spec.fraction} chooses none of any task: raise it, or give select.count"
         )
-    write_json(selection, {"tasks": counts})
+    write_record(selection, {"tasks": counts})

@@ -19,14 +19,14 @@ from typing import Annotated, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from tttnn.corpus.omissions import left_out, with_left_out
-from tttnn.files import replacing
+from tttnn.digests import check_model
+from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
 from tttnn.methods.measure import Adapted, Query
 from tttnn.models.folder import choose_window, load_causal
@@ -36,6 +36,7 @@ from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
 from tttnn.spans import speller
+from tttnn.tables import open_table, read_table, write_table
 
 ROWS = pa.schema(
     [
@@ -86,7 +87,7 @@ class Case(NamedTuple):
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     """Rows of these queries' neighbours, by query, in order of rank."""
-    found = pq.read_table(
+    found = read_table(
         path,
         columns=["query_id", "rank", "distance", *OVERLAPS, "text"],
         filters=pc.field("query_id").isin(ids),
@@ -106,7 +107,7 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
     wanted = spec.recipe.num_neighbors
     rows = [
         row
-        for position, row in enumerate(pq.read_table(queries).to_pylist())
+        for position, row in enumerate(read_table(queries).to_pylist())
         if position % spec.parts == part
     ]
     ids = [row["query_id"] for row in rows]
@@ -197,7 +198,8 @@ def evaluate_part(
     `neighbors` is the task's file of them, or empty for a method that uses none. `output` is
     parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
     number of parts changes nothing. (Recipes that carry something from document to document do
-    depend on it, and a killed one starts again.)
+    depend on it, and a killed one starts again.) The file's metadata say what it was made with
+    (`tttnn.environment`).
 
     Where the tokenizer has no token for some of a document's characters, the others are evaluated,
     all bytes are counted, and a warning and the column `lost_characters` say so. Documents that are
@@ -222,6 +224,8 @@ def evaluate_part(
         todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
+            made_with = environment(device)
+            check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
@@ -230,6 +234,7 @@ def evaluate_part(
             adapted = adapt(network, tokenizer, texts, spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
+                rows[0]["environment"] = made_with
                 journal.append(rows)
                 done[query.id] = rows
                 progress.update()
@@ -239,7 +244,8 @@ def evaluate_part(
     rows = [names | row for query, _ in documents for row in done[query.id]]
     _warn([rows[0]["lost_characters"] or 0 for rows in done.values()], model, output)
     # a document that could not be split is nobody's; each part lists its share of them
-    schema = with_left_out(ROWS, left_out(pq.read_schema(queries))[part :: spec.parts])
-    with replacing(output) as new:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), new, compression="zstd")
+    schema = with_left_out(ROWS, left_out(open_table(queries).schema_arrow)[part :: spec.parts])
+    made_with = [row["environment"] for row in rows if "environment" in row]
+    schema = with_environments(schema, made_with)
+    write_table(output, pa.Table.from_pylist(rows, schema=schema))
     journal.remove()

@@ -11,15 +11,15 @@ from bisect import bisect_right
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from transformers import PreTrainedTokenizerBase
 
 from tttnn.corpus.omissions import with_left_out
-from tttnn.files import replacing
+from tttnn.digests import check_model
 from tttnn.models.folder import load_tokenizer
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import Section
 from tttnn.spans import speller
+from tttnn.tables import read_table, write_table
 
 SPLIT_TOKENS = 1024
 """The paper's share of a long document, in tokens of GPT-2 (appendix A)."""
@@ -89,10 +89,11 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
     compared. A document that has no halves is left out, and listed in its file (see
     `tttnn.corpus.omissions`), so that the tables can count it.
     """
+    check_model(model)
     tokenizer = load_tokenizer(model)
     for source, output in zip(queries, outputs, strict=True):
         halves, whole = [], []
-        for row in pq.read_table(source).to_pylist():
+        for row in read_table(source).to_pylist():
             first, second = split_text(tokenizer, row["text"], spec.tokens)
             if first:
                 halves.append(row | {"text": first, "continuation": second})
@@ -105,5 +106,4 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
                 file=sys.stderr,
             )
         schema = with_left_out(HALVES, whole)
-        with replacing(output) as beside:
-            pq.write_table(pa.Table.from_pylist(halves, schema=schema), beside, compression="zstd")
+        write_table(output, pa.Table.from_pylist(halves, schema=schema))

@@ -30,6 +30,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils.logging import disable_progress_bar
 
+from tttnn.corpus.layout import check_shard, manifest_of
 from tttnn.files import replacing, write_json
 from tttnn.journal import read_note
 from tttnn.models.examples import (
@@ -343,6 +344,12 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
     )
 
 
+def _check_shards(documents: list[Path]) -> None:
+    """Compare shards with their manifests, which are beside them; raises `DamagedError`."""
+    for path in documents:
+        check_shard(path, manifest_of(path))
+
+
 def train_model(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> None:
     """Train a causal language model and its tokenizer on the train shards; writes a model folder.
 
@@ -354,8 +361,10 @@ def train_model(spec: TrainedModel, train: list[Path], val: Path, output: Path) 
     the first sequences of `val` under the same filter.
 
     Raises `ModelError` where no document passes the filter, the architecture is faulty, or the
-    loss diverges; `CorpusError` on a faulty record.
+    loss diverges; `CorpusError` on a faulty record; `DamagedError` where a shard is not what the
+    manifest beside it says.
     """
+    _check_shards([*train, val])
     _train(spec, train, val, output)
 
 
@@ -368,6 +377,7 @@ def train_embedder(
     the special ones is replaced by the mask token with `spec.mask_probability`. With more than one
     of `processes`, each has a GPU and its share of every batch, which stays `spec.batch_size`.
     """
+    _check_shards([*train, val])
     if processes <= 1:
         _train(spec, train, val, output)
         return

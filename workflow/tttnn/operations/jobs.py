@@ -98,9 +98,10 @@ def _vectors(config: Config) -> Iterator[Job]:
         for shard in config.shards:
             for chunk in map(str, range(config.chunk.chunks_per_shard)):
                 vectors = f"{results}/embeddings/{embedder}/{shard}/{chunk}.npy"
-                yield Job("embed_chunk", (embedder, shard, chunk), (vectors,))
+                outputs = (vectors, vectors.replace(".npy", ".json"))
+                yield Job("embed_chunk", (embedder, shard, chunk), outputs)
     for queries, embedder in _embedded(config):
-        vectors = f"{results}/queries/{queries}/embeddings/{embedder}.npy"
+        vectors = f"{results}/queries/{queries}/embeddings/{embedder}.safetensors"
         yield Job("embed_queries", (queries, embedder), (vectors,))
     for index in config.built_indexes:
         folder = f"{results}/index/{index}"
@@ -179,7 +180,7 @@ def _evaluation(config: Config) -> Iterator[Job]:
     names = (
         *("efficiency.csv", "alphas.csv", "recall.csv", "documents.parquet", "summary.tex"),
         *("scores.csv", "clean.csv", "differences.csv", "comparisons.csv", "duplicates.csv"),
-        *("costs.csv", "tasks.csv", "corpus.csv"),
+        *("costs.csv", "tasks.csv", "corpus.csv", "environment.csv"),
     )
     yield Job("score", (), tuple(f"{results}/tables/{name}" for name in names))
     for name in drawn(config):

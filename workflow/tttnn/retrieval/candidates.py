@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from tttnn.files import replacing
+from tttnn.retrieval.tensors import load_tensors
 from tttnn.retrieval.vectors import VectorStore, squared_distances
+from tttnn.tables import read_table, write_table
 
 CANDIDATES = pa.schema(
     [
@@ -29,7 +29,7 @@ QUERIES_AT_ONCE = 256  # whose candidates' vectors are in memory together
 
 def read_query_ids(queries: list[Path]) -> list[np.ndarray]:
     """The query ids of each task's file."""
-    return [pq.read_table(path, columns=["query_id"])["query_id"].to_numpy() for path in queries]
+    return [read_table(path, ["query_id"])["query_id"].to_numpy() for path in queries]
 
 
 def exact_distances(store: VectorStore, vectors: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -69,17 +69,30 @@ def write_candidates(
             ids[rows].ravel(),
             distances[rows].ravel(),
         ]
-        with replacing(path) as beside:
-            pq.write_table(pa.table(columns, schema=CANDIDATES), beside, compression="zstd")
+        write_table(path, pa.table(columns, schema=CANDIDATES))
 
 
 def load_vectors(path: Path, query_ids: list[np.ndarray]) -> np.ndarray:
     """The queries' embeddings (n, d), float32, a row for each of `query_ids` in their order.
 
-    Raises `ValueError` if there are more or fewer.
+    Raises `ValueError` if there are more or fewer, or of other queries, or in another order.
     """
-    vectors = np.load(path, allow_pickle=False).astype(np.float32)
-    count = sum(len(ids) for ids in query_ids)
-    if len(vectors) != count:
-        raise ValueError(f"{path} has {len(vectors)} vectors for {count} queries: embed them again")
-    return vectors
+    tensors, _ = load_tensors(path)
+    found, vectors = tensors["query_id"], tensors["vectors"]
+    expected = np.concatenate([np.empty(0, np.int64), *query_ids])
+    shared = min(len(found), len(expected))
+    remedy = "they are not those queries' embeddings; remove it and run again"
+    other = np.flatnonzero(found[:shared] != expected[:shared])
+    if len(other):
+        row = other[0]
+        raise ValueError(
+            f"{path}: vector {row} is of query {found[row]}, where the queries' files have query "
+            f"{expected[row]}: {remedy}"
+        )
+    if len(found) != len(expected):
+        longer, where = (found, "it") if len(found) > shared else (expected, "the queries' files")
+        raise ValueError(
+            f"{path} has {len(found)} vectors for {len(expected)} queries, and query "
+            f"{longer[shared]} only {where} has: {remedy}"
+        )
+    return vectors.astype(np.float32)

@@ -13,17 +13,16 @@ from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
 
-from tttnn.files import replacing
 from tttnn.retrieval.candidates import CANDIDATES, load_vectors, read_query_ids
 from tttnn.retrieval.stopping import kept, posterior_variance
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import SELECTIONS, checked, load
 from tttnn.sections.selection import Selection
+from tttnn.tables import read_table, write_table
 
 QUERIES_AT_ONCE = 64  # whose candidates' vectors are in memory together
 CENTER_OF = 4096  # passages, at most, whose mean is the center
@@ -37,7 +36,7 @@ class ChooseSpec(Section):
 
 def _read_candidates(path: Path, members: np.ndarray, picks: int) -> dict[str, np.ndarray]:
     """Columns of a task's candidates, (queries, K) each, in order of passage id."""
-    table = pq.read_table(path, columns=CANDIDATES.names)
+    table = read_table(path, CANDIDATES.names)
     k = len(table) // max(1, len(members))
     if not np.array_equal(np.repeat(members, k), table["query_id"].to_numpy()):
         raise ValueError(
@@ -133,5 +132,4 @@ def choose_neighbors(
             found["passage_id"][rows, places],
             found["distance"][rows, places],
         ]
-        with replacing(output) as beside:
-            pq.write_table(pa.table(columns, schema=CANDIDATES), beside, compression="zstd")
+        write_table(output, pa.table(columns, schema=CANDIDATES))

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 from tqdm import tqdm
 
 from tttnn.files import replacing
 from tttnn.sections.base import Section, nearest
 from tttnn.sections.search import RANDOM
+from tttnn.tables import read_table
 
 COLUMNS = ["query_id", "rank", "distance"]
 PAIRS = 10_000
@@ -37,10 +36,7 @@ class DistancesSpec(Section):
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pq.ParquetFile(path).read(columns=COLUMNS)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} cannot be read ({error}): remove it and search again") from None
+    table = read_table(path, COLUMNS)
     missing = [column for column in COLUMNS if column not in table.column_names]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: remove it and search again")

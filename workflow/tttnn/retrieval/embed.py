@@ -1,7 +1,8 @@
 """Turn texts into vectors: the mean of an encoder's last hidden state (paper section 3).
 
 Vectors are written to a partial file beside the output, and a note beside that says how many are
-done. A job that is started again goes on from there, unless inputs, settings or code changed.
+done. A job that is started again goes on from there, unless inputs, settings or code changed, or
+what is there is damaged.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,12 +20,16 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tttnn.files import write_json
-from tttnn.journal import read_note
+from tttnn.digests import DamagedError, check_model, read_record, write_record
+from tttnn.environment import Environment, distinct, environment
+from tttnn.files import put, sha256
 from tttnn.models.folder import choose_window, load_encoder
 from tttnn.models.probes import sees_padding
 from tttnn.resume import Stop, identity
+from tttnn.retrieval.rows import Rows, RowWriter
+from tttnn.retrieval.tensors import save_tensors
 from tttnn.sections.embed import Embed
+from tttnn.tables import check_table, table_digest
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
 SAVE_SECONDS = 30  # at most between two notes of progress, as long as a group takes less
@@ -76,54 +82,93 @@ def _texts(paths: Iterable[Path], column: str) -> Iterator[tuple[str, int, str]]
             yield from zip([str(path)] * len(ids), ids, texts, strict=True)
 
 
+class _Progress(NamedTuple):
+    """What an earlier attempt left: how many rows are done, and what they were made with."""
+
+    done: int
+    environments: list[Environment]
+
+
 def _note(partial: Path) -> Path:
     return partial.with_name(f"{partial.name}.json")
 
 
-def _open_vectors(
-    partial: Path, made_from: str, shape: tuple[int, int], dtype: str
-) -> tuple[np.memmap, int]:
-    """The vectors that an earlier attempt left, and how many of them are done; or none, anew."""
-    note = _note(partial)
-    kept = read_note(note) if partial.is_file() else None
-    match kept:
-        case {"made_from": str(of), "done": int(done)} if of == made_from:
-            try:
-                np.lib.format.open_memmap(partial, mode="r")  # "r+" fills a short file with zeros
-                vectors = np.lib.format.open_memmap(partial, mode="r+")
-            except ValueError as error:
-                print(f"{partial}: damaged ({error}), thrown away", file=sys.stderr)
-            else:
-                if (vectors.shape, vectors.dtype) == (shape, np.dtype(dtype)):
-                    return vectors, done
-                print(f"{partial}: of another shape, thrown away", file=sys.stderr)
-    note.unlink(missing_ok=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape), 0
+def _kept(partial: Path, made_from: str, shape: tuple[int, int], dtype: str) -> _Progress | None:
+    """What can be gone on with: vectors of the same inputs, settings and code, undamaged.
+
+    What cannot is told on stderr, and done again.
+    """
+    if not (partial.is_file() and _note(partial).is_file()):
+        return None
+    try:
+        note = read_record(_note(partial))
+        if note["made_from"] != made_from:
+            return None
+        progress = _Progress(note["done"], note["environments"])
+        with RowWriter(partial, shape, dtype, anew=False):
+            rows = Rows(partial)
+        for first in range(0, progress.done, SORTED_AT_ONCE):
+            rows[first : min(progress.done, first + SORTED_AT_ONCE)]
+    except DamagedError as error:
+        print(f"half-done work is thrown away and done again: {error}", file=sys.stderr)
+        return None
+    return progress
 
 
-def _save(vectors: np.memmap, partial: Path, made_from: str, done: int) -> None:
-    vectors.flush()
-    write_json(_note(partial), {"made_from": made_from, "done": done})
+def _save(writer: RowWriter, partial: Path, made_from: str, progress: _Progress) -> None:
+    writer.save()
+    write_record(_note(partial), {"made_from": made_from, **progress._asdict()})
 
 
-def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, output: Path) -> None:
+class _Embedded(NamedTuple):
+    """Vectors in a partial file, whole but for its name."""
+
+    path: Path
+    shape: tuple[int, int]
+    embedder: str  # digest of its manifest
+    environments: list[Environment]
+
+    def take(self, output: Path) -> None:
+        """Give the file its name."""
+        put(self.path, output)
+        self.done(output)
+
+    def done(self, output: Path) -> None:
+        """Remove what served going on."""
+        self.path.unlink(missing_ok=True)
+        _note(self.path).unlink(missing_ok=True)
+        print(f"{output}: {self.shape[0]} texts, {self.shape[1]} dimensions", file=sys.stderr)
+
+
+def _embed_files(
+    spec: Embed, inputs: list[Path], column: str, model: Path, output: Path
+) -> _Embedded:
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_model(model)
+    for path in inputs:
+        check_table(path)
     encoder, tokenizer = load_encoder(model, device=device)
     choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])
     partial = output.with_name(f".{output.stem}.partial")
-    vectors, row = _open_vectors(partial, made_from, shape, spec.dtype)
-    if row:
-        print(f"going on after {row} of {total} texts", file=sys.stderr)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    kept = _kept(partial, made_from, shape, spec.dtype)
+    if kept is None:
+        _note(partial).unlink(missing_ok=True)
+    else:
+        print(f"going on after {kept.done} of {total} texts", file=sys.stderr)
+    row = kept.done if kept else 0
+    mine = environment(device, spec.precision)
+    environments = distinct([*(kept.environments if kept else []), mine])
     saved = time.monotonic()
     texts = islice(_texts(inputs, column), row, None)
     progress = tqdm(
         total=total, initial=row, desc=f"embed {output.stem}", unit="text", mininterval=5
     )
-    with progress, Stop() as stop:
+    writing = RowWriter(partial, shape, spec.dtype, anew=kept is None)
+    with writing as writer, progress, Stop() as stop:
         while group := list(islice(texts, SORTED_AT_ONCE)):
             block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec)
             block = block.astype(spec.dtype)  # before the check: float16 may overflow
@@ -134,27 +179,48 @@ def _embed_files(spec: Embed, inputs: list[Path], column: str, model: Path, outp
                     f"{file}: {column} {text_id} has an embedding that is not finite ({len(bad)} "
                     f"in this batch): check the weights in {model}, or set embed.precision: float32"
                 )
-            vectors[row : row + len(block)] = block
+            writer.write(row, block)
             row += len(block)
             progress.update(len(block))
             if stop and row < total:
-                _save(vectors, partial, made_from, row)
+                _save(writer, partial, made_from, _Progress(row, environments))
                 stop.leave(f"{row} of {total} texts")
             if time.monotonic() - saved > SAVE_SECONDS:
-                _save(vectors, partial, made_from, row)
+                _save(writer, partial, made_from, _Progress(row, environments))
                 saved = time.monotonic()
-    vectors.flush()
-    del vectors
-    partial.replace(output)
-    _note(partial).unlink(missing_ok=True)
-    print(f"{output}: {total} texts, {shape[1]} dimensions, on {device}", file=sys.stderr)
+    return _Embedded(partial, shape, sha256(model / "manifest.json"), environments)
 
 
-def embed_chunk(spec: Embed, passages: Path, model: Path, output: Path) -> None:
-    """Embed the passages of one chunk: `output` is an npy of shape (rows of `passages`, d)."""
-    _embed_files(spec, [passages], "passage_id", model, output)
+def embed_chunk(spec: Embed, passages: Path, model: Path, output: Path, manifest: Path) -> None:
+    """Embed the passages of one chunk: `output` is an npy of shape (rows of `passages`, d).
+
+    `manifest`, beside it, has its rows, dimension, dtype and SHA-256, the digests of the passages
+    (`tttnn.tables.table_digest`) and of the embedder's manifest, and what it was made with.
+    """
+    embedded = _embed_files(spec, [passages], "passage_id", model, output)
+    rows, dimension = embedded.shape
+    values = {
+        "rows": rows,
+        "dimension": dimension,
+        "dtype": spec.dtype,
+        "sha256": sha256(embedded.path),
+        "passages": table_digest(passages),
+        "embedder": embedded.embedder,
+        "environments": embedded.environments,
+    }
+    manifest.unlink(missing_ok=True)
+    embedded.take(output)
+    write_record(manifest, values)
 
 
 def embed_queries(spec: Embed, queries: list[Path], model: Path, output: Path) -> None:
-    """Embed the queries of all tasks, file after file, into one npy of shape (queries, d)."""
-    _embed_files(spec, queries, "query_id", model, output)
+    """Embed the queries of all tasks, file after file.
+
+    `output` is safetensors: `query_id`, int64 of shape (queries,), and `vectors` of (queries, d).
+    """
+    embedded = _embed_files(spec, queries, "query_id", model, output)
+    ids = [pq.read_table(path, columns=["query_id"])["query_id"].to_numpy() for path in queries]
+    tensors = {"query_id": np.concatenate(ids), "vectors": Rows(embedded.path)[:]}
+    said = {"embedder": embedded.embedder, "environments": embedded.environments}
+    save_tensors(output, tensors, said)
+    embedded.done(output)

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tttnn.corpus.passages import PassageStore, listed
-from tttnn.files import replacing
 from tttnn.retrieval.overlap import containment, exact, jaccard, ngrams, words
 from tttnn.sections.gather import Gather
+from tttnn.tables import OPTIONS, read_table, sealing
 
 NEIGHBORS = pa.schema(
     [
@@ -61,15 +61,15 @@ def gather_neighbors(
       1997): it still sees a copy whose edits leave no 13 words in a row.
     """
     store = PassageStore(listed(passages))
-    table = pq.read_table(candidates)
+    table = read_table(candidates)
     table = table.filter(pc.less(table["rank"], spec.depth))
-    rows = pq.read_table(queries).to_pylist()
+    rows = read_table(queries).to_pylist()
     texts = {row["query_id"]: row.get("continuation", row["text"]) for row in rows}
     per_query = len(table) // max(1, len(texts))
     step = QUERIES_AT_ONCE * max(1, per_query)
     with (
-        replacing(output) as beside,
-        pq.ParquetWriter(beside, NEIGHBORS, compression="zstd") as writer,
+        sealing(output) as beside,
+        pq.ParquetWriter(beside, NEIGHBORS, **OPTIONS) as writer,
     ):
         for start in tqdm(range(0, len(table), step), desc=output.stem, mininterval=5):
             rows = table.slice(start, step)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +26,19 @@ from typing import Annotated, Any
 import faiss
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
-from safetensors.numpy import load_file, save_file
 
-from tttnn.files import replacing, write_json
+from tttnn.digests import (
+    DamagedError,
+    block_digests,
+    check_blocks,
+    check_seal,
+    read_record,
+    write_record,
+)
+from tttnn.environment import distinct, environment
+from tttnn.files import replacing
+from tttnn.retrieval.faiss_files import read_index, write_index
+from tttnn.retrieval.tensors import load_tensors, save_tensors
 from tttnn.retrieval.vectors import VectorStore, in_share
 from tttnn.sections.base import Section
 from tttnn.sections.index import Index
@@ -51,8 +62,7 @@ def train_shard_index(
 ) -> None:
     """Learn from a sample of a shard what the index type needs; `output` is safetensors."""
     tensors = _engine(spec.index.kind).learn(spec.index, VectorStore(passages, embeddings))
-    with replacing(output) as beside:
-        save_file(tensors, beside)
+    save_tensors(output, tensors, {"environments": [environment()]})
 
 
 def merge_training(spec: IndexSpec, shards: list[Path], output: Path) -> None:
@@ -61,14 +71,15 @@ def merge_training(spec: IndexSpec, shards: list[Path], output: Path) -> None:
     `output` is a trained, empty faiss index. Raises `ValueError` if there are fewer vectors than
     inverted lists, or if faiss cannot make such codes of vectors of this dimension, or of so few.
     """
-    learnt = [load_file(path) for path in shards]
+    loaded = [load_tensors(path) for path in shards]
+    learnt = [tensors for tensors, _ in loaded]
+    environments = [one for _, said in loaded for one in said["environments"]]
     try:
         index = _engine(spec.index.kind).merge_learnt(spec.index, learnt)
     except RuntimeError as error:  # faiss's own, which name its source files first
         reason = str(error).rpartition("Error: ")[2]
         raise ValueError(f"faiss cannot train {spec.index.factory}: {reason}") from error
-    with replacing(output) as beside:
-        faiss.write_index(index, str(beside))
+    write_index(index, output, distinct([*environments, environment()]))
 
 
 def fill_shard_index(
@@ -76,13 +87,12 @@ def fill_shard_index(
 ) -> None:
     """Add a share of a shard's vectors, under their passage ids, to the trained index."""
     store = VectorStore(passages, embeddings)
-    index = faiss.read_index(str(trained))
+    index, environments = read_index(trained)
     if index.d != store.dimension:
         raise ValueError(f"{trained} is for {index.d} dimensions, not {store.dimension}")
     for ids, vectors in store.blocks(share=spec.index.share):
         index.add_with_ids(vectors, ids)
-    with replacing(output) as beside:
-        faiss.write_index(index, str(beside))
+    write_index(index, output, distinct([*environments, environment()]))
 
 
 def merge_index(
@@ -96,13 +106,17 @@ def merge_index(
     """Make one index of the shards' and check it against the passages.
 
     `output` is a folder: the index's files, and `manifest.json`: the type, dimension, number of
-    vectors, and each file's size.
+    vectors, each file's size and the SHA-256 of each of its blocks (`tttnn.digests.BLOCK`), with
+    what it was made, and with what how many of its chunks were embedded.
 
-    Raises `ValueError` if the ids in the shards are not exactly those of the passages, or of the
-    share of them that is indexed.
+    Raises `ValueError` if a shard's file is damaged, or if the ids in the shards are not exactly
+    those of the passages, or of the share of them that is indexed.
     """
     type_ = _engine(spec.index.kind)
     store = VectorStore(passages, embeddings)
+    sealed = [check_seal(path) for path in (trained, *shards)]
+    made_with = [one for said in sealed for one in said["environments"]]
+    embedded = Counter(json.dumps(one, sort_keys=True) for one in store.environments)
     found, ids = np.sort(np.concatenate([type_.ids(path) for path in shards])), store.ids()
     ids = ids[in_share(ids, spec.index.share)]
     if not np.array_equal(found, ids):
@@ -112,7 +126,9 @@ def merge_index(
         )
     with replacing(output, directory=True) as beside:
         files = type_.merge(spec.index, trained, shards, beside)
-        write_json(
+        made = [file for file in sorted(beside.iterdir()) if file.is_file()]
+        threads = faiss.omp_get_max_threads()
+        write_record(
             beside / MANIFEST,
             {
                 "kind": spec.index.kind,
@@ -121,7 +137,13 @@ def merge_index(
                 "dimension": store.dimension,
                 "ntotal": len(ids),
                 "indexes": files,
-                "bytes": {file.name: file.stat().st_size for file in sorted(beside.iterdir())},
+                "bytes": {file.name: file.stat().st_size for file in made},
+                "blocks": {file.name: block_digests(file, threads) for file in made},
+                "environments": distinct([*made_with, environment()]),
+                "embeddings": [
+                    {"environment": json.loads(one), "chunks": count}
+                    for one, count in embedded.items()
+                ],
             },
         )
 
@@ -129,18 +151,21 @@ def merge_index(
 class MergedIndex:
     """A merged index, open for searching: a list of indexes that are searched one after another.
 
-    Raises `ValueError` if the folder is not what its manifest says.
+    All of its files are compared with their digests when it is opened, blocks side by side: a flat
+    index is read whole by a search anyway, and what a search reads of inverted lists is as much a
+    matter of the lists that it passes over.
+
+    Raises `DamagedError` if the folder is not what its manifest says.
     """
 
     def __init__(self, folder: Path) -> None:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        remedy = f"remove {folder} and run again"
+        if not (folder / MANIFEST).is_file():
+            raise DamagedError(f"{folder} has no {MANIFEST}: {remedy}")
+        manifest = read_record(folder / MANIFEST, remedy)
+        threads = faiss.omp_get_max_threads()
         for name, size in manifest["bytes"].items():
-            found = (folder / name).stat().st_size if (folder / name).is_file() else None
-            if found != size:
-                raise ValueError(
-                    f"{folder / name} has {found} bytes, its manifest says {size}: remove "
-                    f"{folder} and run again"
-                )
+            check_blocks(folder / name, size, manifest["blocks"][name], threads, remedy)
         self._files = [folder / name for name in manifest["indexes"]]
         self._engine = _engine(manifest["kind"])
         self.factory: str = manifest["factory"]

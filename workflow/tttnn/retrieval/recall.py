@@ -15,6 +15,7 @@ from tttnn.retrieval.candidates import load_vectors, rank_exactly, read_query_id
 from tttnn.retrieval.index import MergedIndex
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
+from tttnn.tables import read_table
 
 SPARE = 32  # found beyond k in float32, to be ranked in float64
 
@@ -61,8 +62,8 @@ def measure_recall(
     query_ids = read_query_ids(queries)
     targets = load_vectors(vectors, query_ids)
     store = VectorStore(passages, embeddings)
-    table = pd.concat([pd.read_parquet(path) for path in candidates])
-    found = table["distance"].to_numpy().reshape(len(targets), -1)
+    table = np.concatenate([read_table(path)["distance"].to_numpy() for path in candidates])
+    found = table.reshape(len(targets), -1)
     generator = np.random.default_rng(0)
     size = min(spec.queries, len(targets))
     sample = np.sort(generator.choice(len(targets), size, replace=False))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tttnn.digests import DamagedError
 from tttnn.retrieval.candidates import (
     load_vectors,
     rank_exactly,
@@ -45,7 +46,8 @@ def search_index(
     `vectors` holds the queries' embeddings in the order of the files `queries`; `outputs` are the
     tables, a file a task in the same order. An index of fewer than K passages gives them all.
 
-    Raises `ValueError` if a query finds fewer than K, or the index is not of these passages.
+    Raises `ValueError` if a query finds fewer than K, or a passage twice, or the index is damaged
+    or not of these passages.
     """
     query_ids = read_query_ids(queries)
     targets = load_vectors(vectors, query_ids)
@@ -65,5 +67,13 @@ def search_index(
         raise ValueError(
             f"query {name} found {int((ids[short[0]] >= 0).sum())} of {k} candidates "
             f"({len(short)} queries found too few): raise nprobe or lower search.candidates"
+        )
+    in_order = np.sort(ids, axis=1)
+    twice = np.argwhere((in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] >= 0))
+    if len(twice):
+        row, place = twice[0]
+        raise DamagedError(
+            f"{index}: query {np.concatenate(query_ids)[row]} found passage "
+            f"{in_order[row, place]} twice: remove the index and run again"
         )
     write_candidates(outputs, query_ids, *rank_exactly(store, targets, ids, k))

@@ -4,38 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+
+from tttnn.digests import DamagedError, read_record
+from tttnn.environment import Environment
+from tttnn.retrieval.rows import Rows
+from tttnn.tables import open_table, table_digest
+
+
+def manifest_of(vectors: Path) -> Path:
+    """Where the manifest of a chunk's vectors is: beside them."""
+    return vectors.with_suffix(".json")
+
+
+def _open(passages: Path, vectors: Path) -> tuple[Rows, dict[str, Any]]:
+    """A chunk's vectors and their manifest, found to be of these passages."""
+    remedy = f"remove {vectors} and run again"
+    if not manifest_of(vectors).is_file():
+        raise DamagedError(f"{manifest_of(vectors)} is missing: {remedy}")
+    manifest = read_record(manifest_of(vectors), remedy)
+    if manifest["passages"] != table_digest(passages):
+        raise DamagedError(
+            f"{vectors} was made of {manifest['rows']} passages that are not those of {passages}: "
+            f"they are not of the same chunk, or one was made again; {remedy}"
+        )
+    rows = Rows(vectors)
+    expected = ([manifest["rows"], manifest["dimension"]], manifest["dtype"])
+    if (list(rows.shape), rows.dtype.name) != expected:
+        raise DamagedError(
+            f"{vectors} has {rows.dtype.name} of shape {rows.shape}, its manifest expects "
+            f"{expected[1]} of {tuple(expected[0])}: {remedy}"
+        )
+    return rows, manifest
 
 
 class VectorStore:
     """Vectors by passage id, and in blocks, memory-mapped from the chunks' npy files.
 
-    `passages` and `embeddings` are the files of the same chunks, in order of passage id.
+    `passages` and `embeddings` are the files of the same chunks, in order of passage id; beside
+    each of the latter is its manifest. Whether a chunk's vectors are of these passages is compared
+    when it is opened, by digests that are at hand; a vector when it is read (see
+    `tttnn.retrieval.rows`).
 
-    Raises `ValueError` if a pair differs in its number of rows, or files in their dimension.
+    Raises `ValueError` if a pair is not of one chunk, or if files differ in dimension or embedder.
     """
 
     def __init__(self, passages: list[Path], embeddings: list[Path]) -> None:
         if len(passages) != len(embeddings):
             raise ValueError(f"{len(passages)} passage files, {len(embeddings)} embedding files")
         self._starts: list[int] = []
-        self._arrays: list[np.ndarray] = []
+        self._arrays: list[Rows] = []
+        self.environments: list[Environment] = []
+        """What each chunk was embedded with; more than one where an embedding was gone on with."""
+        embedders: set[str] = set()
         for passage_file, vector_file in zip(passages, embeddings, strict=True):
-            metadata = pq.ParquetFile(passage_file).metadata
-            vectors = np.load(vector_file, mmap_mode="r", allow_pickle=False)
-            if len(vectors) != metadata.num_rows:
-                raise ValueError(
-                    f"{vector_file} has {len(vectors)} vectors, {passage_file} has "
-                    f"{metadata.num_rows} passages: they are not of the same chunk; embed it again"
-                )
+            vectors, manifest = _open(passage_file, vector_file)
+            self.environments += manifest["environments"]
+            embedders.add(manifest["embedder"])
             if self._arrays and vectors.shape[1] != self.dimension:
                 raise ValueError(
                     f"{vector_file} has {vectors.shape[1]} dimensions, the others "
                     f"{self.dimension}: embed all chunks with one embedder"
                 )
+            if len(embedders) > 1:
+                raise ValueError(
+                    f"{vector_file} is of another embedder than the chunks before it: remove its "
+                    "folder, and embed all chunks with one embedder"
+                )
             if len(vectors):
+                metadata = open_table(passage_file).metadata
                 self._starts.append(metadata.row_group(0).column(0).statistics.min)
                 self._arrays.append(vectors)
         if not self._arrays:
@@ -62,7 +101,7 @@ class VectorStore:
         """(ids, float32 vectors) of at most `rows` passages at a time, of a share of them all."""
         for start, vectors in zip(self._starts, self._arrays, strict=True):
             for first in range(0, len(vectors), rows):
-                block = np.ascontiguousarray(vectors[first : first + rows], dtype=np.float32)
+                block = vectors[first : first + rows].astype(np.float32, copy=False)
                 ids = np.arange(start + first, start + first + len(block))
                 keep = in_share(ids, share)
                 if keep.any():

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tttnn.corpus.omissions import left_out
+from tttnn.tables import open_table, read_table
 
 KEY = ["document_id", "num_neighbors", "alpha"]
 """What a row of a cell is about."""
@@ -82,24 +81,17 @@ class Cell(NamedTuple):
         return self._replace(alphas=self.alphas[[place]], grid=self.grid[:, :, [place]])
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete it and run again") from None
-
-
 def read_left_out(paths: list[Path]) -> dict[str, set[int]]:
     """For each task, the documents that its files list as left out (`tttnn.corpus.omissions`)."""
     omitted: dict[str, set[int]] = {}
     for path in paths:
         task = omitted.setdefault(Name(*path.parts[-4:-1]).task, set())
-        task.update(left_out(_open(path).schema_arrow))
+        task.update(left_out(open_table(path).schema_arrow))
     return omitted
 
 
 def _read_part(path: Path, name: Name) -> pd.DataFrame:
-    table = _open(path).read()
+    table = read_table(path)
     missing = [column for column in COLUMNS if column not in table.column_names]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: evaluate this part again")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from tttnn.digests import read_record
 from tttnn.pile import SPLITS, TASKS
 from tttnn.scores.cells import Cell
 from tttnn.scores.estimates import pile_weights
@@ -17,7 +17,7 @@ from tttnn.scores.estimates import pile_weights
 def corpus_rows(manifests: list[Path], run: str) -> Iterator[dict[str, Any]]:
     """A row a shard: documents, and what was rejected for which reasons."""
     for path in manifests:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_record(path)
         reasons = manifest["rejected"]
         yield {
             "run": run,
@@ -74,7 +74,7 @@ def read_selection(path: Path) -> dict[str, dict[str, int]]:
 
     Raises `ValueError` for a file that lacks a task.
     """
-    selection = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    selection = read_record(path)["tasks"]
     missing = [task for task in TASKS if task not in selection]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: select the documents again")

@@ -16,6 +16,13 @@ from tttnn.reading import read_csv
 from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
+from tttnn.scores.environments import (
+    ENVIRONMENT_COLUMNS,
+    environment_rows,
+    of_evaluations,
+    of_indexes,
+    of_queries,
+)
 from tttnn.scores.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
@@ -250,13 +257,15 @@ def score(
     selections: list[Path],
     manifests: list[Path],
     recalls: list[Path],
+    vectors: list[Path],
     tables: Path,
 ) -> None:
     """Tables of all cells, in the order of `spec.cells`: the first method there is the main one.
 
     `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
     in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
-    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`.
+    command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`;
+    `recalls` stand beside the merged indexes; `vectors` are the queries' embeddings.
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
@@ -280,6 +289,7 @@ def score(
     - `tasks.csv`, `corpus.csv`: what was there, was rejected, was evaluated, and could not be
       split.
     - `recall.csv`: every index's, from `recalls`.
+    - `environment.csv`: with which versions, devices and precisions it was all made.
     - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
 
     Raises `ValueError` as `read_cells` does, and where nothing was evaluated at all.
@@ -290,13 +300,11 @@ def score(
         raise ValueError(
             f"{results}/queries/test/selection.json: no document of any evaluated task was selected"
         )
-    validation: list[Cell] = []
-    if spec.mixtures:
-        mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
-        validation = read_cells(
-            _files(results / "validation", mixed),
-            {task: count["selected"] for task, count in selected["val"].items()},
-        )
+    mixed = [(*cell[:3], 1) for cell in spec.cells if cell[1] in spec.mixtures]
+    evaluations = _files(results / "evaluation", spec.cells)
+    validations = _files(results / "validation", mixed)
+    held = {task: count["selected"] for task, count in selected.get("val", {}).items()}
+    validation = read_cells(validations, held) if spec.mixtures else []
     chosen = choose_alphas(cells, validation, spec.mixtures)
 
     clean = clean_documents(chosen, spec)
@@ -330,5 +338,13 @@ def score(
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
     _write(tables / "recall.csv", pd.concat([_recall(path) for path in recalls]))
+    made = [
+        *of_evaluations("evaluate_part", evaluations),
+        *of_evaluations("validate_part", validations),
+        *of_indexes(path.parent / "merged" for path in recalls),
+        *of_queries(vectors),
+    ]
+    environments = pd.DataFrame(environment_rows(made, spec.run), columns=ENVIRONMENT_COLUMNS)
+    _write(tables / "environment.csv", environments)
     with replacing(tables / "summary.tex") as beside:
         beside.write_text(summary_tabulars(difference_table, tasks), encoding="utf-8")

@@ -17,7 +17,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from tttnn.corpus.formats import CorpusError
-from tttnn.corpus.layout import Fetched, check_file
+from tttnn.corpus.layout import Fetched, check_fetched
 from tttnn.files import write_json
 from tttnn.sections.source import DigestedSource, stem
 
@@ -279,7 +279,7 @@ def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched
             time.sleep(wait)
     remedy = "It was deleted: run again, or correct sha256 in the source."
     try:
-        digest = check_file(path, url, remedy, source.sha256.get(name))
+        digest = check_fetched(path, url, remedy, source.sha256.get(name))
     except CorpusError:
         arrived.discard()
         raise

@@ -11,7 +11,7 @@ import huggingface_hub
 from huggingface_hub import errors
 
 from tttnn.corpus.formats import CorpusError, suffix
-from tttnn.corpus.layout import Fetched, check_file
+from tttnn.corpus.layout import Fetched, check_fetched
 from tttnn.sections.source import DigestedSource, FileName
 
 
@@ -101,7 +101,7 @@ def fetch(source: HuggingFaceSource, shard: str, shards: int, partial: Path) -> 
         cause = str(error.__cause__ or error).splitlines()[0]
         raise CorpusError(f"cannot fetch {what}: {remedy} ({cause}).") from error
     remedy = f"Delete {path.resolve()} and run again, or correct sha256 in the source."
-    digest = check_file(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
+    digest = check_fetched(path, what, remedy, _lfs_sha256(path), source.sha256.get(name))
     commit = path.parents[len(PurePosixPath(name).parts) - 1].name  # snapshots/<commit>/<name>
     origin = {"dataset": source.dataset, "revision": source.revision, "commit": commit}
     return Fetched(path, digest, {**origin, "file": name})

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from tttnn.corpus.formats import CorpusError
-from tttnn.corpus.layout import Fetched, check_file
+from tttnn.corpus.layout import Fetched, check_fetched
 from tttnn.pile import SUFFIXES
 from tttnn.sections.source import DigestedSource, stem
 
@@ -58,5 +58,5 @@ def fetch(source: LocalSource, shard: str, shards: int, partial: Path) -> Fetche
         )
     [path] = found
     remedy = "Copy the file again, or correct sha256 in the source."
-    digest = check_file(path, str(path), remedy, source.sha256.get(names[0]))
+    digest = check_fetched(path, str(path), remedy, source.sha256.get(names[0]))
     return Fetched(path, digest, {"file": str(path)})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tttnn.corpus.documents import CorpusError
-from tttnn.corpus.layout import Fetched, check_file
+from tttnn.corpus.layout import Fetched, check_fetched
 from tttnn.sections.source import DigestedSource, stem
 
 
@@ -28,5 +28,5 @@ def fetch(source: ZippedSource, shard: str, shards: int, partial: Path) -> Fetch
         with archive.open(name) as packed, path.open("wb") as file:
             shutil.copyfileobj(packed, file)
     remedy = "Pack it again, or correct sha256 in the source."
-    digest = check_file(path, f"{name} of {source.path}", remedy, source.sha256.get(name))
+    digest = check_fetched(path, f"{name} of {source.path}", remedy, source.sha256.get(name))
     return Fetched(path, digest, {"file": f"{source.path}:{name}"}, temporary=True)

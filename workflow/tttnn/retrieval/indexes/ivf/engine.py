@@ -7,12 +7,13 @@ from typing import Any
 
 import faiss
 import numpy as np
-from faiss.contrib.ondisk import merge_ondisk
 
+from tttnn.files import no_space, reserve
 from tttnn.retrieval.indexes.ivf.settings import ENOUGH, KEPT, Ivf
 from tttnn.retrieval.vectors import VectorStore
 
 LISTS = "lists.ivfdata"
+ID_BYTES = 8
 OPENED = faiss.IO_FLAG_ONDISK_SAME_DIR  # the lists are beside the index, wherever it is now
 
 
@@ -124,11 +125,53 @@ def ids(path: Path) -> np.ndarray:
 
 
 def merge(spec: Ivf, trained: Path, shards: list[Path], folder: Path) -> list[str]:
-    """One index whose lists are on disk, in a file beside it; returns the index's name."""
+    """One index whose lists are on disk, in a file beside it; returns the index's name.
+
+    The lists' file is what faiss's own `merge_ondisk` makes of it, byte for byte; but that one
+    writes through a memory map, for which a full disk is the end of the process.
+    """
     index = faiss.read_index(str(trained))
-    merge_ondisk(index, [str(path) for path in shards], str(folder / LISTS))
+    ivf = faiss.extract_index_ivf(index)
+    opened = [faiss.read_index(str(path), faiss.IO_FLAG_MMAP) for path in shards]
+    parts = [faiss.extract_index_ivf(part).invlists for part in opened]
+    lists = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(folder / LISTS))
+    places = faiss.OnDiskOneListVector()
+    end = 0
+    for number in range(ivf.nlist):
+        place = faiss.OnDiskOneList()
+        place.size = place.capacity = sum(part.list_size(number) for part in parts)
+        place.offset = end
+        places.push_back(place)
+        end += place.size * (ivf.code_size + ID_BYTES)
+    lists.lists.swap(places)
+    lists.totsize = end
+    _write_lists(folder / LISTS, parts, ivf, end)
+    ivf.ntotal = index.ntotal = end // (ivf.code_size + ID_BYTES)
+    ivf.replace_invlists(lists, True)
+    lists.this.disown()  # it is the index's now
+    lists.filename = LISTS  # beside the index, see `OPENED`; where it was made is no part of it
     faiss.write_index(index, str(folder / "index.faiss"))
     return ["index.faiss"]
+
+
+def _write_lists(
+    path: Path, parts: list[faiss.InvertedLists], ivf: faiss.IndexIVF, size: int
+) -> None:
+    """Write each list's codes, of one part after the other, and then its ids."""
+    try:
+        with path.open("wb") as file:
+            reserve(file.fileno(), path, size)
+            for number in range(ivf.nlist):
+                held = [(part, part.list_size(number)) for part in parts]
+                for part, count in held:
+                    if count:
+                        codes = part.get_codes(number)
+                        file.write(faiss.rev_swig_ptr(codes, count * ivf.code_size))
+                for part, count in held:
+                    if count:
+                        file.write(faiss.rev_swig_ptr(part.get_ids(number), count))
+    except OSError as error:
+        raise no_space(error, path, size) from error
 
 
 def ask(index: faiss.Index, asked: dict[str, Any]) -> None:
