@@ -299,3 +299,28 @@ def test_every_kind_of_method_is_among_the_walked():
     assert {section for section in ALL if issubclass(section, Method)} >= {
         settings(PLACES["methods"], kind) for kind in kinds(PLACES["methods"])
     }
+
+
+@pytest.mark.parametrize(
+    "entry", [{"like": "gone"}, {"like": ["ttt"]}, {"like": "other"}, {"like": None}, None, [], "x"]
+)
+def test_an_entry_that_others_are_like_may_be_anything(entry):
+    """Found by the fuzz: messages follow `like`, to where nothing is."""
+    for catalogue in ("models", "indexes", "selections", "methods"):
+        first = next(iter(BASE[catalogue]))
+        faulty = {"other": entry, first: {"like": "other", "seed": "none"}}
+        values = laid_over(BASE, {catalogue: faulty})
+        for broken in (BASE[catalogue] | faulty, [faulty, faulty], [faulty["other"]]):
+            values[catalogue] = broken
+            with pytest.raises(ConfigError, match=catalogue):
+                load(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"selections": {"\ud800": {"like": "gone"}}}, {"\ud800": 1}, {"run": "a\0b"}, {5: ["\0"]}],
+    ids=ascii,
+)
+def test_text_of_no_encoding_is_refused_before_a_message_repeats_it(values):
+    with pytest.raises(ConfigError, match="has a character that neither a file's name nor a"):
+        load(BASE | values)

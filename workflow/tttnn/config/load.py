@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tttnn.config.root import Config
-from tttnn.sections.plain import values_in
+from tttnn.sections.plain import check_printable
 
 
 class ConfigError(ValueError):
@@ -20,11 +20,17 @@ Place = tuple[str, ...]
 
 
 def _origins(catalogue: dict[str, Any], name: str) -> Iterator[str]:
-    """The entries that an entry of a catalogue is like, the nearest first."""
+    """The entries that an entry of a catalogue is like, the nearest first, as far as there are."""
+    seen = {name}
     entry = catalogue.get(name)
-    while isinstance(entry, dict) and "like" in entry:
-        yield entry["like"]
-        entry = catalogue.get(entry["like"])
+    while isinstance(entry, dict):
+        other = entry.get("like")
+        if not isinstance(other, str) or other in seen:
+            return
+        seen.add(other)
+        entry = catalogue.get(other)
+        if isinstance(entry, dict):
+            yield other
 
 
 def _place(values: Any, fault: Any) -> Place:
@@ -38,7 +44,7 @@ def _place(values: Any, fault: Any) -> Place:
             value = values[part]
         except (KeyError, IndexError, TypeError):
             continue
-        if len(place) == 1 and isinstance(value, dict):
+        if len(place) == 1 and isinstance(values, dict) and isinstance(value, dict):
             for origin in _origins(values, part):
                 value = values[origin] | value
         place.append(part)
@@ -83,10 +89,10 @@ def load(values: dict[str, Any]) -> Config:
         raise ConfigError(f"the configuration is a {type(values).__name__}: it must be a mapping")
     for key, value in values.items():  # before any message repeats it
         try:
-            for _ in values_in(value):
-                pass
+            check_printable([key, value])
         except ValueError as error:
-            raise ConfigError(f"the configuration cannot be used:\n  {key}: {error}") from None
+            where = key if isinstance(key, str) and key.isprintable() else ascii(key)
+            raise ConfigError(f"the configuration cannot be used:\n  {where}: {error}") from None
     try:
         return Config.model_validate(values)
     except ValidationError as error:

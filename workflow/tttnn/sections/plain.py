@@ -42,6 +42,13 @@ def check_plain(setting: Any) -> None:
             raise ValueError(fault)
 
 
+def check_printable(setting: Any) -> None:
+    """Raise `ValueError` for what a message cannot repeat: text of no encoding, endless values."""
+    for value in values_in(setting):
+        if isinstance(value, str) and (fault := _fault(value)):
+            raise ValueError(fault)
+
+
 def values_in(setting: Any) -> Iterator[Any]:
     """A setting and all values and keys in it, but not in sections.
 
