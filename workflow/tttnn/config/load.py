@@ -101,8 +101,10 @@ def load(values: dict[str, Any]) -> Config:
             for fault in _faults(error)
         ]
     lines = [
-        f"  {'.'.join(place)}: {message}" if place else f"  {message}"
+        f"{'.'.join(place)}: {message}" if place else message
         for place, message in faults
         if not _is_inherited(place, message, set(faults), values)
     ]
+    # one line each, whatever names in it hold
+    lines = ["  " + "\\n".join(line.splitlines()) for line in lines]
     raise ConfigError("the configuration cannot be used:\n" + "\n".join(lines))
