@@ -24,11 +24,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tttnn.config.merge import read
 from tttnn.needs.rates import MB, PANDAS, PYTHON
 from tttnn.needs.scale import Scale
 from tttnn.needs.shapes import Shape
 from tttnn.operations.costs import FORMULAS
+from tttnn.operations.jobs import ask
 from tttnn.operations.sizes import scale
 from tttnn.pile import TASKS
 from tttnn.retrieval.control import RandomSpec, draw_random
@@ -83,7 +83,7 @@ def expected(options: argparse.Namespace) -> Scale:
     index = f"indexes={{{index[:-1]}, share: {options.share}}}}}"
     settings = [index, f"chunk={{chunks_per_shard: {options.files}}}"]
     settings += [f"search={{candidates: {options.candidates}}}"]
-    made = scale(read([], settings, ROOT / "config.yaml"))
+    made = scale(ask([], settings)[0])
     selected = dict.fromkeys(TASKS, options.queries / len(TASKS))
     texts = made.texts._replace(documents=options.passages / options.shards, selected=selected)
     shards = [str(number) for number in range(options.shards)]

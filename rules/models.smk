@@ -19,11 +19,13 @@ rule fetch_model:
     params:
         spec=spec.model,
         code=code("fetch_model"),
+        causal=lookup(dpath="{model}", within=FETCHED_AS),
     message:
         "Fetch model {wildcards.model}"
     shell:
         "python -m tttnn fetch_model --spec {params.spec:q}"
         " --output {output.model:q}"
+        " {params.causal}"
         " > {log:q} 2>&1"
 
 

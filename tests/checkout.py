@@ -70,6 +70,18 @@ class Checkout:
             assert done.returncode != 0, done.stdout[-4000:]
         return done.stdout
 
+    def tttnn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the package's; errors are in its output."""
+        return subprocess.run(
+            [sys.executable, "-m", "tttnn", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.folder / "workflow")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=200,
+        )
+
     def plan(self, *arguments: str) -> Counter[str]:
         """How many jobs of each rule a dry run says would run."""
         printed = self.snakemake("--quiet", "rules", "--dry-run", *arguments)

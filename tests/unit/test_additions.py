@@ -72,7 +72,7 @@ def test_the_configuration_takes_what_was_added(extended, tmp_path):
     overlays = [str(path) for path in sorted(EXAMPLES.glob("*/entry.yaml"))]
     assert len(overlays) == 4
     program = (
-        "import sys; from pathlib import Path; from tttnn.config.merge import read\n"
+        "import sys; from pathlib import Path; from configured import read\n"
         "from tttnn.config.figures import FIGURES\n"
         "made = read([Path(p) for p in sys.argv[2:]], [], Path(sys.argv[1]))\n"
         "print(made.selections['mmr'].kind, made.methods['unchanged'].kind,\n"

@@ -46,6 +46,13 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout.fresh(tmp_path / "checkout")
 
 
+@pytest.fixture
+def tiny(checkout: Checkout) -> Checkout:
+    """A fresh checkout with the tiny run's configuration, `tiny.yaml`."""
+    checkout.configure("tiny", **TINY)
+    return checkout
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A checkout in which the tiny run is finished; an error if it is not as it was at the end."""

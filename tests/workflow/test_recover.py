@@ -6,8 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -30,40 +30,59 @@ def stages(checkout) -> list[psutil.Process]:
     return found
 
 
-def tttnn(checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tttnn", *arguments],
+def start(checkout, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start Snakemake in a group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [str(SNAKEMAKE), *arguments],
         cwd=checkout.folder,
-        env=os.environ | {"PYTHONPATH": str(checkout.folder / "workflow")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
+        env=os.environ | {"PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
+
+
+def wait_for(logs: Path, snakemake: subprocess.Popen[bytes]) -> None:
+    """Wait until a job has begun whose log is in this folder."""
+    while not list(logs.rglob("*.log")):
+        assert snakemake.poll() is None, "ended before it could be stopped"
+        time.sleep(0.05)
+
+
+def test_a_second_snakemake_is_refused_and_what_ctrl_c_ends_was_interrupted(tiny):
+    snakemake = start(tiny, *RUN)
+    locks = tiny.folder / ".snakemake/locks"
+    try:
+        wait_for(tiny.folder / "results/tiny/logs/train_embedder", snakemake)
+        refused = tiny.snakemake("paper_figures", ok=False)
+        assert f"Snakemake (process {snakemake.pid}) is at work in" in refused
+        assert "on run tiny: wait for its end" in refused
+        assert not (tiny.folder / "results/published").exists()
+        assert list(locks.iterdir()), "the first one's lock is gone"
+        assert tiny.plan("paper_figures")  # to look is no start
+    finally:
+        os.killpg(snakemake.pid, signal.SIGINT)
+        snakemake.wait(timeout=60)
+    told = tiny.tttnn("status").stdout
+    assert "Run tiny: no Snakemake at work on it" in told
+    assert "\ninterrupted: " in told
+    assert "failed: " not in told
+    assert not list(locks.glob("*"))
 
 
 @pytest.mark.slow
 def test_after_sigkill_the_run_goes_on_and_ends_the_same(finished, checkout):
     shutil.copyfile(finished.folder / "tiny.yaml", checkout.folder / "tiny.yaml")
-    environment = os.environ | {"PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}"}
-    snakemake = subprocess.Popen(
-        [str(SNAKEMAKE), *RUN],
-        cwd=checkout.folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    snakemake = start(checkout, *RUN)
     evaluations = checkout.folder / "results/tiny/logs/evaluate_part/small/ttt"
     try:
-        while not list(evaluations.rglob("*.log")):
-            assert snakemake.poll() is None, "ended before it could be killed"
-            time.sleep(0.05)
-        watched = tttnn(checkout, "status").stdout
+        wait_for(evaluations, snakemake)
+        watched = checkout.tttnn("status").stdout
         assert watched.startswith(f"Run tiny: process {snakemake.pid}\n"), watched
-        (row,) = (line.split() for line in watched.splitlines() if line.startswith("download_"))
-        assert row[1:7] == ["4", "-", "-", "-", "-", "-"], watched
-        assert "is at work in" in tttnn(checkout, "recover", "--cancel").stdout
+        for rule in ("download_shard", "fill_shard_index"):  # the latter's outputs are gone
+            (row,) = (line.split() for line in watched.splitlines() if line.startswith(rule))
+            assert row[1:8] == ["4", "-", "-", "-", "-", "-", "-"], watched
+        assert "is at work in" in checkout.tttnn("recover", "--cancel").stdout
     finally:
         snakemake.send_signal(signal.SIGKILL)
         snakemake.wait()
@@ -72,15 +91,15 @@ def test_after_sigkill_the_run_goes_on_and_ends_the_same(finished, checkout):
     again = ("--configfile", "tiny.yaml", "--rerun-incomplete")
     assert "locked" in checkout.snakemake(*again, ok=False)
 
-    done = tttnn(checkout, "recover", "--cancel")
+    done = checkout.tttnn("recover", "--cancel")
     assert done.returncode == 0, done.stdout
     assert stages(checkout) == []
-    assert "--cores 2 --nocolor --configfile tiny.yaml --rerun-incomplete" in done.stdout
+    assert f"snakemake --rerun-incomplete {' '.join(RUN)}\n" in done.stdout
     printed = checkout.snakemake(*again)
     assert "Train language model" not in printed and "Embed chunk" not in printed
     assert made == {path: path.stat().st_mtime_ns for path in models.rglob("*")}
     (last,) = (
-        line for line in tttnn(checkout, "status").stdout.splitlines() if " jobs done" in line
+        line for line in checkout.tttnn("status").stdout.splitlines() if " jobs done" in line
     )
     done, of = last.split()[0:3:2]
     assert done == of, last

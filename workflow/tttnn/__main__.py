@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ValidationError
 
+from tttnn import caches
 from tttnn.stages import MODULES
 
 COMMANDS = {
@@ -123,6 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("name", choices=[*COMMANDS, *MODULES], metavar="command")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args(arguments)
+    caches.settle()
     module = COMMANDS.get(chosen.name) or MODULES[chosen.name]
     try:
         _run(chosen.name, module, chosen.arguments)

@@ -8,6 +8,7 @@ leaves with a status that fails the job, so that it is tried again and goes on.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -26,6 +27,34 @@ def identity(modules: Iterable[str], settings: Iterable[str], files: Iterable[Pa
     """One digest of what half-done work depends on: a stage's modules, settings and inputs."""
     parts = [*map(fingerprint, modules), *settings, *(sha256(path) for path in files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def journal(output: Path) -> Path:
+    """Where half-done work keeps what is finished: a line of identity, then one for each piece."""
+    return output.with_name(f".{output.stem}.journal")
+
+
+def partial_output(output: Path) -> Path:
+    """Where half-done work keeps an output that grows in place; `note_beside` belongs to it."""
+    return output.with_name(f".{output.stem}.partial")
+
+
+def note_beside(partial: Path) -> Path:
+    """JSON that says how many pieces of a partial output are `done`."""
+    return partial.with_name(f"{partial.name}.json")
+
+
+def saved(output: Path) -> int:
+    """Pieces of an unfinished output that its stage has saved so far, by what lies beside it."""
+    lines, note = journal(output), note_beside(partial_output(output))
+    try:
+        if lines.is_file():
+            return max(0, lines.read_bytes().count(b"\n") - 1)
+        if note.is_file():
+            return int(json.loads(note.read_text(encoding="utf-8"))["done"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # just removed, or damaged: the stage will say so and begin again
+    return 0
 
 
 class Stop:

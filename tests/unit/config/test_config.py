@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.cli import parse_config
+from snakemake.io import PeriodicityDetector
 from snakemake.utils import update_config
 
 from tttnn.config.figures import FIGURES, caption, drawn
@@ -207,7 +209,13 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"models": {"new": {"kind": "local"}}}, "models.new.path: Field required"),
         ({"models": {"a b": {"kind": "local", "path": "x"}}}, "models: 'a b' names a file"),
         ({"sources": {"demo": {"copies": 2}}}, "sources.demo.copies: Input should be less"),
-        ({"run": "a/b"}, "run: run 'a/b' names a folder"),
+        ({"run": "a/b"}, "run: 'a/b' names a folder"),
+        ({"run": "long" * 26}, "run: 'longlong"),
+        ({"run": "r" + "x-" * 20}, "ends in 'x-' 20 times or more, which Snakemake refuses"),
+        ({"run": 2024}, "run: 2024 is not read as a name"),
+        ({"run": "published"}, "run: 'published' is the folder of the paper's numbers"),
+        ({"methods": {"m" * 23: {"like": "ttt"}}}, "mmmmmmmmm' ends in 'm' 20 times or more"),
+        ({"selections": {"s" * 101: {"like": "sift"}}}, "names a file: use at most 100 characters"),
         ({"environment": "tpu"}, "environment: Input should be 'cpu' or 'gpu'"),
         ({"evaluate": {"tasks": "some"}}, "evaluate.tasks: Input should be 'all'"),
         ({"evaluate": {"tasks": []}}, "evaluate.tasks: List should have at least 1 item"),
@@ -222,6 +230,44 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
 )  # fmt: skip
 def test_a_fault_names_its_key(overlay, message):
     assert message in fault(overlay)
+
+
+def test_a_name_is_refused_where_snakemake_would_take_it_for_a_loop():
+    def is_refused(name: str) -> bool:
+        try:
+            load(overlaid({"methods": {name: {"like": "ttt"}}}))
+        except ConfigError:
+            return True
+        return False
+
+    loops = PeriodicityDetector()
+    names = ["a" * 19, "a" * 20, "ab" * 19 + "a", "x" + "ab" * 20, "a" * 25 + "b", "b1.1" * 25]
+    assert [is_refused(name) for name in names] == [
+        loops.is_periodic(name) is not None for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("select={count: null, fraction: 0.5}", {"count": None, "fraction": 0.5}),
+        ("select={count: ~, fraction: '0.5'}", {"count": None, "fraction": 0.5}),
+        ("select={seed: 7}", {"seed": 7}),
+        ("search={recall_at: [1, '10']}", {"recall_at": [1, 10]}),
+        ("corpus={train_has_subsets: false}", {"train_has_subsets": False}),
+        ("methods={ttt: {lora: null, betas: [0.5, 0.9]}}", {"ttt": {"betas": [0.5, 0.9]}}),
+        ("methods={lora: {lora: null}}", {"lora": {"lora": None}}),
+        (
+            "models={small: {architecture: {n_layer: 3, tie_word_embeddings: true, pad: null}}}",
+            {"small": {"architecture": {"n_layer": 3, "tie_word_embeddings": True, "pad": None}}},
+        ),
+        ("sources={mine: {kind: local, path: 007}}", {"mine": {"kind": "local", "path": "007"}}),
+    ],
+)
+def test_what_is_nested_on_the_command_line_is_read_as_in_a_file(setting, value):
+    """Snakemake hands it over as strings."""
+    key = setting.partition("=")[0]
+    assert load(overlaid(parse_config([setting]))) == load(overlaid({key: value}))
 
 
 def test_all_faults_are_listed_at_once():

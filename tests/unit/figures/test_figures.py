@@ -11,9 +11,9 @@ import pytest
 import yaml
 from docutils.core import publish_parts
 
+from configured import read
 from synthetic_run import ABLATIONS, make_run
 from tttnn.config import figures as config
-from tttnn.config.merge import read
 from tttnn.figures.curves import curves
 from tttnn.figures.draw import FigureSpec, draw_figure
 from tttnn.figures.pareto import front, spread, weighted_means
@@ -399,7 +399,7 @@ def test_captions_are_valid(path):
 
 
 def caption(name):
-    return config.caption(read([], [], ROOT / "config.yaml"), name)
+    return config.caption(read([], []), name)
 
 
 def render(name, params):

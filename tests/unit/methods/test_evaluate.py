@@ -260,6 +260,7 @@ def lacking(task: Task, folder: Path, letters: str) -> Path:
     for letter in letters:
         tokenizer["model"]["vocab"][f"not {letter}"] = tokenizer["model"]["vocab"].pop(letter)
     file.write_text(json.dumps(tokenizer))
+    write_manifest(folder)
     return folder
 
 
@@ -572,7 +573,7 @@ def test_a_shorter_window_is_used(task, whole, tmp_path):
 
 def test_a_model_without_positions_is_evaluated_in_the_method_s_window(task, tmp_path):
     model = save_decoder(tmp_path / "mamba", "mamba")
-    (model / "manifest.json").write_text("{}")
+    write_manifest(model)
     mine = task._replace(model=model)
     with pytest.raises(ValueError, match=r"states no number of positions .* `window:`"):
         evaluate(mine, tmp_path / "none.parquet")

@@ -24,7 +24,7 @@ from tttnn.methods.likelihood import log_likelihood, rolling_windows
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.engine import adapt
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.fetch import Fetched, fetch_model
+from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import (
     ModelError,
     choose_window,
@@ -148,7 +148,7 @@ def test_what_is_no_causal_language_model_is_refused(
     with pytest.raises(ModelError, match=NO_LANGUAGE_MODELS[name]) as caught:
         load_causal(folder)
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
-    spec = Fetched.model_validate({"kind": "local", "path": str(folder)})
+    spec = FetchSpec.model_validate({"kind": "local", "path": str(folder)})
     with pytest.raises(ModelError, match=NO_LANGUAGE_MODELS[name]):
         fetch_model(spec, tmp_path / "fetched", causal=True)
     assert not (tmp_path / "fetched").exists()

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from families import save_class, save_decoder, save_masked
 from tiny import byte_tokenizer, save_causal
 from tttnn.__main__ import main
-from tttnn.models.fetch import Fetched, fetch_model
+from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import ModelError, load_causal, load_encoder
 
 
@@ -32,9 +32,9 @@ def add_tensors(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
 
 
 def fetch(folder: Path) -> Path:
-    """Fetched as `kind: local`, into results beside it."""
+    """FetchSpec as `kind: local`, into results beside it."""
     output = folder.parent / "results" / "models" / "copy"
-    fetch_model(Fetched.model_validate({"kind": "local", "path": str(folder)}), output)
+    fetch_model(FetchSpec.model_validate({"kind": "local", "path": str(folder)}), output)
     return output
 
 

@@ -400,6 +400,7 @@ def test_an_embedder_trains_at_its_full_length_wherever_positions_start(
     long_texts = tmp_path / "long.jsonl.zst"
     lines = [json.dumps({"text": " ".join(WORDS * 100), "meta": {"pile_set_name": SUBSETS[0]}})] * 4
     long_texts.write_bytes(zstandard.ZstdCompressor().compress("\n".join(lines).encode()))
+    write_record(tmp_path / "long.json", {"sha256": sha256(long_texts)})
     made = spec("roberta", **values).model_copy(update={"architecture": architecture})
     train_embedder(made, [long_texts], long_texts, tmp_path / "embedder")
     encoder, tokenizer = load_encoder(tmp_path / "embedder")

@@ -20,8 +20,8 @@ import tttnn.retrieval.indexes.ivf.needs
 import tttnn.retrieval.needs
 import tttnn.retrieval.recall
 import tttnn.retrieval.search
+from configured import read
 from tttnn.config.figures import FIGURES
-from tttnn.config.merge import read
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import MB, PANDAS, PYTHON

@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tttnn.config.load import ConfigError
-from tttnn.config.merge import read
+from configured import asked, read
+from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import jobs
 from tttnn.operations.plan import lines, plan, used
 from tttnn.operations.sizes import shape, texts
 
@@ -26,20 +25,7 @@ PUBLISHED = ROOT / "workflow/tttnn/published"
 
 
 def config(*overlays: str, settings: tuple[str, ...] = ()):
-    return read(
-        [ROOT / f"config/{name}.yaml" for name in overlays], [*settings], ROOT / "config.yaml"
-    )
-
-
-def test_configuration_merges_as_snakemake_does():
-    merged = config("paper", settings=("run=mine", "methods={ttt: {learning_rate: 0.5}}"))
-    assert merged.run == "mine"
-    assert merged.methods["ttt"].learning_rate == 0.5  # the key that was set
-    assert merged.methods["ttt"].num_neighbors == 50  # paper.yaml's
-    assert merged.methods["ttt"].clip_norm == 1.0  # config.yaml's
-    assert merged.search.indexes == ["flat"]  # lists are replaced
-    with pytest.raises(ConfigError, match="give settings as key=value"):
-        config(settings=("run",))
+    return read([ROOT / f"config/{name}.yaml" for name in overlays], settings)
 
 
 def test_the_published_seconds_are_the_curves():
@@ -55,12 +41,13 @@ def test_the_published_seconds_are_the_curves():
 
 def test_the_paper_s_evaluation_costs_what_was_published():
     """285, 864 and 1,251 A100 hours: the published seconds, times documents and neighbors."""
-    costs = Costs(config("paper", settings=("corpus={source: pile}",)))
-    hours: dict[str, float] = {}
-    for job in jobs(config("paper", settings=("corpus={source: pile}",))):
-        if job.rule == "evaluate_part" and job.wildcards[1] == "ttt":
-            model = job.wildcards[0]
-            hours[model] = hours.get(model, 0) + costs.of(job.rule, job.named).seconds / 3600
+    paper, listed = asked("paper", settings=("corpus={source: pile}",))
+    costs, hours = Costs(paper), {}
+    for job in listed:
+        if job.rule == "evaluate_part" and job.wildcards["method"] == "ttt":
+            model = job.wildcards["model"]
+            seconds = costs.of(job.rule, job.wildcards).seconds
+            hours[model] = hours.get(model, 0) + seconds / 3600
     assert hours["gpt2"] == pytest.approx(285, rel=0.02)
     assert hours["gpt2-large"] == pytest.approx(864, rel=0.02)
     assert hours["gpt-neo-1.3B"] == pytest.approx(1251, rel=0.02)
@@ -68,10 +55,10 @@ def test_the_paper_s_evaluation_costs_what_was_published():
 
 def test_the_paper_s_vectors_have_the_size_that_its_configuration_says():
     """430 GB of float16, in config/paper.yaml; a shard's index has float32 and ids of 8 bytes."""
-    paper = config("paper")
+    paper, listed = asked("paper")
     costs = Costs(paper)
-    rows = [job for job in jobs(paper) if job.rule == "embed_chunk"]
-    vectors = sum(costs.of(job.rule, job.named).disk for job in rows)
+    rows = [job for job in listed if job.rule == "embed_chunk"]
+    vectors = sum(costs.of(job.rule, job.wildcards).disk for job in rows)
     assert vectors == pytest.approx(430e9, rel=0.01)
     fill = costs.of("fill_shard_index", {"index": "flat", "shard": "00"})
     assert fill.disk == pytest.approx(2 * 430e9 / 30, rel=0.01)
@@ -100,9 +87,9 @@ def test_a_rule_asks_for_more_each_time():
 
 @pytest.mark.parametrize("overlay", ["local", "paper", "slurm-demo"])
 def test_every_rule_of_every_configuration_has_its_line(overlay):
-    chosen = config(overlay)
-    printed = "\n".join(lines(chosen))
-    for rule in {job.rule for job in jobs(chosen)}:
+    chosen, listed = asked(overlay)
+    printed = "\n".join(lines(chosen, listed))
+    for rule in {job.rule for job in listed}:
         assert f"\n{rule} " in printed
 
 
@@ -115,9 +102,8 @@ def evaluations(printed: list[str]) -> dict[str, list[str]]:
 
 def test_adapters_need_less_of_a_gpu_than_all_weights():
     """GPT-2-XL's 1.56 billion float32 weights five times are 31 GB, once 6 GB."""
-    files = [ROOT / "config/paper.yaml"]
-    settings = ["evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}"]
-    rows = evaluations(list(lines(read(files, settings, ROOT / "config.yaml"))))
+    settings = ("evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}",)
+    rows = evaluations(list(lines(*asked("paper", settings=settings))))
     full, adapters = (float(rows[f"gpt2-xl {m}"][4].split()[0]) for m in ("ttt", "lora"))
     assert 31 < full < 45
     assert 6 < adapters < 20
@@ -151,18 +137,19 @@ def test_a_benchmark_file_is_read(tmp_path):
 
 
 def test_what_a_run_used_stands_beside_what_was_expected(tmp_path, monkeypatch, capsys):
-    chosen = read([], ["run=mine"], ROOT / "config.yaml")
+    chosen, listed = asked(settings=("run=mine",))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/mine").mkdir(parents=True)
     (tmp_path / "results/mine/config.json").write_text(chosen.model_dump_json())
+    write_json(tmp_path / "results/mine/jobs.json", [job._asdict() for job in listed])
     header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    job = next(job for job in jobs(chosen) if job.rule == "train_embedder")
-    file = tmp_path / job.file("mine", "benchmarks", ".tsv")
+    job = next(job for job in listed if job.rule == "train_embedder")
+    file = tmp_path / job.benchmark
     file.parent.mkdir(parents=True)
     file.write_text(header + "100\t0:01:40\t500.00\t1\t1\t1\t0\t0\t0\t80\n")
     plan(against=tmp_path / "results/mine")
     (row,) = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
-    expected = Costs(chosen).of(job.rule, job.named)
+    expected = Costs(chosen).of(job.rule, job.wildcards)
     assert row[:4] == ["train_embedder", "1", f"{expected.seconds:.0f}", "80"]
     assert row[4] == f"{expected.seconds / 80:.2f}"
     assert row[5:7] == [f"{expected.memory / 1e6:.0f}", f"{500 * 2**20 / 1e6:.0f}"]

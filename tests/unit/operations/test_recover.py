@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from tttnn.files import write_json
+from tttnn.operations.started import Start, last, refuse_second
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 SNAKEFILE = """
@@ -40,16 +47,33 @@ pathlib.Path("cancelled").write_text(" ".join(sys.argv[1:]))
 LOG = """SNAKEMAKE
 =========
   Host: {host}
-  Command: /somewhere/bin/snakemake --profile slurm
 SLURM run ID: tttnn_{run}
 Provided remote nodes: 100
 """
+
+
+def noted(place: Path, program: list[str], arguments: list[str], **more: object) -> None:
+    """Write down a start of a process that is gone."""
+    start = Start(
+        run="mine",
+        program=program,
+        arguments=arguments,
+        folder=str(place),
+        directory=str(place),
+        configfiles=[],
+        settings=[],
+        host=platform.node(),
+        process=1,
+        since=0.0,
+    )
+    write_json(place / "results/mine/started.json", start._asdict() | more)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that a Snakemake left locked, with two of its jobs and another's in the queue."""
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    noted(tmp_path, ["snakemake"], ["--cores", "1"])
     (tmp_path / ".snakemake/log").mkdir(parents=True)
     (tmp_path / ".snakemake/locks").mkdir()
     (tmp_path / ".snakemake/locks/0.output.lock").write_text("done.txt\n")
@@ -99,7 +123,7 @@ def test_cancel_ends_this_folder_s_jobs_and_unlocks(folder):
     assert done.returncode == 0, done.stdout
     assert (folder / "cancelled").read_text() == "7 8"
     assert (folder / "queue").read_text().startswith("9|")
-    assert "  snakemake --profile slurm --rerun-incomplete\n" in done.stdout
+    assert "run mine:\n  snakemake --rerun-incomplete --cores 1\n" in done.stdout
     assert not list(folder.glob(".snakemake/locks/*"))
 
 
@@ -122,12 +146,73 @@ def test_no_answer_from_slurm_is_no_permission(folder):
 
 
 def test_a_run_on_another_host_is_named(folder):
-    for log in folder.glob(".snakemake/log/*"):
-        log.write_text(log.read_text().replace(os.uname().nodename, "login7"))
+    noted(folder, ["snakemake"], ["--cores", "1"], host="login7")
     (folder / "queue").write_text("")
     done = recover(folder)
     assert done.returncode == 0, done.stdout
-    assert "ran on login7: make sure" in done.stdout
+    assert "started on login7: make sure" in done.stdout
+
+
+def test_without_a_record_no_command_is_guessed(folder):
+    shutil.rmtree(folder / "results")
+    done = recover(folder, "--cancel")
+    assert done.returncode == 0, done.stdout
+    assert not list(folder.glob(".snakemake/locks/*"))
+    assert "How the last run here was started is not known" in done.stdout
+    assert "snakemake -" not in done.stdout
+
+
+def test_the_last_of_several_starts_is_gone_on_with(folder):
+    other = folder / "results/other"
+    shutil.copytree(folder / "results/mine", other)
+    later = json.loads((other / "started.json").read_text())
+    later |= {"run": "other", "arguments": ["--cores", "3"], "since": 10.0}
+    write_json(other / "started.json", later)
+    assert (
+        "run other:\n  snakemake --rerun-incomplete --cores 3\n"
+        in recover(folder, "--cancel").stdout
+    )
+
+
+def test_the_command_can_be_pasted(tmp_path):
+    """It is given to a shell, with a program that prints its folder and its arguments."""
+    here = tmp_path / "with a 'space'"
+    here.mkdir()
+    program = here / "my snakemake"
+    program.write_text("import os, sys, json\nprint(json.dumps([os.getcwd(), sys.argv[1:]]))\n")
+    arguments = ["--config", 'select={count: 3, name: "a b"}', "$HOME", "--", "a target"]
+    noted(tmp_path, [sys.executable, str(program)], arguments, folder=str(here))
+    command = last(tmp_path).command("--rerun-incomplete")
+    said = subprocess.run(command, shell=True, cwd="/", capture_output=True, text=True).stdout
+    assert json.loads(said) == [str(here), ["--rerun-incomplete", *arguments]]
+    twice = last(tmp_path)._replace(arguments=["--rerun-incomplete"])
+    assert twice.command("--rerun-incomplete").count("--rerun-incomplete") == 1
+
+
+def test_a_second_start_is_refused_while_the_first_is_alive(folder):
+    refuse_second(folder)
+    alive = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=folder)
+    try:
+        since = psutil.Process(alive.pid).create_time()
+        noted(folder, ["snakemake"], [], process=alive.pid, since=since - 60)
+        refuse_second(folder)  # another process that has that number now
+        noted(folder, ["snakemake"], [], process=alive.pid, since=since)
+        with pytest.raises(
+            ValueError, match=rf"process {alive.pid}\) is at work in .* on run mine"
+        ):
+            refuse_second(folder)
+        noted(folder, ["snakemake"], [], process=alive.pid, since=since, host="login7")
+        refuse_second(folder)
+        noted(folder, ["snakemake"], [], process=alive.pid, since=since, directory="/original")
+        refuse_second(folder)  # a copy of the folder that it works in
+    finally:
+        alive.kill()
+        alive.wait()
+    noted(folder, ["snakemake"], [], process=alive.pid, since=since)
+    refuse_second(folder)
+    now = psutil.Process()
+    noted(folder, ["snakemake"], [], process=now.pid, since=now.create_time())
+    refuse_second(folder)  # itself
 
 
 def test_a_snakemake_at_work_is_left_alone(folder):

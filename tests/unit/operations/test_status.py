@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tttnn.config.merge import read
-from tttnn.operations.jobs import jobs
-from tttnn.operations.status import Run, lines, stages, status
+from configured import asked
+from tttnn.files import write_json
+from tttnn.operations.jobs import Job
+from tttnn.operations.started import Start
+from tttnn.operations.status import Run, _started, lines, stages, status
 
 ROOT = Path(__file__).parents[3]
 RESULTS = "results/mine"
@@ -34,22 +38,31 @@ BENCHMARK = (
     "{s}\t0:00:00\t100\t1\t1\t1\t0\t0\t0\t{s}\n"
 )
 SELECTED = 5
+SETTINGS = (
+    "run=mine",
+    "evaluate={models: [small], ablations: null}",
+    "search={indexes: [ivf]}",
+    "methods={ttt: {candidates: ivf}}",
+    "select={count: 5}",
+)
+PLANNED = 1_000_000_000.0  # when the run began to work, before any file of these tests was written
 
 
 def evaluation(task: str) -> str:
     return f"{RESULTS}/evaluation/small/ttt/{task}/0.parquet"
 
 
+def needed(job: Job) -> bool:
+    """As Snakemake finds the files of `folder`."""
+    is_filled = job.rule in ("download_shard", "merge_index", "fill_shard_index")
+    return not is_filled and evaluation("pile_enron") not in job.outputs
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Downloads are done; of the evaluations one each is running, queued, failed, interrupted."""
-    settings = [
-        "run=mine",
-        "evaluate={models: [small], ablations: null}",
-        "search={indexes: [ivf]}",
-    ]
-    settings += ["methods={ttt: {candidates: ivf}}", "select={count: 5}"]
-    config = read([], settings, ROOT / "config.yaml")
+    """Downloads are done; of the evaluations one each is running, queued, failed, interrupted, and
+    one is there and would be made again."""
+    config, listed = asked(settings=SETTINGS)
 
     def write(path: str, text: str) -> None:
         file = tmp_path / path
@@ -62,17 +75,31 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         place = "/".join([*("@" + part for part in cut[:-1]), cut[-1]])
         write(f".snakemake/incomplete/{place}", json.dumps({"external_jobid": slurm_job}))
 
-    write(f"{RESULTS}/config.json", json.dumps(config.model_dump(mode="json")))
+    start = Start(
+        run="mine",
+        program=["snakemake"],
+        arguments=[],
+        folder=str(tmp_path),
+        directory=str(tmp_path),
+        configfiles=[],
+        settings=list(SETTINGS),
+        host=platform.node(),
+        process=1,  # is alive, but was started at another time
+        since=PLANNED,
+    )
+    write_json(tmp_path / RESULTS / "started.json", start._asdict())
+    write_json(tmp_path / RESULTS / "config.json", config.model_dump(mode="json"))
     write(".snakemake/log/2026-01-01T000000.snakemake.log", LOG)
     counts = {"tasks": {task: {"selected": SELECTED} for task in config.tasks}}
-    for job in jobs(config):
+    for job in listed:
         if job.rule == "download_shard":
             for output in job.outputs:
                 write(output, json.dumps({"documents": 100}))
-            write(job.file("mine", "benchmarks", ".tsv"), BENCHMARK.format(s=4))
+            write(job.benchmark, BENCHMARK.format(s=4))
     write(f"{RESULTS}/queries/test/selection.json", json.dumps(counts))
     write(f"{RESULTS}/index/ivf/merged/manifest.json", "{}")
     write(evaluation("pile_enron"), "")
+    write(evaluation("pile_nih-exporter"), "")
     write(f"{RESULTS}/benchmarks/evaluate_part/small/ttt/pile_enron/0.tsv", BENCHMARK.format(s=20))
     mark(evaluation("pile_github"), "11")
     write(f"{RESULTS}/evaluation/small/ttt/pile_github/.0.journal", "identity\n[]\n[]\n")
@@ -88,23 +115,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def load(folder: Path) -> Run:
-    return Run(read([folder / RESULTS / "config.json"], [], ROOT / "config.yaml"), folder)
+def load(folder: Path, **more: object) -> Run:
+    config, listed = asked(settings=SETTINGS)
+    return Run(config, [job._replace(needed=needed(job)) for job in listed], folder, **more)
 
 
 def states(run: Run) -> dict[str, str]:
-    return {job.outputs[0]: state for job, state in run.states.items()}
+    return {job.outputs[0]: state for job, state in zip(run.jobs, run.states, strict=True)}
 
 
 def test_each_job_has_its_state(folder):
     found = states(load(folder))
     assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "done"
-    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # removed once merged
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # temporary
     assert found[evaluation("pile_enron")] == "done"
     assert found[evaluation("pile_github")] == "running"
     assert found[evaluation("pile_europarl")] == "queued"
     assert found[evaluation("pile_books3")] == "interrupted"
     assert found[evaluation("pile_arxiv")] == "failed"
+    assert found[evaluation("pile_nih-exporter")] == "stale"
     assert found[evaluation("pile_wikipedia")] == "waiting"
 
 
@@ -162,14 +191,79 @@ def test_documents_and_their_rate(folder):
 
 
 def test_what_it_prints(folder, capsys):
+    """Of this run Snakemake itself is asked; nothing is there of what made the evaluations."""
     status("mine")
     printed = capsys.readouterr().out
-    assert "Run mine: no Snakemake on this machine" in printed
+    assert "Run mine: no Snakemake at work on it" in printed
     name = "evaluate_part small ttt {0} 0  results/mine/logs/evaluate_part/small/ttt/{0}/0.log"
     assert "failed: " + name.format("pile_arxiv") in printed
     assert "interrupted: " + name.format("pile_books3") in printed
     (row,) = (line for line in printed.splitlines() if line.startswith("evaluate_part"))
-    assert row.split()[1:8] == ["1", "1", "1", "1", "1", "17", "7/110"]
+    assert row.split()[1:9] == ["-", "1", "1", "1", "1", "2", "16", "2/110"]
+
+
+@pytest.fixture
+def at_work(folder) -> Run:
+    """The run while this process is its Snakemake, which had nothing when it began."""
+    _, listed = asked(settings=SETTINGS)
+    write_json(folder / RESULTS / "jobs.json", [job._asdict() for job in listed])
+    for file in folder.rglob("*"):
+        os.utime(file, (PLANNED, PLANNED))
+    now = psutil.Process()
+    noted = json.loads((folder / RESULTS / "started.json").read_text())
+    noted |= {"process": now.pid, "since": now.create_time()}
+    write_json(folder / RESULTS / "started.json", noted)
+    os.utime(folder / RESULTS / "jobs.json", (PLANNED + 5, PLANNED + 5))
+    return folder
+
+
+def test_a_run_at_work_is_told_by_what_was_made_since_it_began(at_work, monkeypatch):
+    monkeypatch.setattr("tttnn.operations.status.ask", None)  # Snakemake is not asked
+    found = states(_started(at_work, None))
+    assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "stale"
+    assert found[f"{RESULTS}/index/ivf/merged"] == "stale"
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "waiting"
+    for file in (
+        *("corpus/00.jsonl.zst", "corpus/00.rejected.jsonl", "corpus/00.json"),
+        *("index/ivf/merged", "benchmarks/fill_shard_index/ivf/00.tsv"),
+    ):
+        (at_work / RESULTS / file).parent.mkdir(parents=True, exist_ok=True)
+        (at_work / RESULTS / file).touch()
+    (at_work / RESULTS / "corpus/01.json").touch()  # the first of its three files
+    found = states(_started(at_work, None))
+    assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "done"
+    assert found[f"{RESULTS}/corpus/01.jsonl.zst"] == "stale"
+    assert found[f"{RESULTS}/index/ivf/merged"] == "done"
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # temporary
+
+
+def test_what_a_run_at_work_has_begun_is_running(at_work):
+    marked = evaluation("pile_books3")
+    assert states(_started(at_work, None))[marked] == "interrupted"  # by an earlier start
+    (marker,) = (
+        file
+        for file in (at_work / ".snakemake/incomplete").rglob("*")
+        if file.is_file() and '"9"' in file.read_text()
+    )
+    marker.write_text('{"external_jobid": null}')
+    assert states(_started(at_work, None))[marked] == "running"
+
+
+def test_what_ctrl_c_ended_has_not_failed(folder):
+    log = folder / ".snakemake/log/2026-01-01T000000.snakemake.log"
+    block = LOG[LOG.index("Error in rule") :]
+    stopped = "Terminating processes on user request, this might take some time.\n"
+    log.write_text(LOG + stopped + block.replace("pile_arxiv", "pile_wikipedia"))
+    found = states(load(folder))
+    assert found[evaluation("pile_arxiv")] == "failed"  # before
+    assert found[evaluation("pile_wikipedia")] == "waiting"
+
+
+def test_a_run_started_elsewhere_is_named(folder):
+    noted = json.loads((folder / RESULTS / "started.json").read_text())
+    start = Start(**noted)._replace(host="login7")
+    printed = next(lines(load(folder, start=start), time.time()))
+    assert printed == "Run mine: last started on login7, process 1 there"
 
 
 def test_a_run_that_was_never_started_is_an_error(folder):

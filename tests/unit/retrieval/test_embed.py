@@ -349,4 +349,4 @@ def test_half_done_vectors_that_are_cut_short_are_thrown_away(
     partial = tmp_path / ".0.partial"
     partial.write_bytes(partial.read_bytes()[:size])
     assert go_on(SPEC, stopped, folder, tmp_path / "0.npy", monkeypatch) == [4, 4, 4, 4, 2]
-    assert f"{partial}: damaged" in capsys.readouterr().err
+    assert f"thrown away and done again: {partial}" in capsys.readouterr().err

@@ -33,6 +33,25 @@ from tttnn.sections.source import Source
 from tttnn.sections.split import Split
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+PUBLISHED = "published"  # results/published is made by rules/paper.smk
+LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
+REPEATS = 20
+PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")
+"""Snakemake takes a name that ends so for a rule that runs into itself, whatever its constraints
+say (`PeriodicityDetector`)."""
+
+
+def _check_name(name: str, use: str) -> None:
+    """Raise `ValueError` for a name that cannot be part of a path that Snakemake matches."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} names {use}: use letters, digits, '.', '_', '-'")
+    if len(name) > LONGEST:
+        raise ValueError(f"{name!r} names {use}: use at most {LONGEST} characters")
+    if match := PERIODIC.search(name):
+        raise ValueError(
+            f"{name!r} ends in {match[1]!r} {REPEATS} times or more, which Snakemake refuses: "
+            "choose another name"
+        )
 
 
 class Config(Section):
@@ -70,19 +89,21 @@ class Config(Section):
                     )
         return values
 
-    @field_validator("run")
+    @field_validator("run", mode="before")
     @classmethod
-    def _names_a_folder(cls, run: str) -> str:
-        if not NAME.fullmatch(run):
-            raise ValueError(f"run {run!r} names a folder: use letters, digits, '.', '_', '-'")
+    def _names_a_folder(cls, run: Any) -> str:
+        if not isinstance(run, str):
+            raise ValueError(f"{run!r} is not read as a name: use one with a letter")
+        if run == PUBLISHED:
+            raise ValueError(f"{run!r} is the folder of the paper's numbers: choose another name")
+        _check_name(run, "a folder")
         return run
 
     @field_validator("sources", "models", "indexes", "selections", "methods")
     @classmethod
     def _names_stand_in_paths(cls, catalogue: dict[str, Any]) -> dict[str, Any]:
         for name in catalogue:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"{name!r} names a file: use letters, digits, '.', '_', '-'")
+            _check_name(name, "a file")
         return catalogue
 
     @model_validator(mode="after")

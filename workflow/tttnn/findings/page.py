@@ -30,11 +30,11 @@ def digest(claims: dict[str, list[Claim]], switches: list[Switch]) -> str:
     measures = [
         [claim.measure, claim.side, claim.threshold] for some in claims.values() for claim in some
     ]
-    told = [
+    measured = [
         *([_named(measure), side, threshold] for measure, side, threshold in measures),
         *([switch.method, switch.base, switch.points] for switch in switches),
     ]
-    return hashlib.sha256(canonical(told).encode()).hexdigest()[:12]
+    return hashlib.sha256(canonical(measured).encode()).hexdigest()[:12]
 
 
 def _named(measure: Any) -> list[Any]:

@@ -31,7 +31,7 @@ from tttnn.journal import Journal
 from tttnn.methods.measure import Adapted, Query
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
-from tttnn.resume import Stop, identity
+from tttnn.resume import Stop, identity, journal
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
@@ -208,19 +208,19 @@ def evaluate_part(
     Raises `ValueError` for a document with too few neighbours, without any token, or with a
     likelihood that is not finite.
     """
-    beside = output.with_name(f".{output.stem}.journal")
+    beside = journal(output)
     if spec.recipe.depends_on_order:
         beside.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
     module = engine(METHODS, spec.recipe.kind)
-    journal = Journal(beside, identity([__name__, module], settings, inputs))
-    done = {rows[0]["document_id"]: rows for rows in journal.entries}
+    finished = Journal(beside, identity([__name__, module], settings, inputs))
+    done = {rows[0]["document_id"]: rows for rows in finished.entries}
     documents = _cases(spec, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
     progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
-    with journal, progress, Stop() as stop:
+    with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -235,7 +235,7 @@ def evaluate_part(
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
                 rows[0]["environment"] = made_with
-                journal.append(rows)
+                finished.append(rows)
                 done[query.id] = rows
                 progress.update()
                 if stop and len(done) < len(documents):
@@ -248,4 +248,4 @@ def evaluate_part(
     made_with = [row["environment"] for row in rows if "environment" in row]
     schema = with_environments(schema, made_with)
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
-    journal.remove()
+    finished.remove()

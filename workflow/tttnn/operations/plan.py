@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tttnn.config.load import load
-from tttnn.config.merge import read
 from tttnn.config.root import Config
 from tttnn.needs.need import Need
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job, jobs
+from tttnn.operations.jobs import Job, ask, kept
 from tttnn.reading import read_json
 
 GPU_RULES = {
@@ -47,7 +46,7 @@ def _size(value: float) -> str:
 def _grouped(listed: list[Job], costs: Costs, name: Callable[[Job], str]) -> dict[str, list[Need]]:
     grouped: dict[str, list[Need]] = {}
     for job in listed:
-        grouped.setdefault(name(job), []).append(costs.of(job.rule, job.named))
+        grouped.setdefault(name(job), []).append(costs.of(job.rule, job.wildcards))
     return grouped
 
 
@@ -64,9 +63,13 @@ def _row(name: str, estimates: list[Need], kind: str) -> str:
     )
 
 
-def lines(config: Config) -> Iterator[str]:
+def _cell(job: Job) -> str:
+    return f"{job.wildcards['model']} {job.wildcards['method']}"
+
+
+def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     """The plan's lines: a rule each; then the evaluations, a model and method each."""
-    costs, listed = Costs(config), jobs(config)
+    costs = Costs(config)
     yield f"Run {config.run}. Sizes: {costs.known()}."
     yield ""
     yield ROW.format("rule", "jobs", "disk", "memory", "on the GPU", "hours", "of", "from")
@@ -86,7 +89,7 @@ def lines(config: Config) -> Iterator[str]:
     yield ""
     evaluations = [job for job in listed if job.rule == "evaluate_part"]
     kind = "GPU" if config.environment == "gpu" else "CPU"
-    for name, some in _grouped(evaluations, costs, lambda job: " ".join(job.wildcards[:2])).items():
+    for name, some in _grouped(evaluations, costs, _cell).items():
         yield _row(name, some, kind)
 
 
@@ -100,18 +103,22 @@ def used(benchmark: Path) -> Used | None:
     return Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
 
 
-def compared(config: Config) -> Iterator[tuple[str, int, float, float, float, float]]:
+def compared(
+    config: Config, listed: list[Job]
+) -> Iterator[tuple[str, int, float, float, float, float]]:
     """For each rule of a finished run: jobs; seconds estimated, used; bytes estimated, used.
 
-    Seconds are a processor's, summed over the jobs; bytes are the largest job's, 0 for rules whose
-    jobs are so short that Snakemake's look at them every few seconds may have missed it.
+    The benchmarks of its jobs are where these say, from the working directory. Seconds are a
+    processor's, summed over the jobs; bytes are the largest job's, 0 for rules whose jobs are so
+    short that Snakemake's look at them every few seconds may have missed it.
     """
     costs = Costs(config)
     grouped: dict[str, list[tuple[Need, Used]]] = {}
-    for job in jobs(config):
-        spent = used(Path(job.file(config.run, "benchmarks", ".tsv")))
+    for job in listed:
+        spent = used(Path(job.benchmark)) if job.benchmark else None
         if spent is not None:
-            grouped.setdefault(job.rule, []).append((costs.of(job.rule, job.named), spent))
+            estimate = costs.of(job.rule, job.wildcards)
+            grouped.setdefault(job.rule, []).append((estimate, spent))
     for rule, pairs in grouped.items():
         sampled = [(e, u) for e, u in pairs if u.seconds >= SAMPLED_SECONDS]
         yield (
@@ -124,11 +131,11 @@ def compared(config: Config) -> Iterator[tuple[str, int, float, float, float, fl
         )
 
 
-def _against(config: Config) -> Iterator[str]:
+def _against(config: Config, listed: list[Job]) -> Iterator[str]:
     yield AGAINST.format(
         "rule", "jobs", "s expected", "used", "ratio", "MB expected", "used", "ratio"
     )
-    for rule, count, expected, spent, memory, resident in compared(config):
+    for rule, count, expected, spent, memory, resident in compared(config, listed):
         if not resident:
             memory = 0.0
         yield AGAINST.format(
@@ -155,8 +162,8 @@ def plan(
     """
     if against is not None:
         started_with = read_json(against / "config.json")
-        printed = _against(load(started_with))
+        printed = _against(load(started_with), kept(against / "jobs.json"))
     else:
-        printed = lines(read(configfile or [], config or []))
+        printed = lines(*ask(configfile or [], config or []))
     for line in printed:
         print(line)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import re
 import subprocess
 import sys
 import time
@@ -11,13 +9,11 @@ from pathlib import Path
 
 import psutil
 
-from tttnn.operations.leftover import Process, SlurmJob, logs, processes, slurm_jobs
+from tttnn.operations.leftover import Process, SlurmJob, processes, slurm_jobs
+from tttnn.operations.started import FILE, Start, last
 
 POLL_SECONDS = 2
 GRACE_SECONDS = 60  # between SIGTERM and SIGKILL for a local job
-HOST = re.compile(r"^ *Host: (\S+)$", re.M)
-RAN = re.compile(r"^Provided ", re.M)  # cores, or remote nodes; dry runs do not say this
-COMMAND = re.compile(r"^ *Command: \S*?(snakemake .*)$", re.M)
 
 
 def _left(folder: Path) -> list[Process | SlurmJob]:
@@ -50,14 +46,14 @@ def _kill(left: list[Process | SlurmJob]) -> None:
                 member.kill()
 
 
-def _last_run(folder: Path) -> tuple[str, str]:
-    """The command and the host of the last Snakemake that ran jobs in `folder`."""
-    for log in reversed(logs(folder)):
-        text = log.read_text("utf-8")
-        command, host = COMMAND.search(text), HOST.search(text)
-        if command and host and RAN.search(text):
-            return command[1], host[1]
-    return "snakemake", platform.node()
+def _unlock(folder: Path, start: Start | None) -> None:
+    options = start.arguments if start else []
+    command = [sys.executable, "-m", "snakemake", "--unlock", *options]
+    asked = subprocess.run(
+        command, cwd=start.folder if start else folder, capture_output=True, text=True
+    )
+    if asked.returncode:
+        raise ValueError(f"snakemake --unlock failed:\n{asked.stdout}{asked.stderr}")
 
 
 def _wait(folder: Path, *, kill_after: float) -> None:
@@ -81,8 +77,12 @@ def recover(cancel: bool = False, wait: bool = False) -> None:
     --cancel  end them: what they have saved is kept, and the next run goes on from there
     --wait    let them finish (new outputs of SLURM jobs count; a local job's are made again)
 
-    When none is left, the folder is unlocked, and the command that goes on is printed. After Ctrl-C
-    nothing of this is needed: the same command again goes on.
+    When none is left, the folder is unlocked, and the command that goes on with the run that was
+    started last is printed, to be pasted. After Ctrl-C nothing of this is needed: the same command
+    again goes on.
+
+    Run one Snakemake at a time in a folder: whichever ends first removes the locks of all, so that
+    an unlocked folder does not mean that nothing is at work in it.
     """
     folder = Path.cwd()
     if not (folder / ".snakemake").is_dir():
@@ -98,14 +98,15 @@ def recover(cancel: bool = False, wait: bool = False) -> None:
         _cancel(left)
     _wait(folder, kill_after=GRACE_SECONDS if cancel else float("inf"))
 
-    unlocked = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--unlock"], capture_output=True, text=True
-    )
-    if unlocked.returncode:
-        raise ValueError(f"snakemake --unlock failed:\n{unlocked.stdout}{unlocked.stderr}")
-    command, host = _last_run(folder)
-    if "--rerun-incomplete" not in command:
-        command += " --rerun-incomplete"
-    print(f"No job is left, and the folder is unlocked. To go on:\n  {command}")
-    if host != platform.node():
-        print(f"The last Snakemake here ran on {host}: make sure that it does so no more.")
+    start = last(folder)
+    _unlock(folder, start)
+    print("No job is left, and the folder is unlocked.", end=" ")
+    if start is None:
+        print(
+            f"How the last run here was started is not known (no results/<run>/{FILE}): to go on, "
+            "repeat its command with --rerun-incomplete."
+        )
+        return
+    print(f"To go on with run {start.run}:\n  {start.command('--rerun-incomplete')}")
+    if not start.is_here:
+        print(f"It was started on {start.host}: make sure that it runs there no more.")

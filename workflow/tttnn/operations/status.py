@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tttnn.config.load import load
-from tttnn.config.merge import read
 from tttnn.config.root import Config
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job, jobs
+from tttnn.operations.jobs import Job, ask, kept
 from tttnn.operations.leftover import logs, processes, slurm_jobs
 from tttnn.operations.plan import used
+from tttnn.operations.started import FILE, Start, last
+from tttnn.resume import saved
 
-ROW = "{:<19}{:>6}{:>9}{:>8}{:>13}{:>8}{:>9}{:>18}{:>12}{:>14}"
+ROW = "{:<19}{:>6}{:>9}{:>8}{:>13}{:>8}{:>7}{:>9}{:>18}{:>12}{:>14}"
 ERROR = re.compile(r"^Error in rule (\w+):\n((?:    .*\n)+)", re.M)
 OUTPUT = re.compile(r"^    output: (.*)$", re.M)
-STATES = ("done", "running", "queued", "interrupted", "failed", "waiting")
+STOPPED = "Terminating processes on user request"  # Ctrl-C
+STATES = ("done", "running", "queued", "interrupted", "failed", "stale", "waiting")
 DOCUMENTS = {"download_shard", "chunk_shard", "embed_chunk", "evaluate_part"}
 
 
@@ -53,60 +55,80 @@ def _markers(folder: Path) -> dict[str, Marker]:
 
 
 def _failed_outputs(folder: Path, run: str) -> set[str]:
-    """Outputs whose jobs failed in the latest Snakemake that worked on this run."""
+    """Outputs whose jobs failed in the latest Snakemake that worked on this run.
+
+    Those that end after Ctrl-C were interrupted.
+    """
     for log in reversed(logs(folder)):
         text = log.read_text(encoding="utf-8", errors="replace")
         if re.search(r"^Provided ", text, re.M) and f"results/{run}/" in text:
-            blocks = "".join(match[2] for match in ERROR.finditer(text))
+            before = text.partition(STOPPED)[0]
+            blocks = "".join(match[2] for match in ERROR.finditer(before))
             return {name for line in OUTPUT.findall(blocks) for name in line.split(", ")}
     return set()
 
 
 class Run:
-    """A run's jobs with the state of each."""
+    """A run's jobs with the state of each.
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.config, self.folder = config, folder
+    `listed` are as Snakemake sees them now; or, of a run that is at work, as it saw them when
+    `start` began to work on them, at the time `seen` of the file system's clock.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        listed: list[Job],
+        folder: Path,
+        start: Start | None = None,
+        seen: float | None = None,
+    ) -> None:
+        self.config, self.jobs, self.folder, self.start = config, listed, folder, start
         self.costs = Costs(config)
-        self.jobs = jobs(config)
         self.notes: list[str] = []
+        self._seen = seen
+        self.is_alive = start is not None and start.works_in(folder)
         self._markers = _markers(folder)
         self._failed = _failed_outputs(folder, config.run)
-        local = processes(folder)
-        self._local = {word for process in local for word in process.command}
-        self.snakemake = [
-            p.pid for p in local if p.what == "snakemake" and "--mode" not in p.command
-        ]
+        self._local = {word for process in processes(folder) for word in process.command}
         try:
             self._slurm = {job.number: job.state for job in slurm_jobs(folder)}
         except OSError as error:
             self._slurm = {}
             self.notes.append(f"{error}; jobs that run there count as interrupted")
-        self.merged = {job.wildcards[0] for job in self.jobs if self._is_merged(job)}
-        self.states = {job: self._state(job) for job in self.jobs}
+        self.states = [self._state(job) for job in self.jobs]
 
-    def _is_merged(self, job: Job) -> bool:
-        return job.rule == "merge_index" and (self.folder / job.outputs[0]).exists()
-
-    def marker(self, job: Job) -> Marker | None:
+    def _marker(self, job: Job) -> Marker | None:
         """Snakemake's, if it has one for this job."""
         return next((self._markers[o] for o in job.outputs if o in self._markers), None)
 
+    def _is_new(self, file: str | None) -> bool:
+        """Whether a file was written since the jobs were listed."""
+        try:
+            return self._seen is not None and (self.folder / file).stat().st_mtime >= self._seen
+        except (OSError, TypeError):  # a job without that file, or not there
+            return False
+
+    def _is_made(self, job: Job) -> bool:
+        # a benchmark is written at the end, and stays when temporary outputs are gone
+        return not job.needed or self._is_new(job.benchmark) or all(map(self._is_new, job.outputs))
+
     def _state(self, job: Job) -> str:
-        marker = self.marker(job)
-        # the shards of a merged index are removed
-        there = job.rule == "fill_shard_index" and job.wildcards[0] in self.merged
-        there = there or all((self.folder / output).exists() for output in job.outputs)
+        marker, made = self._marker(job), self._is_made(job)
         # what a process names may be its input, which is whole and nobody's work
-        if self._local.intersection(job.outputs) and (marker or not there):
+        if self._local.intersection(job.outputs) and (marker or not made):
             return "running"
         if marker and marker.slurm_job in self._slurm:
             return "queued" if self._slurm[marker.slurm_job] == "PENDING" else "running"
-        if there:
-            return "interrupted" if marker else "done"
+        if marker:
+            under_way = self.is_alive and marker.since >= self.start.since
+            return "running" if under_way else "interrupted"
+        if made:
+            return "done"
         if self._failed.intersection(job.outputs):
             return "failed"
-        return "interrupted" if marker else "waiting"
+        there = all((self.folder / output).exists() for output in job.outputs)
+        return "stale" if there else "waiting"
 
     def _shard_documents(self, shard: str) -> float:
         manifest = self.folder / f"results/{self.config.run}/corpus/{shard}.json"
@@ -117,27 +139,17 @@ class Run:
     def documents(self, job: Job) -> float:
         """Of a job of a rule in `DOCUMENTS`: known once there are manifests, estimated before."""
         if job.rule == "evaluate_part":
-            _, method, task, part = job.wildcards
+            task, part = job.wildcards["task"], int(job.wildcards["part"])
             selection = self.folder / f"results/{self.config.run}/queries/test/selection.json"
-            parts = len(self.config.parts(method, task))
+            parts = len(self.config.parts(job.wildcards["method"], task))
             if not selection.is_file():
                 return self.costs.selected(task) / parts
             selected = json.loads(selection.read_text(encoding="utf-8"))["tasks"][task]["selected"]
-            return len(range(int(part), selected, parts))
+            return len(range(part, selected, parts))
+        documents = self._shard_documents(job.wildcards["shard"])
         if job.rule == "embed_chunk":
-            return self._shard_documents(job.wildcards[1]) / self.config.chunk.chunks_per_shard
-        return self._shard_documents(job.wildcards[0])
-
-    def progress(self, job: Job) -> float:
-        """Documents that an unfinished job has saved: lines of its journal, or rows."""
-        output = self.folder / job.outputs[0]
-        journal = output.with_name(f".{output.stem}.journal")
-        partial = output.with_name(f".{output.stem}.partial.json")
-        if job.rule == "evaluate_part" and journal.is_file():
-            return max(0, journal.read_bytes().count(b"\n") - 1)
-        if job.rule == "embed_chunk" and partial.is_file():
-            return json.loads(partial.read_text(encoding="utf-8"))["done"]
-        return 0.0
+            return documents / self.config.chunk.chunks_per_shard
+        return documents
 
 
 class Stage(NamedTuple):
@@ -157,33 +169,33 @@ def stages(run: Run) -> Iterator[Stage]:
     What remains is the estimated time of the unfinished jobs, times how far the finished ones were
     from their estimates, shared by as many jobs as run now.
     """
-    grouped: dict[str, list[Job]] = {}
-    for job in run.jobs:
-        grouped.setdefault(job.rule, []).append(job)
-    busy = max(1, sum(state == "running" for state in run.states.values()))
+    grouped: dict[str, list[tuple[Job, str]]] = {}
+    for job, state in zip(run.jobs, run.states, strict=True):
+        grouped.setdefault(job.rule, []).append((job, state))
+    busy = max(1, run.states.count("running"))
     for rule, members in grouped.items():
-        counts = Counter(run.states[job] for job in members)
-        spent = expected = finished = left = saved = 0.0
+        counts = Counter(state for _, state in members)
+        spent = expected = finished = left = done = 0.0
         counted = rule in DOCUMENTS
-        for job in members:
-            seconds = run.costs.of(job.rule, job.named).seconds
+        for job, state in members:
+            seconds = run.costs.of(rule, job.wildcards).seconds
             total = run.documents(job) if counted else 1.0
-            if run.states[job] == "done":
-                benchmark = used(run.folder / job.file(run.config.run, "benchmarks", ".tsv"))
+            if state == "done":
+                benchmark = used(run.folder / job.benchmark) if job.benchmark else None
                 if benchmark:
                     spent, expected = spent + benchmark.wall, expected + seconds
                     finished += total
-                saved += total
+                part = total
             else:
-                part = run.progress(job)
-                saved += part
+                part = saved(run.folder / job.outputs[0]) if counted else 0.0
                 left += seconds * (1 - min(1.0, part / total if total else 1.0))
+            done += part
         scale = spent / expected if expected else 1.0
         yield Stage(
             rule,
             counts,
-            sum(run.documents(job) for job in members) if counted else None,
-            saved if counted else None,
+            sum(run.documents(job) for job, _ in members) if counted else None,
+            done if counted else None,
             finished / spent if counted and spent else None,
             left * scale / max(1, counts["running"] or busy),
         )
@@ -196,10 +208,18 @@ def _clock(seconds: float, now: float) -> str:
     return f"{end:%H:%M}" if seconds < 86400 else f"{end:%d %b %H:%M}"
 
 
+def _who(run: Run) -> str:
+    start = run.start
+    if run.is_alive:
+        return f"process {start.process}"
+    if start is not None and not start.is_here:
+        return f"last started on {start.host}, process {start.process} there"
+    return "no Snakemake at work on it"
+
+
 def lines(run: Run, now: float) -> Iterator[str]:
     """The report's lines."""
-    who = f"process {run.snakemake[0]}" if run.snakemake else "no Snakemake on this machine"
-    yield f"Run {run.config.run}: {who}"
+    yield f"Run {run.config.run}: {_who(run)}"
     yield from run.notes
     yield ""
     yield ROW.format("rule", *STATES, "documents", "per second", "end")
@@ -220,16 +240,36 @@ def lines(run: Run, now: float) -> Iterator[str]:
             _clock(stage.remaining and total, now),
         )
     yield ""
-    done = sum(state == "done" for state in run.states.values())
-    yield f"{done} of {len(run.jobs)} jobs done" + (
+    yield f"{run.states.count('done')} of {len(run.jobs)} jobs done" + (
         f", the end expected at {_clock(total, now)} with as many jobs at once as now"
         if total
         else "."
     )
-    for job, state in run.states.items():
+    for job, state in zip(run.jobs, run.states, strict=True):
         if state in ("failed", "interrupted"):
-            log = job.file(run.config.run, "logs", ".log")
-            yield f"{state}: {job.rule} {' '.join(job.wildcards)}  {log}"
+            yield f"{state}: {' '.join([job.rule, *job.wildcards.values()])}  {job.log or ''}"
+
+
+def _started(folder: Path, name: str | None) -> Run:
+    """A run that was started in `folder`: as its jobs stand in its files while it is at work."""
+    start = last(folder, name)
+    if start is None:
+        raise ValueError(
+            f"no run {name or ''} was started in {folder}: results/<run>/{FILE} is missing "
+            "(or give --configfile as for Snakemake)"
+        )
+    results = folder / "results" / start.run
+    if start.works_in(folder):
+        listing = results / "jobs.json"
+        config = load(json.loads((results / "config.json").read_text(encoding="utf-8")))
+        return Run(config, kept(listing), folder, start, listing.stat().st_mtime)
+    config, listed = ask(list(map(Path, start.configfiles)), start.settings)
+    if config.run != start.run:
+        raise ValueError(
+            f"what run {start.run} was started with is the configuration of run {config.run} now: "
+            "give --configfile and --config as for Snakemake"
+        )
+    return Run(config, listed, folder, start)
 
 
 def status(
@@ -241,20 +281,16 @@ def status(
     --configfile, --config  as Snakemake's, for a run that was never started from here
 
     Jobs are done, running, queued in SLURM, interrupted (killed; the next run goes on with them),
-    failed or waiting. `per second` is what the finished jobs took, times the jobs that run now.
+    failed, stale (their outputs are there, and Snakemake would make them again) or waiting.
+    `per second` is what the finished jobs took, times the jobs that run now. While a run is at
+    work, its jobs are those that it started with; otherwise Snakemake is asked, which takes
+    seconds.
     """
     folder = Path.cwd()
     if configfile or config:
-        chosen = read(configfile or [], config or [])
+        chosen, listed = ask(configfile or [], config or [])
+        found = Run(chosen, listed, folder, last(folder, chosen.run))
     else:
-        started = list(folder.glob(f"results/{run or '*'}/config.json"))
-        if not started:
-            raise ValueError(
-                f"no run {run or ''} was started in {folder}: results/<run>/config.json is missing "
-                "(or give --configfile as for Snakemake)"
-            )
-        latest = max(started, key=lambda path: path.stat().st_mtime)
-        chosen = load(json.loads(latest.read_text(encoding="utf-8")))
-    now = time.time()
-    for line in lines(Run(chosen, folder), now):
+        found = _started(folder, run)
+    for line in lines(found, time.time()):
         print(line)

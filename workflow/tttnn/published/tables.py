@@ -135,12 +135,12 @@ def published_tables(
     """Write the published numbers as `tttnn.scores.score` writes a run's, to be drawn likewise.
 
     `data` is the folder of this package. `scores`, `differences`, `costs` and `tasks` have a run's
-    columns; what was not published is empty, such as intervals, documents to train on, seconds of
-    evaluation and tokens a second. `documents` is how many were drawn; those whose retrieval failed
-    were left out, and are not counted anywhere. The numbers of `costs` differ from a run's: all
-    seconds, the total too, include an evaluation for each neighbor, and quantiles are over the 50
-    neighbors, of the mean over documents. `table1` has a row a number, as printed and from the
-    released files, `latex` is Table 1.
+    columns; what was not published is empty, such as intervals, documents to train on or without
+    halves, seconds of evaluation and tokens a second. `documents` is how many were drawn; those
+    whose retrieval failed were left out, and are not counted anywhere. The numbers of `costs`
+    differ from a run's: all seconds, the total too, include an evaluation for each neighbor, and
+    quantiles are over the 50 neighbors, of the mean over documents. `table1` has a row a number, as
+    printed and from the released files, `latex` is Table 1.
     """
     drawn = load.documents(data)
     counts = drawn["documents"].to_dict() | {ALL: int(drawn["documents"].sum())}

@@ -25,7 +25,7 @@ from tttnn.environment import Environment, distinct, environment
 from tttnn.files import put, sha256
 from tttnn.models.folder import choose_window, load_encoder
 from tttnn.models.probes import sees_padding
-from tttnn.resume import Stop, identity
+from tttnn.resume import Stop, identity, note_beside, partial_output
 from tttnn.retrieval.rows import Rows, RowWriter
 from tttnn.retrieval.tensors import save_tensors
 from tttnn.sections.embed import Embed
@@ -89,19 +89,15 @@ class _Progress(NamedTuple):
     environments: list[Environment]
 
 
-def _note(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.json")
-
-
 def _kept(partial: Path, made_from: str, shape: tuple[int, int], dtype: str) -> _Progress | None:
     """What can be gone on with: vectors of the same inputs, settings and code, undamaged.
 
     What cannot is told on stderr, and done again.
     """
-    if not (partial.is_file() and _note(partial).is_file()):
+    if not (partial.is_file() and note_beside(partial).is_file()):
         return None
     try:
-        note = read_record(_note(partial))
+        note = read_record(note_beside(partial))
         if note["made_from"] != made_from:
             return None
         progress = _Progress(note["done"], note["environments"])
@@ -117,7 +113,7 @@ def _kept(partial: Path, made_from: str, shape: tuple[int, int], dtype: str) -> 
 
 def _save(writer: RowWriter, partial: Path, made_from: str, progress: _Progress) -> None:
     writer.save()
-    write_record(_note(partial), {"made_from": made_from, **progress._asdict()})
+    write_record(note_beside(partial), {"made_from": made_from, **progress._asdict()})
 
 
 class _Embedded(NamedTuple):
@@ -136,7 +132,7 @@ class _Embedded(NamedTuple):
     def done(self, output: Path) -> None:
         """Remove what served going on."""
         self.path.unlink(missing_ok=True)
-        _note(self.path).unlink(missing_ok=True)
+        note_beside(self.path).unlink(missing_ok=True)
         print(f"{output}: {self.shape[0]} texts, {self.shape[1]} dimensions", file=sys.stderr)
 
 
@@ -152,11 +148,11 @@ def _embed_files(
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])
-    partial = output.with_name(f".{output.stem}.partial")
+    partial = partial_output(output)
     partial.parent.mkdir(parents=True, exist_ok=True)
     kept = _kept(partial, made_from, shape, spec.dtype)
     if kept is None:
-        _note(partial).unlink(missing_ok=True)
+        note_beside(partial).unlink(missing_ok=True)
     else:
         print(f"going on after {kept.done} of {total} texts", file=sys.stderr)
     row = kept.done if kept else 0

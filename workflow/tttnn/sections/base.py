@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +37,10 @@ Names = Annotated[list[str], Field(min_length=1), AfterValidator(_without_repeat
 """A selection from a catalogue."""
 
 
+NULLS = {"", "~", "null", "Null", "NULL"}
+"""How YAML spells null. What is nested in Snakemake's `--config key={...}` arrives as strings."""
+
+
 class Section(BaseModel):
     """A section that refuses unknown keys and names the nearest valid one.
 
@@ -54,6 +59,21 @@ class Section(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key {key!r}.{nearest(str(key), cls.model_fields)}")
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_may_be_a_string(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {
+            key: None
+            if isinstance(value, str)
+            and value in NULLS
+            and key in cls.model_fields
+            and NoneType in get_args(cls.model_fields[key].annotation)
+            else value
+            for key, value in values.items()
+        }
 
     @field_validator("*", mode="after")
     @classmethod

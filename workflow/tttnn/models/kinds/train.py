@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, field_validator
 
 from tttnn.pile import TASK_OF_SUBSET
 from tttnn.sections.base import nearest
 from tttnn.sections.model import Model
+
+
+def _scalar(value: Any) -> Any:
+    """A number, a truth value or null that `--config` handed over as a string, as what it is."""
+    if isinstance(value, dict):
+        return {key: _scalar(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_scalar(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return read if read is None or isinstance(read, (bool, int, float)) else value
 
 
 class TrainedModel(Model):
@@ -37,7 +53,7 @@ class TrainedModel(Model):
     def _names_its_type(cls, architecture: dict[str, Any]) -> dict[str, Any]:
         if "model_type" not in architecture:
             raise ValueError("architecture needs model_type, such as gpt2, gpt_neo or roberta")
-        return architecture
+        return _scalar(architecture)
 
     @field_validator("subsets", "exclude")
     @classmethod
