@@ -11,9 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 import zstandard
 
 from configured import asked, read
+from tttnn.__main__ import main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
 from tttnn.operations.costs import Costs
@@ -216,3 +218,16 @@ def test_a_local_file_that_cannot_be_read_stops_no_plan(tmp_path):
     for name in ("test", "train/00", "train/01"):
         (tmp_path / f"{name}.jsonl.zst").write_bytes(b"\x1f\x8b no zstd")
     assert "taken for the Pile" in local(tmp_path).known
+
+
+@pytest.mark.parametrize("damaged", ["config.json", "jobs.json"])
+@pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[1", b"[[]]", b"<html>\n"])
+def test_a_damaged_note_of_a_run_is_named(damaged, content, tmp_path, monkeypatch):
+    monkeypatch.delenv("TTTNN_TRACEBACK", raising=False)
+    whole = yaml.safe_load((ROOT / "config.yaml").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    (tmp_path / damaged).write_bytes(content)
+    with pytest.raises(SystemExit) as caught:
+        main(["plan", "--against", str(tmp_path)])
+    (line,) = str(caught.value.code).splitlines()
+    assert line.startswith(f"tttnn plan: {tmp_path / damaged} ")

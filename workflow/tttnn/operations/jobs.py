@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import tttnn
 from tttnn.config.load import load
 from tttnn.config.root import Config
+from tttnn.reading import reading
 
 DAG = Path(tttnn.__file__).parents[1] / "dag.py"  # beside the Snakefile
 
@@ -38,7 +39,11 @@ def _jobs(values: list[dict[str, Any]]) -> list[Job]:
 
 def kept(file: Path) -> list[Job]:
     """The jobs that `onstart` wrote: those of the run's last start, as they were then."""
-    return _jobs(json.loads(file.read_text(encoding="utf-8")))
+    with reading(file, "start the run once more, which writes it"):
+        try:
+            return _jobs(json.loads(file.read_text(encoding="utf-8")))
+        except TypeError as error:  # jobs of another shape
+            raise ValueError(error) from error
 
 
 def ask(configfiles: Sequence[Path], settings: Sequence[str]) -> tuple[Config, list[Job]]:

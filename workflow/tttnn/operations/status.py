@@ -19,6 +19,7 @@ from tttnn.operations.jobs import Job, ask, kept
 from tttnn.operations.leftover import logs, processes, slurm_jobs
 from tttnn.operations.plan import used
 from tttnn.operations.started import FILE, Start, last
+from tttnn.reading import read_json
 from tttnn.resume import saved
 
 ROW = "{:<19}{:>6}{:>9}{:>8}{:>13}{:>8}{:>7}{:>9}{:>18}{:>12}{:>14}"
@@ -261,7 +262,7 @@ def _started(folder: Path, name: str | None) -> Run:
     results = folder / "results" / start.run
     if start.works_in(folder):
         listing = results / "jobs.json"
-        config = load(json.loads((results / "config.json").read_text(encoding="utf-8")))
+        config = load(read_json(results / "config.json"))
         return Run(config, kept(listing), folder, start, listing.stat().st_mtime)
     config, listed = ask(list(map(Path, start.configfiles)), start.settings)
     if config.run != start.run:
