@@ -194,7 +194,7 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"search": {"recall_at": [100]}}, "search.recall_at [100] has nothing within search.cand"),
         ({"models": {"small": {"adapt_learning_rate": None}}}, "no learning rate for small"),
         ({"chunk": {"stride_tokens": 511}}, "stride_tokens (511) is above window_tokens (510)"),
-        ({"chunk": {"unit": "window"}}, "chunk.tokenizer: 'None' is not known"),
+        ({"chunk": {"unit": "window"}}, "chunk.tokenizer: unit: window needs the model"),
         ({"select": {"fraction": 0.2}}, "select: give either fraction or count"),
         ({"select": {"count": None}}, "select: give either fraction or count"),
         ({"evaluate": {"models": ["embedder"]}}, "'embedder' is trained with objective masked"),
