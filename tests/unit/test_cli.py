@@ -175,3 +175,22 @@ def test_a_list_may_be_empty():
     place = words.index("--tokenizer")
     del words[place + 1 : place + 3]
     assert parser.parse_args(words).tokenizer == []
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--neighbors=-1", "--neighbors is -1: input should be greater than or equal to 0"),
+        ("--window=-3", "--window is -3: give 0 for the model's own, or 2 or more"),
+        ("--learning-rate=0", "--learning-rate is 0.0: input should be greater than 0"),
+        ("--learning-rate=-1e-3", "--learning-rate is -0.001: input should be greater"),
+        *(
+            (f"--learning-rate={number}", "--learning-rate is .*: input should be a finite number")
+            for number in ("nan", "inf", "-inf", "1e999")
+        ),
+    ],
+)
+def test_a_number_out_of_range_is_named_as_the_option_that_it_is(option, message):
+    given = ["--model", "m", "--output", "o.json", "--learning-rate", "1", option]
+    with pytest.raises(SystemExit, match=f"^tttnn adapt: {message}"):
+        main(["adapt", "cases.jsonl", *given])

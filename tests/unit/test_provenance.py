@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -241,6 +242,68 @@ def test_a_stage_with_kinds_is_its_module_and_its_own_kind_s(values):
     assert demo == f"{stage},{fingerprint('tttnn.corpus.sources.demo')}"
     assert web == f"{stage},{fingerprint('tttnn.corpus.sources.http')}"
     assert Codes(load(values))("embed_chunk") == fingerprint("tttnn.retrieval.embed")
+
+
+# --- another Python --------------------------------------------------------------------------
+
+FROZEN = Path(__file__).parents[1] / "frozen/tttnn"
+GOLDEN = {"tttnn.syntax": "d63c8a4a69e7cc08", "tttnn.other": "ebc35a7ba1c569b2"}
+"""Of files that nobody edits: the same on every Python and in every release."""
+
+IN_ANOTHER_PYTHON = """
+import json, sys, types
+sys.modules["pydantic"] = types.SimpleNamespace(BaseModel=object)  # it has no libraries
+from tttnn.provenance import fingerprint
+frozen, package = map(json.loads, sys.argv[1:])
+print(json.dumps([{n: fingerprint(n, __import__("pathlib").Path(path)) for n in names}
+                  for path, names in (frozen, package)]))
+"""
+
+
+def test_a_dump_is_as_the_rules_say():
+    """By hand: fields in Python's order, without empty ones, docstrings and prefixes."""
+    tree = ast.parse("'doc'\nx: int = u'é'\ndef f(): 'doc'\nf(None)")
+    assert provenance.dumped(tree) == (
+        "Module(body=[AnnAssign(target=Name(id='x',ctx=Store()),annotation=Name(id='int',"
+        "ctx=Load()),value=Constant(value='é'),simple=1),FunctionDef(name='f',args=arguments(),"
+        "body=[]),Expr(value=Call(func=Name(id='f',ctx=Load()),args=[Constant(None)]))])"
+    )
+
+
+def test_a_frozen_package_has_the_digests_that_it_always_had():
+    assert {name: fingerprint(name, FROZEN) for name in GOLDEN} == GOLDEN
+
+
+def others() -> list[str]:
+    """Interpreters of other versions that this project supports, where any are installed."""
+    names = [f"python3.{minor}" for minor in range(11, 16)]
+    paths = [shutil.which(name) for name in names]
+    paths += sorted(map(str, Path.home().glob(".pyenv/versions/3.*/bin/python")))
+    found = {}
+    for path in filter(None, paths):
+        asked = subprocess.run(
+            [path, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, text=True
+        )
+        if asked.returncode == 0:
+            found.setdefault(tuple(map(int, asked.stdout.split())), path)
+    return [p for version, p in found.items() if (3, 11) <= version != sys.version_info[:2]]
+
+
+def test_another_python_gives_the_same_fingerprints():
+    interpreters = others()
+    if not interpreters:
+        pytest.skip("no other Python of at least 3.11 is installed")
+    package = {name: fingerprint(name) for name in sorted(set(MODULES.values()))}
+    given = [json.dumps([str(FROZEN), [*GOLDEN]]), json.dumps([str(PACKAGE), [*package]])]
+    for path in interpreters:
+        done = subprocess.run(
+            [path, "-c", IN_ANOTHER_PYTHON, *given],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == [GOLDEN, package], path
 
 
 # --- what the fingerprint relies on ----------------------------------------------------------

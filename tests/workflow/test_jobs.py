@@ -58,11 +58,11 @@ def test_what_snakemake_would_make_again_is_stale(copy):
     assert rows["embed_chunk"][0] == "2"
 
 
-def test_a_changed_configuration_makes_stale_what_depends_on_it(finished):
-    changed = finished.configure("changed", score={"resamples": 60})
-    rows = status(finished, "--configfile", "tiny.yaml", str(changed))
+def test_a_changed_configuration_makes_stale_what_depends_on_it(finished, overlay):
+    changed = overlay(score={"resamples": 60})
+    rows = status(finished, "--configfile", "tiny.yaml", changed)
     stale = {rule: int(row[5]) for rule, row in rows.items() if row[5] != "-"}
-    assert stale == finished.plan("--configfile", "tiny.yaml", str(changed))
+    assert stale == finished.plan("--configfile", "tiny.yaml", changed)
     assert stale["score"] == 1 and "evaluate_part" not in stale
 
 

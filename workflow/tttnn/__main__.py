@@ -31,6 +31,19 @@ COMMANDS = {
     "summary": "tttnn.scores.summary",
 }
 
+MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise chunk.chunks_per_shard"
+LOWER = {
+    "adapt": "lower --window",
+    "embed_chunk": "lower embed.batch_tokens",
+    "embed_queries": "lower embed.batch_tokens",
+    "evaluate_part": "lower the method's window, or give it lora",
+    "merge_training": "lower the index's sample_per_shard, or the number of its lists",
+    "train_embedder": "lower the model's batch_size or sequence_tokens",
+    "train_model": "lower the model's batch_size or sequence_tokens",
+    "train_shard_index": "lower the index's sample_per_shard, or the number of its lists",
+}
+"""What to do where memory was not enough."""
+
 
 def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
     def parse(text: str) -> BaseModel:
@@ -79,6 +92,14 @@ def _import(module: str) -> types.ModuleType:
         gc.enable()
 
 
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the GPU had no room; torch, if it is loaded, has a class for that."""
+    torch = sys.modules.get("torch")
+    return isinstance(error, MemoryError) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    )
+
+
 def _run(name: str, module: str, arguments: list[str]) -> None:
     function = getattr(_import(module), name)
     parser = argparse.ArgumentParser(
@@ -95,7 +116,9 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run one stage or command; a fault the user can mend ends in one message, not a traceback.
 
-    With TTTNN_TRACEBACK in the environment, the traceback too.
+    Such a fault is a `ValueError`, an `OSError` or too little memory; what libraries raise over a
+    file's content becomes the first where it is read (`tttnn.reading`). Anything else is a fault of
+    the program. With TTTNN_TRACEBACK in the environment, the traceback is always shown.
     """
     parser = argparse.ArgumentParser(prog="tttnn", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=[*COMMANDS, *MODULES], metavar="command")
@@ -109,6 +132,12 @@ def main(arguments: list[str] | None = None) -> None:
         if "TTTNN_TRACEBACK" in os.environ:
             raise
         sys.exit(f"tttnn {chosen.name}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if "TTTNN_TRACEBACK" in os.environ or not _is_out_of_memory(error):
+            raise
+        said = "".join(f" ({line})" for line in str(error).strip().splitlines()[:1])
+        remedy = LOWER.get(chosen.name, MORE.format(chosen.name))
+        sys.exit(f"tttnn {chosen.name}: there is not enough memory{said}: {remedy}")
 
 
 if __name__ == "__main__":

@@ -68,11 +68,13 @@ def dumped(node: Any) -> str:
     """A syntax tree as text that is the same on every Python.
 
     Versions differ in which empty fields they print, and add new ones (3.12 `type_params`), so
-    what is empty is left out; so are the kind of a string's prefix and statements that are only a
-    string.
+    what is empty is left out, empty pieces of an f-string too (3.12 has one behind a nested
+    format); so are the kind of a string's prefix and statements that are only a string.
     """
     if isinstance(node, list):
         return f"[{','.join(dumped(item) for item in node if not _is_text(item))}]"
+    if isinstance(node, ast.JoinedStr):
+        node.values = [part for part in node.values if getattr(part, "value", None) != ""]
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")

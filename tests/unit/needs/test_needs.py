@@ -139,7 +139,7 @@ def test_sizes_that_formulas_repeat_are_the_stages_own():
     blocks = retrieval.vectors.VectorStore.blocks
     assert blocks.__defaults__ == (needs.BLOCK, 1.0)
     ivf = retrieval.indexes.ivf
-    assert ivf.needs.CODE_SAMPLE == ivf.engine.CODE_SAMPLE
+    assert ivf.needs.KEPT == ivf.engine.KEPT
 
 
 def needed(
@@ -175,7 +175,7 @@ MEASURED = [  # MB beyond the imports, 2026-11-27
     ("search_index", "Flat", 560_000, 2, 1, 256, {}, 108),
     ("search_index", "IVF1024,SQ8", 4_000_000, 16, 1, 8, {}, 62),
     ("train_shard_index", "IVF16,Flat", 80_000, 2, 1, 512, {"sample_per_shard": 40_000}, 249),
-    ("merge_training", "IVF1024,Flat", 64_000, 8, 1, 1024, {"sample_per_shard": 2_000}, 98),
+    ("merge_training", "IVF1024,Flat", 64_000, 8, 1, 1024, {"sample_per_shard": 2_000}, 224),
     ("draw_random", "Flat", 8_000_000, 16, 1, 2, {}, 129),
     ("measure_recall", "Flat", 560_000, 2, 1, 256, {}, 153),
 ]

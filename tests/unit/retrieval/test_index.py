@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -29,6 +30,7 @@ from tttnn.retrieval.index import (
     merge_training,
     train_shard_index,
 )
+from tttnn.retrieval.indexes.ivf.engine import _without_empty
 from tttnn.retrieval.vectors import VectorStore, in_share, manifest_of
 
 COUNTS = [[40, 0, 61], [100], [0, 99]]  # chunks without passages are there
@@ -135,16 +137,14 @@ def test_a_shard_learns_weighted_centroids(shards, tmp_path):
     train_shard_index(spec(sample_per_shard=60), *files, tmp_path / "0")
     learnt = load_file(tmp_path / "0")
     assert learnt["centroids"].shape == (8, D)
-    assert learnt["weights"].sum() == 60
-    assert learnt["sample"].shape == (0, D)  # lists alone need none
-    train_shard_index(spec("IVF8,SQ8", sample_per_shard=60), *files, tmp_path / "0")
-    assert load_file(tmp_path / "0")["sample"].shape == (60, D)
+    assert learnt["weights"].sum() == pytest.approx(101)  # all, of which 60 were looked at
+    assert learnt["sample"].shape == (60, D)
     train_shard_index(spec("Flat"), *files, tmp_path / "0")
     assert load_file(tmp_path / "0")["sample"].shape == (0, D)
 
 
 def test_codes_learn_from_all_of_a_shard(shards, tmp_path, monkeypatch):
-    monkeypatch.setattr("tttnn.retrieval.indexes.ivf.engine.CODE_SAMPLE", 10)
+    monkeypatch.setattr("tttnn.retrieval.indexes.ivf.engine.KEPT", 10)
     files = shards.passages[0], shards.embeddings[0]
     train_shard_index(spec("IVF8,SQ8"), *files, tmp_path / "0")
     sample = load_file(tmp_path / "0")["sample"]
@@ -163,6 +163,78 @@ def test_the_merged_quantiser_weighs_a_large_shard_more(tmp_path):
     centroids = index.quantizer.reconstruct_n(0, 2)
     expected = np.stack([vectors[90:].mean(0), vectors[:90].mean(0)])
     np.testing.assert_allclose(np.sort(centroids, axis=0), expected, atol=1e-3)
+
+
+def skewed(seed: int) -> list[np.ndarray]:
+    """Shards of unequal size and content: vectors in clusters, a few of which have most."""
+    generator = np.random.default_rng(seed)
+    clusters = generator.zipf(1.3, size=6000) % 100
+    vectors = generator.normal(size=(100, D))[clusters] + 0.3 * generator.normal(size=(6000, D))
+    ordered = vectors[np.argsort(clusters, kind="stable")].astype(np.float32)
+    return np.split(ordered, [3500, 4800, 5400])
+
+
+def balance(centroids: np.ndarray, vectors: np.ndarray) -> tuple[float, int]:
+    """The imbalance factor and the number of empty lists, every distance worked out."""
+    squares = (vectors.astype(float) ** 2).sum(1)[:, None] + (centroids.astype(float) ** 2).sum(1)
+    nearest = (squares - 2 * vectors.astype(float) @ centroids.T.astype(float)).argmin(1)
+    sizes = np.bincount(nearest, minlength=len(centroids))
+    return len(sizes) * (sizes**2).sum() / sizes.sum() ** 2, int((sizes == 0).sum())
+
+
+def merged_centroids(folder: Path, parts: list[np.ndarray], **values: int) -> np.ndarray:
+    shards = write_shards(folder, [[len(part)] for part in parts], np.concatenate(parts))
+    index = faiss.read_index(str(train_index(folder, spec("IVF32,Flat", **values), shards)))
+    return index.quantizer.reconstruct_n(0, 32)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_merged_lists_are_as_balanced_as_lists_of_all_vectors(seed, tmp_path):
+    parts = skewed(seed)
+    everything = np.concatenate(parts)
+    merged, empty = balance(merged_centroids(tmp_path, parts, seed=seed), everything)
+    direct = [faiss.Kmeans(D, 32, seed=other) for other in range(5)]
+    for kmeans in direct:
+        kmeans.train(everything)
+    alone = np.median([balance(kmeans.centroids, everything)[0] for kmeans in direct])
+    assert empty == 0
+    assert merged <= 1.25 * alone
+
+
+def test_merged_lists_are_the_same_with_any_number_of_threads(tmp_path):
+    found = []
+    before = faiss.omp_get_max_threads()
+    try:
+        for threads in (1, 2, 3):
+            faiss.omp_set_num_threads(threads)
+            found.append(merged_centroids(tmp_path / str(threads), skewed(3)))
+    finally:
+        faiss.omp_set_num_threads(before)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_a_list_without_vectors_is_put_where_they_are_far_from_theirs():
+    sample = np.array([[0, 0], [1, 0], [0, 1], [9, 9]], np.float32)
+    centroids = np.array([[0, 0], [50, 50], [40, 40]], np.float32)
+    mended = _without_empty(centroids, sample, np.ones(4, np.float32))
+    assert balance(mended, sample)[1] == 0
+    assert [9, 9] in mended.tolist()
+    assert centroids[1].tolist() == [50, 50]  # what was given stays as it was
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+def test_sizes_of_lists_are_those_of_the_nearest_centroids(factory, built, shards):
+    sizes = MergedIndex(built[factory]).list_sizes()
+    if factory == "Flat":
+        assert sizes is None
+        return
+    path = str(built[factory] / "index.faiss")
+    index = faiss.read_index(path, faiss.IO_FLAG_ONDISK_SAME_DIR)
+    centroids = index.quantizer.reconstruct_n(0, index.nlist).astype(float)
+    distances = ((shards.vectors[:, None].astype(float) - centroids) ** 2).sum(2)
+    counted = np.bincount(distances.argmin(1), minlength=len(centroids))
+    assert sizes.tolist() == counted.tolist()
 
 
 # --- what must be refused --------------------------------------------------------------------

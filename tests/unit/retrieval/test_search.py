@@ -325,6 +325,21 @@ def shift(path: Path, k: int, by: int) -> Path:
     return write_frame(path, found.assign(rank=found["rank"] - by))
 
 
+def test_recall_says_how_uneven_the_lists_are(corpus):
+    exact = corpus.recall(corpus.search(20), at=[1, 10])
+    assert exact[["imbalance", "empty_lists"]].isna().all().all()
+    for factory in ("IVF8,Flat", "IVF64,Flat"):
+        index = corpus.index(factory)
+        recall = corpus.recall(corpus.search(20, factory, nprobe=8), at=[1, 10], index=index)
+        opened = faiss.read_index(str(index / "index.faiss"), faiss.IO_FLAG_ONDISK_SAME_DIR)
+        centroids = opened.quantizer.reconstruct_n(0, opened.nlist)
+        distances = ((corpus.shards.vectors[:, None].astype(float) - centroids) ** 2).sum(2)
+        sizes = np.bincount(distances.argmin(1), minlength=len(centroids))
+        expected = len(sizes) * (sizes**2).sum() / 300**2
+        assert recall["imbalance"].tolist() == [pytest.approx(expected)] * 2
+        assert recall["empty_lists"].tolist() == [(sizes == 0).sum()] * 2
+
+
 def test_recall_of_a_crippled_table_by_hand(corpus):
     """The three queries of the first task lack their nearest two, the other four lack none."""
     found = corpus.search(60)

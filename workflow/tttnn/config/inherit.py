@@ -24,7 +24,7 @@ def inherited(
         if not isinstance(entry, dict) or "like" not in entry:
             return entry
         other = entry["like"]
-        if other not in catalogue:
+        if not isinstance(other, str) or other not in catalogue:
             raise ValueError(
                 f"{where}.{name}.like: {other!r} is not known.{nearest(str(other), catalogue)}"
             )
@@ -34,6 +34,8 @@ def inherited(
             )
         own = {key: value for key, value in entry.items() if key != "like"}
         origin = resolve(other, (*path, other))
+        if not isinstance(origin, dict):
+            raise ValueError(f"{where}.{name}.like: {other!r} has no settings to be like")
         if own.get("kind", origin.get("kind")) != origin.get("kind"):
             shared = keys(own["kind"])
             origin = {k: v for k, v in origin.items() if shared is None or k in shared}

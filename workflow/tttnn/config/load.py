@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tttnn.config.root import Config
+from tttnn.sections.plain import check_printable
 
 
 class ConfigError(ValueError):
@@ -19,11 +20,17 @@ Place = tuple[str, ...]
 
 
 def _origins(catalogue: dict[str, Any], name: str) -> Iterator[str]:
-    """The entries that an entry of a catalogue is like, the nearest first."""
+    """The entries that an entry of a catalogue is like, the nearest first, as far as there are."""
+    seen = {name}
     entry = catalogue.get(name)
-    while isinstance(entry, dict) and "like" in entry:
-        yield entry["like"]
-        entry = catalogue.get(entry["like"])
+    while isinstance(entry, dict):
+        other = entry.get("like")
+        if not isinstance(other, str) or other in seen:
+            return
+        seen.add(other)
+        entry = catalogue.get(other)
+        if isinstance(entry, dict):
+            yield other
 
 
 def _place(values: Any, fault: Any) -> Place:
@@ -37,7 +44,7 @@ def _place(values: Any, fault: Any) -> Place:
             value = values[part]
         except (KeyError, IndexError, TypeError):
             continue
-        if len(place) == 1 and isinstance(value, dict):
+        if len(place) == 1 and isinstance(values, dict) and isinstance(value, dict):
             for origin in _origins(values, part):
                 value = values[origin] | value
         place.append(part)
@@ -78,6 +85,14 @@ def load(values: dict[str, Any]) -> Config:
 
     Raises `ConfigError`: one line for each fault, with the key's full path.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"the configuration is a {type(values).__name__}: it must be a mapping")
+    for key, value in values.items():  # before any message repeats it
+        try:
+            check_printable([key, value])
+        except ValueError as error:
+            where = key if isinstance(key, str) and key.isprintable() else ascii(key)
+            raise ConfigError(f"the configuration cannot be used:\n  {where}: {error}") from None
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -86,8 +101,10 @@ def load(values: dict[str, Any]) -> Config:
             for fault in _faults(error)
         ]
     lines = [
-        f"  {'.'.join(place)}: {message}" if place else f"  {message}"
+        f"{'.'.join(place)}: {message}" if place else message
         for place, message in faults
         if not _is_inherited(place, message, set(faults), values)
     ]
+    # one line each, whatever names in it hold
+    lines = ["  " + "\\n".join(line.splitlines()) for line in lines]
     raise ConfigError("the configuration cannot be used:\n" + "\n".join(lines))

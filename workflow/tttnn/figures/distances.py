@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from tttnn.figures import style, tables
+from tttnn.reading import read_parquet
 from tttnn.sections.search import RANDOM
 
 SMALLEST = 0.04
@@ -40,7 +40,7 @@ def _histogram(axes: Axes, values: np.ndarray, high: float, colour: str, title: 
 def distances(folder: Path) -> Figure:
     """Distances of nearest neighbors and of random pairs (paper figure 3)."""
     path = folder / "pairs.parquet"
-    pairs = pd.read_parquet(path)
+    pairs = read_parquet(path, ["candidates", "distance"])
     if pairs.empty:
         raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
     index = next(name for name in pairs["candidates"].unique() if name != RANDOM)

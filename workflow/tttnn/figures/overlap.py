@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from tttnn.figures import style, tables
+from tttnn.reading import read_parquet
 
 TICKS = (0, 0.01, 0.1, 1)
 PANELS = 3
@@ -17,11 +18,13 @@ PANELS = 3
 MANY = 5000
 """Points beyond which a panel's are an image inside the vector drawing."""
 
+COLUMNS = ["model", "method", "overlap", "before", "after", "copied", "exact", "num_neighbors"]
+
 
 def overlap(folder: Path) -> Figure:
     """Change in bits per byte by overlap with the neighbors: a point a document."""
     path = folder / "documents.parquet"
-    table = pd.read_parquet(path)
+    table = read_parquet(path, COLUMNS)
     if table.empty:
         raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
     method = tables.main_method(table)

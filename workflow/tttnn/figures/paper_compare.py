@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from tttnn.figures import style, tables
 from tttnn.figures.gains import compare_changes
 from tttnn.pile import ALL, TASKS
+from tttnn.reading import read_csv
 
 
 def side_by_side(table: pd.DataFrame) -> Figure:
@@ -58,4 +59,4 @@ def side_by_side(table: pd.DataFrame) -> Figure:
 def draw_side_by_side(table: Path, svg: Path, pdf: Path) -> None:
     """Draw the table of `tttnn.published.compare`, its first method at the most neighbors."""
     with rc_context(style.RC):
-        style.save(side_by_side(pd.read_csv(table)), svg, pdf)
+        style.save(side_by_side(read_csv(table, ["within"])), svg, pdf)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL, TASKS
+from tttnn.reading import read_csv
 from tttnn.sections.search import RANDOM
 
 LISTED = 8
@@ -38,10 +39,16 @@ class View:
 EVERYTHING = View()
 
 
+FIRST = {"recall": "index", "distances": "candidates"}
+"""A column of each table that says what it is; of the others, `run`."""
+
+REMEDY = "make the run's tables again (rule score)"
+
+
 def read(tables: Path, name: str) -> pd.DataFrame:
     """Read one table; an empty one is an error, for nothing can be drawn from it."""
     path = tables / f"{name}.csv"
-    table = pd.read_csv(path)
+    table = read_csv(path, [FIRST.get(name, "run")], REMEDY)
     if table.empty:
         raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
     return table

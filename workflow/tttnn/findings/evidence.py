@@ -6,7 +6,6 @@ computed from such vectors is one, with its interval, and paired (see `tttnn.sco
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tttnn.pile import TASKS
+from tttnn.reading import read_csv, read_json, read_parquet
 from tttnn.scores.bootstrap import resample_counts
 from tttnn.scores.cells import Cell, Name, read_cells
 from tttnn.sections.search import RANDOM
@@ -60,13 +60,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is missing: the tables must stand in their run's folder, beside config.json"
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"{path} is missing: make the run's tables again (rule score)")
-    return pd.read_csv(path)
+    return read_csv(path, ["index" if path.stem == "recall" else "run"])
 
 
 def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
@@ -105,7 +105,7 @@ class Evidence:
             raise ValueError(
                 f"{tables}/documents.parquet is missing: make the run's tables again (rule score)"
             )
-        documents = pd.read_parquet(tables / "documents.parquet", columns=COLUMNS)
+        documents = read_parquet(tables / "documents.parquet", COLUMNS)
         self.name: str = self.config["run"]
         self.main = self._main(list(documents["method"].unique()))
         self.models = list(documents["model"].unique())

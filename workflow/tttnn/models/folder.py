@@ -29,7 +29,7 @@ from tttnn.models.model_files import (
     ModelError,
     check_config,
     check_folder,
-    one_line,
+    read_object,
 )
 from tttnn.models.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
 from tttnn.models.tensors import (
@@ -39,6 +39,7 @@ from tttnn.models.tensors import (
     check_tables,
     read_shapes,
 )
+from tttnn.reading import one_line
 
 MANIFEST = "manifest.json"
 
@@ -90,6 +91,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             tokenizer("one text", add_special_tokens=False)  # some faults show only then
             return tokenizer
     except ModelError as error:
+        if (folder / "tokenizer.json").is_file():
+            read_object(folder / "tokenizer.json")  # which names the file, where that is why
         pieces = [name for name in SENTENCEPIECE if (folder / name).is_file()]
         if not pieces or (folder / "tokenizer.json").is_file():
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tttnn.files import name_within
+from tttnn.reading import one_line
 
 CONFIG_FILES = ("config.json", "generation_config.json")
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
@@ -26,12 +27,6 @@ QUANTISED = ("quantization_config", "compression_config")
 
 class ModelError(ValueError):
     """A model cannot be used; the message names it and the remedy."""
-
-
-def one_line(error: BaseException) -> str:
-    """What another library says, in one line that is not endless."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 400 else f"{text[:400]} …"
 
 
 def read_object(path: Path) -> dict[str, Any]:

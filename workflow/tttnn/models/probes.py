@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tttnn.models.model_files import ModelError, one_line
+from tttnn.models.model_files import ModelError
+from tttnn.reading import one_line
 
 PROBED = 16  # tokens
 # An earlier logit may move by this share of what later ones move by. Where the arithmetic does not

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from tttnn.models.model_files import ModelError, one_line
+from tttnn.models.model_files import ModelError
+from tttnn.reading import one_line
 
 # What older checkpoints store although it is computed: tables of positions, and the scalar that
 # GPT-2's kind of attention puts in the place of a masked score.

@@ -44,8 +44,9 @@ from tttnn.models.examples import (
 )
 from tttnn.models.folder import choose_window, write_manifest
 from tttnn.models.kinds.train import TrainedModel
-from tttnn.models.model_files import ModelError, one_line
+from tttnn.models.model_files import ModelError
 from tttnn.models.probes import check_causal, rows_of_positions
+from tttnn.reading import one_line
 from tttnn.resume import Stop
 from tttnn.sections.base import nearest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from tttnn.config.root import Config
 from tttnn.needs.need import Need
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, ask, kept
+from tttnn.reading import read_json
 
 GPU_RULES = {
     "embed_chunk",
@@ -161,7 +161,7 @@ def plan(
     --against results/RUN   what that run was expected to use, beside what it used
     """
     if against is not None:
-        started_with = json.loads((against / "config.json").read_text(encoding="utf-8"))
+        started_with = read_json(against / "config.json")
         printed = _against(load(started_with), kept(against / "jobs.json"))
     else:
         printed = lines(*ask(configfile or [], config or []))

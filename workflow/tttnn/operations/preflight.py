@@ -1,15 +1,22 @@
-"""What can be known before the first job: can the models be fetched that must be?"""
+"""What can be known before the first job: can models be fetched, is the corpus still the same?"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
 from tttnn.models.model_files import ModelError, check_folder
+from tttnn.sections.kinds import SOURCES, load
 from tttnn.sections.model import Model
+from tttnn.sections.source import Source
+
+ASKED_AT_ONCE = 16
+LONGEST = 5.0  # seconds that asking for changes may hold a start up
 
 
 def _is_offline() -> bool:
@@ -44,3 +51,35 @@ def missing_models(models: Mapping[str, Model], names: Iterable[str]) -> list[st
                 "network, or unset HF_HUB_OFFLINE"
             )
     return faults
+
+
+def changed_shards(
+    source: Source, shards: Iterable[str], corpus: Path, to_make: Container[str]
+) -> list[str]:
+    """A line with the remedy for each shard that has changed at its source since it was fetched.
+
+    Of those with a manifest in the folder `corpus`, but not one that is in `to_make`. Only some
+    kinds of source can tell (`changed`, see `tttnn.sections.source`); what has not answered after
+    `LONGEST` seconds counts as unchanged.
+    """
+    ask = getattr(load(SOURCES, source.kind), "changed", None)
+    if ask is None:
+        return []
+    pool = ThreadPoolExecutor(ASKED_AT_ONCE)
+    asked = {}
+    for shard in shards:
+        path = corpus / f"{shard}.json"
+        if path.is_file() and str(path) not in to_make:
+            try:
+                manifest = json.loads(path.read_bytes())
+            except ValueError:
+                continue  # whoever needs it will say so
+            asked[shard] = pool.submit(ask, source, shard, manifest)
+    done, _ = wait(asked.values(), LONGEST)
+    pool.shutdown(wait=False, cancel_futures=True)
+    return [
+        f"Shard {shard} is no longer what its source has: {change}. To fetch it again, and make "
+        f"again what was made of it, add --forcerun {corpus / shard}.jsonl.zst to the command."
+        for shard, answer in asked.items()
+        if answer in done and (change := answer.result())
+    ]

@@ -12,6 +12,7 @@ from tttnn.files import replacing
 from tttnn.pile import ALL
 from tttnn.published import load
 from tttnn.published.names import MAIN, MODELS
+from tttnn.reading import read_csv
 from tttnn.scores.estimates import pile_weights
 from tttnn.sections.search import RANDOM
 from tttnn.sections.select import Select
@@ -69,8 +70,8 @@ def _published(data: Path, tasks: list[str]) -> pd.DataFrame:
 
 
 def _ours(tables: Path) -> pd.DataFrame:
-    scores = pd.read_csv(tables / "scores.csv").query("metric == 'bits_per_byte'")
-    ratios = pd.read_csv(tables / "differences.csv").query("documents_kind == 'raw'")
+    scores = read_csv(tables / "scores.csv", ["run", "metric"]).query("metric == 'bits_per_byte'")
+    ratios = read_csv(tables / "differences.csv", ["run", "ratio"]).query("documents_kind == 'raw'")
     nearest = ratios.loc[ratios["candidates"] != RANDOM, "method"].unique()
     confidence = ratios["confidence"].iloc[0]
     scores = scores.rename(columns={"metric": "quantity"})
@@ -95,7 +96,8 @@ def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
 
     Raises `ValueError` if nothing is there to compare.
     """
-    published, drawn = load.documents(data), pd.read_csv(tables / "tasks.csv", index_col="task")
+    published = load.documents(data)
+    drawn = read_csv(tables / "tasks.csv", ["task", "selected"], index_col="task")
     drawn = drawn.rename(columns={"selected": "documents"})
     parts = []
     for _, rows in _ours(tables).groupby(["model", "method"], sort=False):

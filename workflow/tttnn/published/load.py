@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from tttnn.published.names import MAIN, MODELS
+from tttnn.reading import read_csv, read_parquet
 
+REMEDY = "take the file from the repository again"
 KEYS = ["model", "method", "task", "num_neighbors"]
 COLUMNS = ("in_context", "interpolate", "dynamic_eval", "ttt_nn", "base")
 """Table 1's, from left to right; all of GPT-2-Large."""
@@ -27,7 +29,7 @@ def curves(data: Path) -> pd.DataFrame:
     neighbor `seconds` (evaluation included) and `train_loss` (nats a token), means over documents.
     `pile_all` is a row's task too, without perplexities; at 0 neighbors nothing was trained.
     """
-    table = pd.read_parquet(data / "curves.parquet")
+    table = read_parquet(data / "curves.parquet", remedy=REMEDY)
     perplexity = np.exp2(table["bits_per_byte"]).where(table["word_perplexity"].notna())
     table.insert(table.columns.get_loc("word_perplexity"), "byte_perplexity", perplexity)
     return table
@@ -35,12 +37,12 @@ def curves(data: Path) -> pd.DataFrame:
 
 def documents(data: Path) -> pd.DataFrame:
     """By task: `test_documents` in the Pile's test split, `documents` drawn from them (20 %)."""
-    return pd.read_csv(data / "documents.csv", index_col="task")
+    return read_csv(data / "documents.csv", ["documents"], REMEDY, index_col="task")
 
 
 def table1(data: Path) -> pd.DataFrame:
     """Table 1 as printed, bits per byte by task and `COLUMNS`."""
-    return pd.read_csv(data / "table1.csv", index_col="task")
+    return read_csv(data / "table1.csv", COLUMNS, REMEDY, index_col="task")
 
 
 def table1_released(data: Path) -> pd.DataFrame:
@@ -48,7 +50,7 @@ def table1_released(data: Path) -> pd.DataFrame:
 
     No file holds `dynamic_eval`.
     """
-    files = pd.read_csv(data / "baselines.csv")
+    files = read_csv(data / "baselines.csv", ["file"], REMEDY)
     baselines = {
         column: files[(files["file"] == file) & (files["method"] == method)].set_index("task")
         for column, (file, method) in _RELEASED.items()

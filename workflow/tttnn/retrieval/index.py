@@ -9,7 +9,8 @@ whose `engine` has
 - `merge(spec, trained, shards, folder)`: the shards' files made into one index in `folder`; returns
   the names of the files that a search opens, one after the other;
 - `ids(path)`: the passage ids in a shard's file;
-- `OPENED`: faiss's flags for opening those files; and `ask(index, asked)`: what a search sets.
+- `OPENED`: faiss's flags for opening those files; and `ask(index, asked)`: what a search sets;
+- `list_sizes(index)`, if its vectors are in lists: how many each list of such a file has.
 """
 
 from __future__ import annotations
@@ -187,3 +188,10 @@ class MergedIndex:
             heap.add_result(distances, ids)
         heap.finalize()
         return heap.D, heap.I
+
+    def list_sizes(self) -> np.ndarray | None:
+        """How many vectors each list has, int64; None for a type of index without lists."""
+        if not hasattr(self._engine, "list_sizes"):
+            return None
+        opened = (faiss.read_index(str(file), self._engine.OPENED) for file in self._files)
+        return np.concatenate([self._engine.list_sizes(index) for index in opened])

@@ -28,6 +28,17 @@ class RecallSpec(Section):
     asked: dict[str, Any]
 
 
+def _balance(sizes: np.ndarray | None) -> dict[str, float | int | None]:
+    """The imbalance factor of lists of these sizes, as faiss has it, and how many are empty."""
+    if sizes is None:
+        return {"imbalance": None, "empty_lists": None}
+    squares = float((sizes.astype(np.float64) ** 2).sum())
+    return {
+        "imbalance": len(sizes) * squares / float(sizes.sum()) ** 2,
+        "empty_lists": int((sizes == 0).sum()),
+    }
+
+
 def measure_recall(
     spec: RecallSpec,
     index: Path,
@@ -41,10 +52,12 @@ def measure_recall(
 ) -> None:
     """Compare an index's candidates with exact search of what it indexes, on a sample of queries.
 
-    `output` is CSV: `index,factory,k,recall,queries,ntotal`, recall being the mean share of the k
-    nearest passages that are among the first k candidates. A candidate exactly as far as the k-th
-    nearest counts as found, because equal texts are interchangeable. A k of `spec.at` above the
-    number of candidates counts as that number.
+    `output` is CSV: `index,factory,k,recall,queries,ntotal,imbalance,empty_lists`, recall being the
+    mean share of the k nearest passages that are among the first k candidates. A candidate exactly
+    as far as the k-th nearest counts as found, because equal texts are interchangeable. A k of
+    `spec.at` above the number of candidates counts as that number. `imbalance` is by how much more
+    vectors a search reads than if all lists were of one size, when lists are asked for as often as
+    they are long; it and `empty_lists` are empty for an index without lists.
     """
     query_ids = read_query_ids(queries)
     targets = load_vectors(vectors, query_ids)
@@ -72,6 +85,7 @@ def measure_recall(
             "recall": float((found[sample, :at] <= exact[:, at - 1 : at]).mean()),
             "queries": size,
             "ntotal": opened.ntotal,
+            **_balance(opened.list_sizes()),
         }
         for at in points
     ]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tttnn.files import replacing
 from tttnn.pile import ALL, TASKS
+from tttnn.reading import read_csv
 from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
@@ -245,6 +246,11 @@ def _read(
     return [cells[name] for name in order if name in cells], omitted
 
 
+def _recall(path: Path) -> pd.DataFrame:
+    # whole numbers, where there are any
+    return read_csv(path, ["recall"], dtype={"empty_lists": "Int64"})
+
+
 def score(
     spec: ScoreSpec,
     results: Path,
@@ -331,7 +337,7 @@ def score(
     tasks = pd.DataFrame(task_rows(selected["test"], omitted, corpus, chosen, spec.run))
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
-    _write(tables / "recall.csv", pd.concat([pd.read_csv(path) for path in recalls]))
+    _write(tables / "recall.csv", pd.concat([_recall(path) for path in recalls]))
     made = [
         *of_evaluations("evaluate_part", evaluations),
         *of_evaluations("validate_part", validations),

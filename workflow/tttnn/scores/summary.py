@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL, TASKS
+from tttnn.reading import read_csv
 
 WIDTH = 100
 ROW = "{:<24}{:>9}{:>10}{:>10}{:>9}{:>12}   {}"
@@ -53,8 +54,8 @@ def _wrapped(head: str, words: list[str]) -> Iterator[str]:
 
 def lines(tables: Path, report: Path | None) -> Iterator[str]:
     """The summary's lines, at most `WIDTH` characters as long as names are of usual length."""
-    differences = pd.read_csv(tables / "differences.csv")
-    tasks = pd.read_csv(tables / "tasks.csv")
+    differences = read_csv(tables / "differences.csv", ["run", "documents_kind"])
+    tasks = read_csv(tables / "tasks.csv", ["status"])
     run = differences["run"].iloc[0]
     method = differences["method"].iloc[0]
     rows = differences[(differences["method"] == method) & (differences["documents_kind"] == "raw")]

@@ -7,12 +7,21 @@ from collections.abc import Iterable
 from types import NoneType
 from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from tttnn.sections.plain import check_plain
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: str, valid: Iterable[object]) -> str:
     """End of an error message: the valid name closest to `name`, then all of them."""
-    valid = sorted(valid)
+    valid = sorted(map(str, valid))
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     return f"{guess} Valid: {', '.join(valid)}."
@@ -33,9 +42,14 @@ NULLS = {"", "~", "null", "Null", "NULL"}
 
 
 class Section(BaseModel):
-    """A section that refuses unknown keys and names the nearest valid one."""
+    """A section that refuses unknown keys and names the nearest valid one.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    Its numbers are finite, and what has any value is plain (see `tttnn.sections.plain`).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -60,3 +74,9 @@ class Section(BaseModel):
             else value
             for key, value in values.items()
         }
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_plain(cls, value: Any) -> Any:
+        check_plain(value)
+        return value

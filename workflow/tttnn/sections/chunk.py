@@ -12,7 +12,7 @@ from tttnn.sections.base import Section
 class Chunk(Section):
     """Passages: what is embedded, indexed and trained on."""
 
-    chunks_per_shard: int = Field(gt=0)
+    chunks_per_shard: int = Field(gt=0, le=2**16)
     unit: Literal["document", "window"] = "document"
     tokenizer: str | None = None  # `unit: window`: the model whose tokens are counted
     window_tokens: int = Field(default=510, gt=1)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from tttnn.sections.base import Names, Section
 
-Parts = dict[str, Annotated[int, Field(ge=1)]]
+Parts = dict[str, Annotated[int, Field(ge=1, le=2**16)]]
 """Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
 
 

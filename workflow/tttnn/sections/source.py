@@ -29,7 +29,9 @@ class Source(Section):
 
     That module has a function `fetch(source, shard, shards, partial)`, which gives the file of one
     of `shards` train shards, or of a held-out one. What it has to make itself it makes at
-    `partial`, a path that it may give a suffix.
+    `partial`, a path that it may give a suffix. Where a file may change without its settings or
+    `input_file` doing so, it also has `changed(source, shard, manifest)`: in a line, how the file
+    that there is now differs from the one that the shard's manifest is of, or None.
     """
 
     kind: str

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -23,6 +24,7 @@ from tttnn.sections.source import DigestedSource, stem
 BLOCK = 1 << 18  # bytes
 FIRST_WAIT = 1.0  # seconds before the first retry; doubled for each further one
 LONGEST_WAIT = 60.0
+ASKED = 3.0  # seconds to say which version a file is of
 REMEDIES = {
     401: "the server wants a login: put it into ~/.netrc",
     403: "the server forbids it: check that you may read the file",
@@ -191,12 +193,54 @@ def _transfer(url: str, partial: Partial, source: HttpSource) -> dict[str, Any]:
         raise CorpusError(f"{url}: {error}. Check base_url.") from None
     if partial.size != size:
         raise _TransferError(f"{partial.size:,} of {size:,} bytes arrived")
+    return {"bytes": size} | _versions(response)
+
+
+def _url(source: HttpSource, shard: str) -> str:
+    return f"{source.base_url.rstrip('/')}/{stem(shard)}{source.suffix}"
+
+
+def _versions(response: requests.Response) -> dict[str, Any]:
+    """What the server says of a file's version: `etag` and `last_modified`, those it gives."""
     said = {"etag": "ETag", "last_modified": "Last-Modified"}
-    return {"bytes": size} | {
+    return {
         name: response.headers[header]
         for name, header in said.items()
         if header in response.headers
     }
+
+
+def changed(source: HttpSource, shard: str, manifest: Mapping[str, Any]) -> str | None:
+    """How the server's file differs from the one that a shard's manifest is of; None if it doesn't.
+
+    Asks for the file's headers alone, once, for `ASKED` seconds at most. None, too, where the
+    server cannot be reached, answers anything but 200, or gives nothing that can be compared.
+    """
+    noted, url = manifest["source"], _url(source, shard)
+    if noted.get("url") != url:
+        return None  # another place is another setting
+    headers = {"Accept-Encoding": "identity"}
+    try:
+        answer = requests.head(url, headers=headers, timeout=ASKED, allow_redirects=True)
+    except requests.RequestException:
+        return None
+    if answer.status_code != 200:
+        return None
+    said = _versions(answer)
+    if answer.headers.get("Content-Length", "").isdecimal():
+        said["bytes"] = int(answer.headers["Content-Length"])
+    # the same content may have several dates, and a tag may be called weak by a compressing server
+    tags = [str(tag).removeprefix("W/") for each in (noted, said) if (tag := each.get("etag"))]
+    if len(tags) == 2:
+        compared = ["etag"] if tags[0] != tags[1] else []
+    else:
+        compared = ["bytes", "last_modified"]
+    differ = [
+        f"{name} was {noted[name]}, is {said[name]}"
+        for name in compared
+        if name in noted and name in said and noted[name] != said[name]
+    ]
+    return f"{url}: {', '.join(differ)}" if differ else None
 
 
 def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched:
@@ -208,8 +252,7 @@ def fetch(source: HttpSource, shard: str, shards: int, partial: Path) -> Fetched
     when they are used up, when the server says that asking again is of no use, and, with the
     file deleted, for a wrong digest or content.
     """
-    name = stem(shard) + source.suffix
-    url = f"{source.base_url.rstrip('/')}/{name}"
+    name, url = stem(shard) + source.suffix, _url(source, shard)
     path = partial.with_name(partial.name + source.suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
     arrived = Partial(path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tttnn.sections.base import Section
 from tttnn.sections.method import Method
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Lora(Section):
@@ -27,7 +29,7 @@ class Recipe(Method):
     step: Literal["window", "neighbor", "batch"] = "window"
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
     weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0)
     clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
     dropout: Literal["as_model", "none"] = "as_model"

@@ -9,16 +9,23 @@ import faiss
 import numpy as np
 
 from tttnn.files import no_space, reserve
-from tttnn.retrieval.indexes.ivf.settings import Ivf
+from tttnn.retrieval.indexes.ivf.settings import ENOUGH, KEPT, Ivf
 from tttnn.retrieval.vectors import VectorStore
 
-CODE_SAMPLE = 10_000  # vectors of a shard, at most, that quantisers of codes learn from
 LISTS = "lists.ivfdata"
 ID_BYTES = 8
 OPENED = faiss.IO_FLAG_ONDISK_SAME_DIR  # the lists are beside the index, wherever it is now
 
 
-def _kmeans(vectors: np.ndarray, lists: int, seed: int, weights: np.ndarray | None) -> faiss.Kmeans:
+def _kmeans(
+    vectors: np.ndarray,
+    lists: int,
+    seed: int,
+    *,
+    weights: np.ndarray | None = None,
+    first: np.ndarray | None = None,
+) -> faiss.Kmeans:
+    """Lists learnt from vectors, from the centroids `first`, or from some of the vectors."""
     kmeans = faiss.Kmeans(
         vectors.shape[1],
         lists,
@@ -27,30 +34,35 @@ def _kmeans(vectors: np.ndarray, lists: int, seed: int, weights: np.ndarray | No
         min_points_per_centroid=1,
         max_points_per_centroid=(2**31 - 1) // lists,  # the sample is already as large as wanted
     )
-    kmeans.train(vectors, weights=weights)
+    kmeans.train(vectors, weights=weights, init_centroids=first)
     return kmeans
 
 
 def learn(spec: Ivf, store: VectorStore) -> dict[str, np.ndarray]:
-    """`centroids` (lists, d); `weights` (lists), how many sampled vectors each stands for.
+    """`centroids` (lists, d); `weights` (lists), how many of the shard's vectors each stands for.
 
-    And `sample` (n, d), empty unless codes are quantised too.
+    And `sample` (n, d), a part of what they were learnt from.
     """
     sample = store.sample(spec.sample_per_shard, np.random.default_rng(spec.seed))
     lists = min(spec.lists, len(sample))
-    kmeans = _kmeans(sample, lists, spec.seed, None)
+    kmeans = _kmeans(sample, lists, spec.seed)
     _, nearest = kmeans.index.search(sample, 1)
-    every = -(-len(sample) // CODE_SAMPLE)
-    kept = sample[::every] if spec.code != "Flat" else sample[:0]
+    counts = np.bincount(nearest[:, 0], minlength=lists)
+    kept = sample[:: -(-len(sample) // KEPT)]
     return {
         "centroids": kmeans.centroids,
-        "weights": np.bincount(nearest[:, 0], minlength=lists).astype(np.float32),
+        "weights": (counts * (len(store) / len(sample))).astype(np.float32),
         "sample": kept.copy(),  # safetensors ignores strides
     }
 
 
 def merge_learnt(spec: Ivf, learnt: list[dict[str, np.ndarray]]) -> faiss.Index:
-    """Cluster the shards' weighted centroids; a trained, empty index."""
+    """Cluster the shards' weighted centroids; a trained, empty index.
+
+    Clusters start from centroids drawn by weight, as k-means over the vectors would start from more
+    of them where there are more: drawn evenly, lists are up to three times as unbalanced. Where the
+    shards kept enough of their vectors, the lists are bettered by these.
+    """
     index = faiss.index_factory(learnt[0]["centroids"].shape[1], spec.factory, faiss.METRIC_L2)
     centroids = np.concatenate([tensors["centroids"] for tensors in learnt])
     weights = np.concatenate([tensors["weights"] for tensors in learnt])
@@ -60,12 +72,42 @@ def merge_learnt(spec: Ivf, learnt: list[dict[str, np.ndarray]]) -> faiss.Index:
             f"{spec.factory} has {spec.lists} inverted lists, but the shards' samples only "
             f"have {len(centroids)} clusters: use fewer lists or raise sample_per_shard"
         )
-    merged = _kmeans(centroids, spec.lists, spec.seed, weights).centroids
+    share = weights.astype(np.float64) / weights.sum(dtype=np.float64)
+    generator = np.random.default_rng(spec.seed)
+    first = centroids[generator.choice(len(centroids), spec.lists, replace=False, p=share)]
+    merged = _kmeans(centroids, spec.lists, spec.seed, weights=weights, first=first).centroids
+    sample = np.concatenate([tensors["sample"] for tensors in learnt])
+    if len(sample) >= ENOUGH * spec.lists:
+        each = [np.full(n := len(t["sample"]), t["weights"].sum() / n, np.float32) for t in learnt]
+        weights = np.concatenate(each)
+        merged = _kmeans(sample, spec.lists, spec.seed, weights=weights, first=merged).centroids
+        merged = _without_empty(merged, sample, weights)
     index.quantizer.train(merged)
     index.quantizer.add(merged)
-    sample = np.concatenate([tensors["sample"] for tensors in learnt])
-    index.train(sample if len(sample) else merged)
+    index.train(sample)
     return index
+
+
+def _without_empty(centroids: np.ndarray, sample: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Centroids (lists, d) of which each is the nearest of a vector of the sample.
+
+    One that is not is put where another has the vector that, by its weight, is worst off.
+    """
+    centroids = centroids.copy()
+    for _ in range(10):
+        quantizer = faiss.IndexFlatL2(centroids.shape[1])
+        quantizer.add(centroids)
+        distances, nearest = (each[:, 0] for each in quantizer.search(sample, 1))
+        members = np.bincount(nearest, minlength=len(centroids))
+        cost = distances * weights
+        for empty in np.flatnonzero(members == 0):
+            worst = np.argmax(np.where(members[nearest] > 1, cost, -1))
+            centroids[empty] = sample[worst]
+            members[nearest[worst]] -= 1
+            members[empty], nearest[worst], cost[worst] = 1, empty, -1
+        if len(np.unique(nearest)) == len(centroids) and not (cost < 0).any():
+            break
+    return centroids
 
 
 def ids(path: Path) -> np.ndarray:
@@ -135,3 +177,9 @@ def _write_lists(
 def ask(index: faiss.Index, asked: dict[str, Any]) -> None:
     """Set how many lists a search reads."""
     index.nprobe = asked["nprobe"]
+
+
+def list_sizes(index: faiss.Index) -> np.ndarray:
+    """How many vectors each list has, int64."""
+    lists = index.invlists
+    return np.array([lists.list_size(number) for number in range(lists.nlist)])

@@ -7,13 +7,12 @@ from math import ceil
 from tttnn.needs.kinds import INDEX_THREADS, SEARCH_THREADS, Vectors
 from tttnn.needs.need import Need
 from tttnn.needs.rates import DISK, DISTANCES, FLOAT
-from tttnn.retrieval.indexes.ivf.settings import Ivf
+from tttnn.retrieval.indexes.ivf.settings import ENOUGH, KEPT, Ivf
 
 ID = 8  # bytes
 NUMBER = {"Flat": FLOAT, "SQfp16": 2, "SQ8": 1}  # bytes of each of a vector's numbers, by code
 PASSES = 21  # over what is clustered: 20 iterations of k-means, and what is nearest to what
 COPIES = 3  # of what is clustered: in parts, joined, filtered (benchmarks/memory.py)
-CODE_SAMPLE = 10_000  # vectors of a shard that codes are learnt from, as the engine says
 MOVED = 2  # a list's array doubles when it is full: as much again, at most
 
 
@@ -37,16 +36,25 @@ def _clustered(rows: float, lists: float, vectors: Vectors, source: str) -> Need
 def learn(spec: Ivf, vectors: Vectors) -> Need:
     rows = min(spec.sample_per_shard, vectors.rows)
     lists = min(spec.lists, rows)
-    return _clustered(rows, lists, vectors, "20 iterations of k-means")
+    need = _clustered(rows, lists, vectors, "20 iterations of k-means")
+    kept = min(KEPT, rows) * FLOAT * vectors.dimension
+    return need._replace(memory=need.memory + kept, disk=need.disk + kept)
 
 
 def merge_learnt(spec: Ivf, vectors: Vectors) -> Need:
-    """The shards' centroids clustered; beside them vectors for the codes, by shard and joined."""
+    """The shards' centroids clustered, and then vectors that were kept, if they are enough.
+
+    The latter are there by shard and joined.
+    """
     sample = min(spec.sample_per_shard, vectors.rows)
     rows = vectors.shards * min(spec.lists, sample)
-    coded = vectors.shards * min(CODE_SAMPLE, sample) if spec.code != "Flat" else 0
+    kept = vectors.shards * min(KEPT, sample)
     need = _clustered(rows, spec.lists, vectors, "20 iterations")
-    return need._replace(memory=need.memory + 2 * coded * FLOAT * vectors.dimension)
+    bettered = _clustered(kept, spec.lists, vectors, "20 iterations")
+    return need._replace(
+        memory=need.memory + 2 * kept * FLOAT * vectors.dimension,
+        seconds=need.seconds + (bettered.seconds if kept >= ENOUGH * spec.lists else 0),
+    )
 
 
 def fill(spec: Ivf, vectors: Vectors) -> Need:

@@ -9,7 +9,11 @@ from pydantic import Field, field_validator
 
 from tttnn.sections.index import Index
 
-FACTORY = re.compile(r"IVF(?P<lists>[1-9]\d*),(?P<code>Flat|SQ8|SQfp16|PQ\d+(x\d+)?)")
+KEPT = 10_000  # vectors of a shard, at most, that lists are merged by and codes learnt from
+ENOUGH = 32  # kept vectors of all shards, for each list, to better the merged lists by
+
+NUMBER = "[1-9][0-9]{0,8}"
+FACTORY = re.compile(rf"IVF(?P<lists>{NUMBER}),(?P<code>Flat|SQ8|SQfp16|PQ{NUMBER}(x{NUMBER})?)")
 """Inverted lists over a flat, scalar- or product-quantised code."""
 
 

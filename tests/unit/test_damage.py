@@ -1,0 +1,320 @@
+"""Each file that a stage reads, damaged in each of four ways: one line that names it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tiny import save_causal, save_encoder
+from tttnn.__main__ import main
+from tttnn.pile import TASKS
+from tttnn.published import load
+from tttnn.published.names import MODELS
+from tttnn.stages import MODULES
+
+TASK = "pile_arxiv"
+MODEL = MODELS[0]
+WORDS = ["river", "stones", "under", "the", "bridge", "runs", "where", "nobody", "looked", "for"]
+MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+INDEX = {"kind": "ivf", "embedder": "embedder", "factory": "IVF4,Flat"}
+TRAINED = {
+    "kind": "train", "vocabulary": 260, "documents": 4, "steps": 1, "batch_size": 1,
+    "sequence_tokens": 16, "learning_rate": 1e-3,
+}  # fmt: skip
+SMALL = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 16}
+ENCODER = {
+    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8,
+    "max_position_embeddings": 18,
+}  # fmt: skip
+RECIPE = {
+    "kind": "ttt", "num_neighbors": 2, "evaluate_at": [0, 2], "learning_rate": 1e-4, "window": 32,
+}  # fmt: skip
+
+
+class Call(NamedTuple):
+    """A stage's command line, and files that it reads."""
+
+    words: list[str]
+    reads: list[Path]
+
+
+def words(stage: str, values: dict) -> list[str]:
+    found = [stage]
+    for name, value in values.items():
+        option = f"--{name}"
+        if value is True:
+            found.append(option)
+        elif isinstance(value, dict):
+            found += [option, json.dumps(value)]
+        else:
+            found += [option, *map(str, value if isinstance(value, list) else [value])]
+    return found
+
+
+def write_pile(folder: Path) -> None:
+    """Two train shards and the held-out ones, of two tasks."""
+    generator = np.random.default_rng(0)
+    (folder / "train").mkdir(parents=True)
+    for name in ("train/00", "train/01", "val", "test"):
+        records = [
+            {
+                "text": " ".join(generator.choice(WORDS, 16)),
+                "meta": {"pile_set_name": ("ArXiv", "Github")[number % 2]},
+            }
+            for number in range(12)
+        ]
+        lines = (json.dumps(record) + "\n" for record in records)
+        (folder / f"{name}.jsonl").write_text("".join(lines))
+
+
+class Pipeline:
+    """All stages run once, in order; `calls` has each stage's last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.calls: dict[str, Call] = {}
+
+    def run(self, stage: str, *reads: Path, **values) -> None:
+        """Run a stage: what is there already of its paths is read, and `reads` in folders."""
+        flat = [
+            each
+            for value in values.values()
+            for each in (value if isinstance(value, list) else [value])
+        ]
+        files = [path for path in flat if isinstance(path, Path) and path.is_file()]
+        call = Call(words(stage, values), [*dict.fromkeys([*files[:2], *reads])])
+        main(call.words)
+        self.calls[stage] = call
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory) -> Pipeline:
+    made = Pipeline(tmp_path_factory.mktemp("run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TTTNN_TRACEBACK", raising=False)
+        build(made)
+    return made
+
+
+def build(made: Pipeline) -> None:
+    run, at = made.run, made.folder
+    pile, models = at / "pile", at / "models"
+    write_pile(pile)
+    source = {"source": {"kind": "local", "path": str(pile)}, "shards": 2}
+    for shard in ("test", "val", "01", "00"):
+        run(
+            "download_shard", pile / "train/00.jsonl", shard=shard,
+            spec=source | {"on_bad_record": "fail", "train_has_subsets": True},
+            documents=at / f"corpus/{shard}.jsonl.zst", manifest=at / f"corpus/{shard}.json",
+            rejected=at / f"corpus/{shard}.rejected.jsonl",
+        )  # fmt: skip
+    corpus = {shard: at / f"corpus/{shard}.jsonl.zst" for shard in ("00", "01", "val", "test")}
+    for name, save in (("embedder", save_encoder), (MODEL, save_causal)):
+        given = save(at / "given" / name)
+        causal = {"causal": True} if save is save_causal else {}
+        spec = {"kind": "local", "path": str(given)}
+        run(
+            "fetch_model", *(given / file for file in MODEL_FILES), spec=spec,
+            output=models / name, **causal,
+        )  # fmt: skip
+    used = {
+        name: [models / name / f for f in (*MODEL_FILES, "manifest.json")]
+        for name in (MODEL, "embedder")
+    }
+    for stage, objective, architecture in (
+        ("train_model", "causal", {"model_type": "gpt2", **SMALL}),
+        ("train_embedder", "masked", {"model_type": "roberta", **ENCODER}),
+    ):
+        spec = {**TRAINED, "objective": objective, "architecture": architecture}
+        run(stage, spec=spec, train=[corpus["00"]], val=corpus["val"], output=models / stage)
+    window = {
+        "chunks_per_shard": 1,
+        "unit": "window",
+        "tokenizer": MODEL,
+        "window_tokens": 32,
+        "stride_tokens": 32,
+    }
+    for shard in ("01", "00"):
+        run(
+            "chunk_shard", models / MODEL / "tokenizer.json", spec=window, number=int(shard),
+            documents=corpus[shard], manifest=at / f"corpus/{shard}.json",
+            chunks=[at / f"passages/{shard}/0.parquet"], tokenizer=[models / MODEL],
+        )  # fmt: skip
+    passages = [at / f"passages/{shard}/0.parquet" for shard in ("00", "01")]
+    run("list_passages", passages=passages, manifest=at / "passages/manifest.json")
+    queries = {}
+    for split in ("val", "test"):
+        queries[split] = [at / f"queries/{split}/{task}.parquet" for task in TASKS]
+        run(
+            "select_documents", spec={"count": 2}, documents=corpus[split],
+            manifest=at / f"corpus/{split}.json", queries=queries[split],
+            selection=at / f"queries/{split}/selection.json",
+        )  # fmt: skip
+    test = queries["test"]
+    run(
+        "split_documents", *used[MODEL], spec={"tokens": 16}, queries=test, model=models / MODEL,
+        outputs=[at / f"queries/halves/{task}.parquet" for task in TASKS],
+    )  # fmt: skip
+    embeddings = [at / f"embeddings/embedder/{shard}/0.npy" for shard in ("00", "01")]
+    embed = {"max_tokens": 60, "batch_tokens": 512}
+    for text, vectors in zip(passages, embeddings, strict=True):
+        run(
+            "embed_chunk", *used["embedder"], spec=embed, passages=text, model=models / "embedder",
+            output=vectors, manifest=vectors.with_suffix(".json"),
+        )  # fmt: skip
+    vectors = at / "embeddings/embedder/test.npy"
+    run(
+        "embed_queries", *used["embedder"], spec=embed, queries=test, model=models / "embedder",
+        output=vectors,
+    )  # fmt: skip
+    beside = [path.with_suffix(".json") for path in embeddings]
+    index = at / "indexes/ivf"
+    learnt = [index / f"trained/{shard}.safetensors" for shard in ("00", "01")]
+    filled = [index / f"shards/{shard}.faiss" for shard in ("00", "01")]
+    chunks = {"passages": passages, "embeddings": embeddings}
+    for stage, outputs in (("train_shard_index", learnt), ("fill_shard_index", filled)):
+        for number, output in enumerate(outputs):
+            mine = {name: [files[number]] for name, files in chunks.items()}
+            trained = {"trained": index / "trained.faiss"} if stage == "fill_shard_index" else {}
+            run(
+                stage, beside[number], *mine["embeddings"], spec={"index": INDEX}, **trained,
+                **mine, output=output,
+            )  # fmt: skip
+        if stage == "train_shard_index":
+            run(
+                "merge_training",
+                spec={"index": INDEX},
+                shards=learnt,
+                output=index / "trained.faiss",
+            )
+    merged = index / "merged"
+    run(
+        "merge_index", *filled, passages[0], embeddings[0], beside[0], spec={"index": INDEX},
+        trained=index / "trained.faiss", shards=filled, **chunks, output=merged,
+    )  # fmt: skip
+    inside = [merged / name for name in ("manifest.json", "index.faiss", "lists.ivfdata")]
+    asked = {"kind": "ivf", "nprobe": 4}
+    found = {"queries": test, "vectors": vectors, **chunks}
+    read = [test[0], vectors, passages[0], embeddings[0], beside[0]]
+    near = [at / f"candidates/test/ivf/{task}.parquet" for task in TASKS]
+    far = [at / f"candidates/test/random/{task}.parquet" for task in TASKS]
+    picked = [at / f"candidates/test/sift/{task}.parquet" for task in TASKS]
+    run(
+        "search_index", *inside, *read, spec={"candidates": 5, "asked": asked}, index=merged,
+        **found, outputs=near,
+    )  # fmt: skip
+    run("draw_random", *read, spec={"candidates": 5, "seed": 0}, **found, outputs=far)
+    selection = {"kind": "sift", "index": "ivf", "picks": 3}
+    run(
+        "choose_neighbors", *read, spec={"selection": selection}, candidates=near, **found,
+        outputs=picked,
+    )  # fmt: skip
+    recall = index / "recall.csv"
+    run(
+        "measure_recall", *inside, *read, spec={"queries": 9, "at": [1, 5], "asked": asked},
+        index=merged, name="ivf", candidates=near, **found, output=recall,
+    )  # fmt: skip
+    tables = at / "tables"
+    run(
+        "measure_distances", spec={"indexes": {"ivf": {"share": 1.0, "embedder": "embedder"}}},
+        candidates=[*near, *far], distances=tables / "distances.csv",
+        pairs=tables / "pairs.parquet",
+    )  # fmt: skip
+    place = list(TASKS).index(TASK)
+    texts = at / f"neighbors/test/ivf/{TASK}.parquet"
+    run(
+        "gather_neighbors", passages[0], at / "passages/manifest.json", spec={"depth": 3},
+        candidates=near[place], queries=test[place], passages=at / "passages/manifest.json",
+        output=texts,
+    )  # fmt: skip
+    measured = at / f"evaluation/{MODEL}/ttt/{TASK}/0.parquet"
+    run(
+        "evaluate_part", *used[MODEL],
+        spec={"recipe": RECIPE, "parts": 1, "max_overlap": None, "stops": False},
+        model=models / MODEL, queries=test[place], neighbors=[texts], method="ttt", task=TASK,
+        part=0, output=measured,
+    )  # fmt: skip
+    scored = {
+        "run": "some", "candidates": {"ttt": "ivf"}, "cells": [[MODEL, "ttt", TASK, 1]],
+        "mixtures": {}, "halves": [], "resamples": 10,
+    }  # fmt: skip
+    counted = [at / f"corpus/{shard}.json" for shard in ("00", "01", "test")]
+    selections = [at / f"queries/{split}/selection.json" for split in ("test", "val")]
+    run(
+        "score", measured, counted[0], recall, spec=scored, results=at, selections=selections,
+        manifests=counted, recalls=[recall], vectors=[vectors], tables=tables,
+    )  # fmt: skip
+    run(
+        "draw_figure", *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
+        spec={"name": "curves", "module": "curves"}, tables=tables,
+        svg=at / "figures/curves.svg", pdf=at / "figures/curves.pdf",
+    )  # fmt: skip
+    data = shutil.copytree(Path(load.__file__).parent, at / "published")
+    known = {
+        name: at / f"paper/{name}.csv"
+        for name in ("scores", "differences", "costs", "tasks", "table1")
+    }
+    run(
+        "published_tables",
+        *(data / f"{name}.csv" for name in ("documents", "table1", "baselines")),
+        data / "curves.parquet", data=data, **known, latex=at / "paper/table1.tex",
+    )  # fmt: skip
+    run(
+        "paper_figures",
+        known["scores"],
+        known["tasks"],
+        tables=at / "paper",
+        figures=at / "figures/paper",
+    )
+    run(
+        "compare", *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
+        data / "curves.parquet", data / "documents.csv", spec={"count": 2}, data=data,
+        tables=tables, table=at / "side_by_side.csv",
+    )  # fmt: skip
+    run(
+        "draw_side_by_side", table=at / "side_by_side.csv", svg=at / "side.svg", pdf=at / "side.pdf"
+    )  # fmt: skip
+
+
+def damages(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Ways in which a file is not what it was."""
+    yield "empty", b""
+    yield "garbage", np.random.default_rng(0).bytes(max(64, len(content) // 3))
+    # a table in CSV has no digest: that it ends early shows where it ends within a line
+    yield "cut in half", content[: len(content) // 2].rstrip(b"\n")
+    yield "a page of HTML", b"<!doctype html>\n<html><body>Not found</body></html>\n"
+
+
+@pytest.mark.parametrize("stage", MODULES)
+def test_a_damaged_file_is_named_in_one_line(stage, pipeline, monkeypatch):
+    monkeypatch.delenv("TTTNN_TRACEBACK", raising=False)
+    call = pipeline.calls[stage]
+    assert call.reads
+    faults = []
+    for path in call.reads:
+        whole = path.read_bytes()
+        for damage, content in damages(whole):
+            path.write_bytes(content)
+            what = f"{path.relative_to(pipeline.folder)}, {damage}:"
+            try:
+                main(call.words)
+            except SystemExit as ended:
+                said = str(ended.code)
+                if not said.startswith(f"tttnn {stage}: ") or "\n" in said:
+                    faults.append(f"{what} says {said}")
+                elif path.name not in said:
+                    faults.append(f"{what} is not named: {said}")
+            except Exception as error:
+                faults.append(f"{what} ends in {error!r}")
+            else:
+                faults.append(f"{what} is not noticed")
+            finally:
+                path.write_bytes(whole)
+    assert not faults, "\n".join(faults)
+    main(call.words)  # and whole, they are as good as before
