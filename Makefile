@@ -1,6 +1,6 @@
 # make demo: the whole workflow on the embedded demo; make test: the tests.
 # Both set up .venv from the lock files first and need Python 3.11 or newer, and a network.
-# make lint: the linters; make rulegraph: the picture of the rules in the README.
+# make lint: the linters and the types; make rulegraph: the picture of the rules in the README.
 
 SHELL := bash
 PYTHON ?= python3
@@ -21,6 +21,7 @@ test: .venv/ready .venv/dev
 lint: .venv/ready .venv/dev
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow/Snakefile rules
 	$(BIN)/snakemake --lint
 

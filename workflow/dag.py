@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from snakemake.api import DAGApi, SnakemakeApi
@@ -55,7 +56,7 @@ def listed(dag: DAG, workflow: Workflow) -> list[dict[str, Any]]:
 
 def first_folder() -> Path:
     """Where the running Snakemake was started, whose `--directory` may have led it elsewhere."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         caller = frame.f_locals.get("self")
         if isinstance(caller, DAGApi):

@@ -99,7 +99,7 @@ class Specs:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._evaluation = cache(self._evaluation)  # thousands of jobs share some dozens
+        self._evaluation = cache(self._make_evaluation)  # thousands of jobs share some dozens
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
@@ -170,12 +170,13 @@ class Specs:
     def validate_part(self, wildcards: Any) -> str:
         return self._evaluation(wildcards.model, wildcards.method, 1)
 
-    def _evaluation(self, model: str, method: str, parts: int) -> str:
+    def _make_evaluation(self, model: str, method: str, parts: int) -> str:
         chosen = self._config.methods[method]
         recipe = chosen.model_dump(mode="json", exclude=set(Placement.model_fields))
         if "learning_rate" in recipe and recipe["learning_rate"] is None:
             recipe["learning_rate"] = self._config.models[model].adapt_learning_rate
-        selection = self._config.selections.get(chosen.candidates)
+        source = chosen.candidates
+        selection = None if source is None else self._config.selections.get(source)
         return canonical(
             {
                 "recipe": recipe,
@@ -195,7 +196,9 @@ class Specs:
                 run=config.run,
                 candidates={name: method.candidates for name, method in methods.items()},
                 cells=cells,
-                mixtures={name: methods[name].chooses_on_test for name in config.mixtures},
+                mixtures={
+                    name: mixture.chooses_on_test for name, mixture in config.mixtures.items()
+                },
                 halves=[name for name in methods if config.queries(name) == "halves"],
             )
         )

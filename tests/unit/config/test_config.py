@@ -194,7 +194,11 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
         ({"search": {"recall_at": [100]}}, "search.recall_at [100] has nothing within search.cand"),
         ({"models": {"small": {"adapt_learning_rate": None}}}, "no learning rate for small"),
         ({"chunk": {"stride_tokens": 511}}, "stride_tokens (511) is above window_tokens (510)"),
-        ({"chunk": {"unit": "window"}}, "chunk.tokenizer: 'None' is not known"),
+        ({"chunk": {"unit": "window"}}, "chunk.tokenizer: unit: window needs the model"),
+        (
+            {"chunk": {"unit": "window"}, "models": {"None": {"like": "embedder"}}},
+            "chunk.tokenizer: unit: window needs the model",
+        ),
         ({"select": {"fraction": 0.2}}, "select: give either fraction or count"),
         ({"select": {"count": None}}, "select: give either fraction or count"),
         ({"evaluate": {"models": ["embedder"]}}, "'embedder' is trained with objective masked"),
@@ -457,3 +461,12 @@ def test_a_config_cannot_be_changed(section, key):
     with pytest.raises(ValueError, match="frozen"):
         setattr(section(config), key, 7)
     assert config == load(default())
+
+
+def test_a_method_with_a_learning_rate_of_its_own_asks_no_model_for_one():
+    overlay = {"models": {"small": {"adapt_learning_rate": None}}}
+    values = overlaid(overlay)
+    for name, method in values["methods"].items():
+        if method.get("kind") == "ttt":
+            values["methods"][name] = method | {"learning_rate": 1e-3}
+    assert {m.asks_for_learning_rate for m in load(values).methods.values()} == {False}

@@ -160,3 +160,21 @@ def test_adapters_train_only_what_is_theirs(gpt2):
     assert all("c_attn.lora_" in name for name in trained)
     running.close()
     assert not any("lora" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": None}, "the recipe has no learning_rate"),
+        ({"train_on": "query", "text": "split"}, "document a is not split"),
+        ({"train_on": "query_then_neighbors", "text": "split"}, "document a is not split"),
+    ],
+)
+def test_what_a_recipe_lacks_is_named_and_leaves_no_trace(gpt2, changes, message):
+    """Without a step size, or without the text to train on; adapters come off again."""
+    model, tokenizer = copy.deepcopy(gpt2[0]), gpt2[1]
+    asked = recipe(lora=Lora(rank=2), **changes)
+    with pytest.raises(ValueError, match=message):
+        list(adapt(model, tokenizer, [QUERY], asked, 64))
+    assert not any("lora" in name for name, _ in model.named_parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())

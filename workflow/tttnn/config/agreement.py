@@ -53,7 +53,12 @@ def _check_corpus(config: Config) -> None:
             "shards): name it, or lower corpus.shards"
         )
     if config.chunk.unit == "window":
-        _known([str(config.chunk.tokenizer)], config.models, "chunk.tokenizer")
+        if config.chunk.tokenizer is None:
+            raise ValueError(
+                "chunk.tokenizer: unit: window needs the model whose tokens are counted."
+                + nearest("", config.models)
+            )
+        _known([config.chunk.tokenizer], config.models, "chunk.tokenizer")
         if config.chunk.window_tokens > config.embed.max_tokens - 2:
             raise ValueError(
                 f"chunk.window_tokens ({config.chunk.window_tokens}) and two special tokens are "
@@ -149,8 +154,8 @@ def _check_training(config: Config, name: str) -> None:
             f"{where}.{method.depends_on_order} carries its state from document to document, so "
             f"its results depend on evaluate.parts: set {where}.parts: {{default: 1}}"
         )
-    for model in models if method.trains else ():
-        if method.learning_rate is None and config.models[model].adapt_learning_rate is None:
+    for model in models if method.asks_for_learning_rate else ():
+        if config.models[model].adapt_learning_rate is None:
             raise ValueError(
                 f"{where}: no learning rate for {model}: set {where}.learning_rate or "
                 f"models.{model}.adapt_learning_rate"

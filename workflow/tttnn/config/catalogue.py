@@ -29,11 +29,18 @@ PLACES = {
 """By catalogue: where its kinds are."""
 
 
+def _index(kind: str) -> type[Index]:
+    section = settings_of(INDEXES, kind)
+    if not issubclass(section, Index):
+        raise TypeError(f"{section.__module__}.{section.__name__} does not inherit from Index")
+    return section
+
+
 def with_index_kind(entry: Any) -> Any:
     """An index's entry with its kind, which follows from the index string."""
     if not isinstance(entry, dict) or "kind" in entry or "factory" not in entry:
         return entry
-    types = {kind: settings_of(INDEXES, kind) for kind in kinds(INDEXES)}
+    types = {kind: _index(kind) for kind in kinds(INDEXES)}
     for kind, section in types.items():
         if section.accepts(entry["factory"]):
             return {**entry, "kind": kind}

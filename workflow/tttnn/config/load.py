@@ -38,7 +38,7 @@ def _place(values: Any, fault: Any) -> Place:
 
     A key that an entry takes from another one is its own, too.
     """
-    place = []
+    place: list[Any] = []
     for part in fault["loc"]:
         try:
             value = values[part]

@@ -180,9 +180,10 @@ class Config(Section):
         return any(self.queries(name) == "halves" for name in self.evaluated)
 
     @property
-    def mixtures(self) -> list[str]:
+    def mixtures(self) -> dict[str, Mixture]:
         """The evaluated methods with a share alpha, which is chosen on validation documents."""
-        return [name for name in self.evaluated if isinstance(self.methods[name], Mixture)]
+        methods = {name: self.methods[name] for name in self.evaluated}
+        return {name: method for name, method in methods.items() if isinstance(method, Mixture)}
 
     def parts(self, method: str, task: str) -> list[str]:
         """Names of the jobs that a method's documents of a task are dealt to."""
@@ -211,4 +212,5 @@ class Config(Section):
     @property
     def chunk_tokenizer(self) -> list[str]:
         """The model whose tokens windows are counted in; none where a passage is a document."""
-        return [self.chunk.tokenizer] if self.chunk.unit == "window" else []
+        tokenizer = self.chunk.tokenizer if self.chunk.unit == "window" else None
+        return [] if tokenizer is None else [tokenizer]

@@ -95,7 +95,8 @@ def read_documents(
     line = 0
     try:
         check_kind(path)
-        read = (rows if parquet else lines)(path, progress or Progress())
+        told = progress or Progress()
+        read: Iterator[bytes | Row] = rows(path, told) if parquet else lines(path, told)
         for line, raw in enumerate(read, start=1):
             if isinstance(raw, bytes) and (not raw or raw.isspace()):
                 continue

@@ -46,6 +46,7 @@ def select_documents(
     check_shard(documents, manifest)
     by_task: dict[str, list[Document]] = {task: [] for task in TASKS}
     for document in read_documents(documents, needs_subset=True):
+        assert document.pile_set_name is not None  # it was asked for
         by_task[TASK_OF_SUBSET[document.pile_set_name]].append(document)
     counts = {}
     for path, (task, members) in zip(queries, by_task.items(), strict=True):

@@ -97,8 +97,8 @@ def write(seed: int, file: int, split: str, rank: int) -> str:
     A quarter of a file's windows are for test, an eighth for val, the rest for train: no window is
     in two splits. Past the last one they come again from the first.
     """
-    windows = _windows(files(seed)[file])
-    windows = Random(f"{seed} windows {file}").sample(windows, len(windows))
+    found = _windows(files(seed)[file])
+    windows = Random(f"{seed} windows {file}").sample(found, len(found))
     for_test, for_val = len(windows) // 4, len(windows) // 8
     share = {
         "test": windows[:for_test],

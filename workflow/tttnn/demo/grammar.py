@@ -184,9 +184,9 @@ class Writer:
         return str(number).zfill(len(low) if low.startswith("0") else 1)
 
 
-def draw_topic(grammar: Grammar, rng: Random) -> dict[str, Sequence[str]]:
+def draw_topic(grammar: Grammar, rng: Random) -> dict[str, tuple[str, ...]]:
     """The grammar's rules, with those that a topic draws cut down to this topic's expansions."""
-    rules: dict[str, Sequence[str]] = dict(grammar.rules)
+    rules = dict(grammar.rules)
     for name, count in grammar.drawn.items():
         writer = Writer(rules, rng, topic=True)
         # Two draws may agree; a topic may then have fewer options, never none.

@@ -87,7 +87,7 @@ def gcd(rng: Random) -> Question:
 
 def lcm(rng: Random) -> Question:
     a, b = rng.randint(4, 900), rng.randint(4, 400)
-    templates = (
+    templates: tuple[str, ...] = (
         "What is the smallest common multiple of {a} and {b}?",
         "Calculate the least common multiple of {a} and {b}.",
         "Find the common denominator of -1/{a} and 7/{b}.",

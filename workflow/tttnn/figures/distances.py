@@ -29,7 +29,7 @@ DARKEST, PALEST = 0.0, 0.72
 
 
 def _histogram(axes: Axes, values: np.ndarray, high: float, colour: str, title: str) -> None:
-    bins = np.linspace(0, high or 1, BINS + 1)
+    bins = np.linspace(0, high or 1, BINS + 1).tolist()
     axes.hist(values, bins, weights=np.full(len(values), 100 / len(values)), color=colour)
     axes.set_title(title)
     axes.set_xlim(0, high or 1)

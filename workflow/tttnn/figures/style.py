@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import RcKeyType
 
 from tttnn.files import replacing
 
@@ -27,7 +29,7 @@ GREY = "#666666"
 SMALL = 6.5
 """Points: numbers inside a plot, and notes."""
 
-RC = {
+RC: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
     "font.size": 8,
@@ -86,7 +88,7 @@ def write_note(figure: Figure, text: str) -> None:
     width, height = figure.get_size_inches()
     lines = textwrap.wrap(text, width=int(width * 21))
     room = (len(lines) * SMALL * 1.3 + 4) / 72 / height
-    figure.get_layout_engine().set(rect=(0, room, 1, 1 - room))
+    figure.set_layout_engine("constrained", rect=(0, room, 1, 1 - room))
     # above the edge by the pad that the layout has on its other sides
     figure.text(0.01, 0.04 / height, "\n".join(lines), fontsize=SMALL, color=GREY, va="bottom")
 
@@ -96,7 +98,7 @@ def legend_above(figure: Figure, handles: list, columns: int | None = None) -> N
     figure.legend(handles=handles, loc="outside upper center", ncols=columns or len(handles))
 
 
-def line_handle(label: str, **style: object) -> Line2D:
+def line_handle(label: str, **style: Any) -> Line2D:
     """A legend's entry for lines or markers that stand for more than one artist."""
     return Line2D([], [], label=label, **style)
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from tttnn.files import replacing
 from tttnn.findings.claims import BITS, CLAIMS, Claim
-from tttnn.findings.evidence import Evidence, Measured
-from tttnn.findings.quantities import MAIN, against
+from tttnn.findings.evidence import MAIN, Evidence, Measured
+from tttnn.findings.quantities import against
 from tttnn.findings.switches import CODE, SWITCHES, Switch
 from tttnn.pile import ALL, TASKS
 from tttnn.provenance import canonical
@@ -121,7 +121,7 @@ def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
         yield ""
 
 
-def _overview(verdicts: list[list[Verdict]]) -> str:
+def _overview(verdicts: list[Verdict]) -> str:
     """Over the models of a run; where verdicts differ, how many there are of each."""
     counts = Counter(verdicts)
     if len(counts) <= 1:

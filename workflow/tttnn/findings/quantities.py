@@ -135,8 +135,8 @@ def share_of_gain(run: Evidence, method: str) -> list[Measured]:
     for cells in _models(run, method, run.main):
         if cells.points:
             last = cells.points[-1]
-            gains = [cells.gain(name, last) for name in (method, run.main)]
-            samples = _share(*gains, run.confidence)
+            part, whole = cells.gain(method, last), cells.gain(run.main, last)
+            samples = _share(part, whole, run.confidence)
             found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, run.main))
     return found
 
@@ -215,8 +215,8 @@ def early_share(run: Evidence, part: float) -> list[Measured]:
         last = cells.points[-1]
         early = [point for point in cells.points if point <= part * last]
         if early:
-            gains = [cells.gain(run.main, point) for point in (early[-1], last)]
-            samples = _share(*gains, run.confidence)
+            reached, whole = cells.gain(run.main, early[-1]), cells.gain(run.main, last)
+            samples = _share(reached, whole, run.confidence)
             label = f"{cells.model}, {early[-1]} of {last} neighbours"
             found.append(cells.measured(label, samples, run.main))
     return found
@@ -257,7 +257,8 @@ def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
             tested, documents = tested + 1, documents + curve.documents
         if tested:
             label = f"{cells.model}: {', '.join(worse) or 'none'}"
-            found.append(Measured(label, *[float(len(worse))] * 3, documents, tested))
+            count = float(len(worse))
+            found.append(Measured(label, count, count, count, documents, tested))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tttnn.findings.quantities import MAIN
+from tttnn.findings.evidence import MAIN
 
 CODE = "github.com/socialfoundations/tttlm at 99d4e0a"
 

@@ -22,13 +22,8 @@ from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.split import SPLIT_TOKENS, split_text
 from tttnn.methods.ttt import engine
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.folder import (
-    ModelError,
-    check_folder,
-    choose_window,
-    load_causal,
-    load_tokenizer,
-)
+from tttnn.models.folder import choose_window, load_causal, load_tokenizer
+from tttnn.models.model_files import ModelError, check_folder
 from tttnn.models.tokens import tokens
 from tttnn.resume import identity
 from tttnn.spans import speller
@@ -105,7 +100,7 @@ def _recipe(**settings: Any) -> Recipe:
         faults = error.errors()
     raise ValueError(
         "; ".join(
-            f"{OPTIONS.get(fault['loc'][0] if fault['loc'] else '', 'the options')} is "
+            f"{OPTIONS.get(str(fault['loc'][0]) if fault['loc'] else '', 'the options')} is "
             f"{fault['input']!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
             for fault in faults
         )

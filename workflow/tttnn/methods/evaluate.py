@@ -82,7 +82,7 @@ class Case(NamedTuple):
     """A query, and the overlaps of its neighbours: for each, in the order of `OVERLAPS`."""
 
     query: Query
-    overlaps: list[tuple[float, float, float]]
+    overlaps: list[tuple[float, ...]]
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
@@ -145,7 +145,7 @@ def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) 
 
 
 def _rows(
-    adapted: Adapted, overlaps: list[tuple[float, float, float]], lost: int | None
+    adapted: Adapted, overlaps: list[tuple[float, ...]], lost: int | None
 ) -> list[dict[str, Any]]:
     none = (0.0, 0.0, 0.0)
     largest = [none, *accumulate(overlaps, lambda a, b: tuple(map(max, a, b)))]
@@ -245,7 +245,7 @@ def evaluate_part(
     _warn([rows[0]["lost_characters"] or 0 for rows in done.values()], model, output)
     # a document that could not be split is nobody's; each part lists its share of them
     schema = with_left_out(ROWS, left_out(open_table(queries).schema_arrow)[part :: spec.parts])
-    made_with = [row["environment"] for row in rows if "environment" in row]
-    schema = with_environments(schema, made_with)
+    environments = [row["environment"] for row in rows if "environment" in row]
+    schema = with_environments(schema, environments)
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
     finished.remove()

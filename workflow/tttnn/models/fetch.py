@@ -37,7 +37,7 @@ def _snapshot(repository: str, revision: str, patterns: tuple[str, ...]) -> Path
     """The folder of a hub repository's files; its name is the commit. Raises `ModelError`."""
     name = f"{repository} at revision {revision}"
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
     except hub.GatedRepoError as error:
         raise ModelError(
             f"{name} is gated: accept its terms on https://huggingface.co/{repository} and log in "
@@ -111,8 +111,9 @@ def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
     model = spec.root
     with replacing(output, directory=True) as beside:
         if isinstance(model, LocalModel):
-            source = Path(model.path).expanduser()
-            _copy(source, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(source)])
+            folder = Path(model.path).expanduser()
+            source = str(folder)
+            _copy(folder, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(folder)])
             origin = {"kind": model.kind, "path": model.path}
         else:
             source = f"{model.id} at revision {model.revision}"
@@ -120,4 +121,4 @@ def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
         try:
             write_manifest(beside, origin, causal=causal)
         except ModelError as error:  # the folder it names will be gone
-            raise ModelError(str(error).replace(str(beside), str(source))) from error
+            raise ModelError(str(error).replace(str(beside), source)) from error

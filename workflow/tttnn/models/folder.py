@@ -111,10 +111,11 @@ def _load_config(folder: Path) -> PreTrainedConfig:
 
 
 def _load(
-    auto_class: type, folder: Path, device: str, probe: Callable[[PreTrainedModel], None]
+    auto_class: Any, folder: Path, device: str, probe: Callable[[PreTrainedModel], None]
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model and its tokenizer, which fit together and the folder's config.json.
 
+    `auto_class` is one of transformers'; their types do not say all that these return.
     `probe` refuses a model that does not do what it is wanted for, before it is asked whether
     parts of the weights are left out: a model for another use has such parts.
     """

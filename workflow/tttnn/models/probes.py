@@ -23,6 +23,13 @@ def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return max(tokenizer.get_vocab().values(), default=-1)
 
 
+def _embedded(model: PreTrainedModel) -> int:
+    """For how many token ids a model has an embedding."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)  # a module's attribute may be one, or a module
+    return weight.shape[0]
+
+
 def check_vocabulary(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> None:
@@ -33,7 +40,7 @@ def check_vocabulary(
             f"the tokenizer in {folder} has no tokens: save the one the model was trained with, "
             "all of its files, beside its weights"
         )
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = _embedded(model)
     if highest >= rows:
         beyond = tokenizer.convert_ids_to_tokens(highest)
         raise ModelError(
@@ -45,7 +52,7 @@ def check_vocabulary(
 
 def _ids(model: PreTrainedModel, rows: int, length: int) -> torch.Tensor:
     """Tokens, (rows, length), none of them the padding token, the same each time."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
+    vocabulary = _embedded(model)
     choice = torch.arange(vocabulary)
     padding = getattr(model.config.get_text_config(), "pad_token_id", None)
     if isinstance(padding, int) and 0 <= padding < vocabulary and vocabulary > 2:

@@ -56,7 +56,7 @@ COMPLETE = "complete"  # a file in a checkpoint that was written to its end
 MADE_FROM = "made_from.json"
 
 
-def _auto_class(spec: TrainedModel) -> type:
+def _auto_class(spec: TrainedModel) -> type[AutoModelForCausalLM | AutoModelForMaskedLM]:
     return AutoModelForCausalLM if spec.objective == "causal" else AutoModelForMaskedLM
 
 
@@ -281,9 +281,9 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
     with arguments.main_process_first():
         checkpoint = _prepare_checkpoints(checkpoints, made_from)
 
-    if spec.objective == "causal":
-        masking, collator = None, default_data_collator
-    else:
+    masking: tuple[float, int] | None = None
+    collator: Callable[[list[dict[str, Any]]], dict[str, Any]] = default_data_collator
+    if spec.objective == "masked":
         masking = (spec.mask_probability, tokenizer.mask_token_id)
         collator = pad_to(tokenizer.pad_token_id)
     set_seed(spec.seed)

@@ -88,7 +88,7 @@ class Run:
         self.costs = Costs(config)
         self.notes: list[str] = []
         self._seen = seen
-        self.is_alive = start is not None and start.works_in(folder)
+        self.at_work = start if start is not None and start.works_in(folder) else None
         self._markers = _markers(folder)
         self._failed = _failed_outputs(folder, config.run)
         self._local = {word for process in processes(folder) for word in process.command}
@@ -105,9 +105,11 @@ class Run:
 
     def _is_new(self, file: str | None) -> bool:
         """Whether a file was written since the jobs were listed."""
+        if file is None or self._seen is None:  # a job without that file, or jobs listed now
+            return False
         try:
-            return self._seen is not None and (self.folder / file).stat().st_mtime >= self._seen
-        except (OSError, TypeError):  # a job without that file, or not there
+            return (self.folder / file).stat().st_mtime >= self._seen
+        except OSError:  # not there
             return False
 
     def _is_made(self, job: Job) -> bool:
@@ -122,7 +124,7 @@ class Run:
         if marker and marker.slurm_job in self._slurm:
             return "queued" if self._slurm[marker.slurm_job] == "PENDING" else "running"
         if marker:
-            under_way = self.is_alive and marker.since >= self.start.since
+            under_way = self.at_work is not None and marker.since >= self.at_work.since
             return "running" if under_way else "interrupted"
         if made:
             return "done"
@@ -211,8 +213,8 @@ def _clock(seconds: float, now: float) -> str:
 
 def _who(run: Run) -> str:
     start = run.start
-    if run.is_alive:
-        return f"process {start.process}"
+    if run.at_work is not None:
+        return f"process {run.at_work.process}"
     if start is not None and not start.is_here:
         return f"last started on {start.host}, process {start.process} there"
     return "no Snakemake at work on it"

@@ -75,7 +75,7 @@ def gather_neighbors(
             rows = table.slice(start, step)
             ids = rows["passage_id"].to_pylist()
             found = store.fetch(ids)
-            measured = []
+            measured: list[tuple[bool, float, float]] = []
             pairs = zip(rows["query_id"].to_pylist(), ids, strict=True)
             for query, group in groupby(pairs, key=itemgetter(0)):
                 measured += overlaps(

@@ -19,7 +19,7 @@ def _digest(tensors: dict[str, np.ndarray], said: str) -> str:
     digest = hashlib.sha256(said.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype.str} {tensor.shape}\n".encode())
-        digest.update(np.ascontiguousarray(tensor))
+        digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
 
 

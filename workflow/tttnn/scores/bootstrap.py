@@ -67,8 +67,8 @@ def weighted_mean(estimates: Iterable[tuple[float, Estimate]]) -> Estimate:
     pairs = list(estimates)
     return Estimate(
         points=pairs[0][1].points,
-        value=sum(weight * part.value for weight, part in pairs),
-        samples=sum(weight * part.samples for weight, part in pairs),
+        value=sum((weight * part.value for weight, part in pairs), start=np.zeros(())),
+        samples=sum((weight * part.samples for weight, part in pairs), start=np.zeros(())),
         documents=sum(part.documents for _, part in pairs),
         tasks=len(pairs),
         spread=any(part.spread for _, part in pairs),

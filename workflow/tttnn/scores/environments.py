@@ -103,12 +103,12 @@ def environment_rows(made: Iterable[Made], run: str) -> Iterator[dict[str, Any]]
     files: Counter[tuple[str, ...]] = Counter()
     for stage, name, environment, count in all_made:
         files[stage, name, *(environment[field] for field in FIELDS)] += count
-    for (stage, name, *values), count in files.items():
+    for (stage, name, *environment_values), count in files.items():
         yield {
             "run": run,
             "stage": stage,
             "name": name,
-            **dict(zip(FIELDS, values, strict=True)),
+            **dict(zip(FIELDS, environment_values, strict=True)),
             "files": count,
             "mixed": " ".join(mixed[TOGETHER[stage]]),
         }

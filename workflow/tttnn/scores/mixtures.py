@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tttnn.pile import ALL
-from tttnn.scores.cells import Cell
+from tttnn.scores.cells import Cell, Name
 from tttnn.scores.estimates import pile_weights
 
 Pair = tuple[str, str]
@@ -27,7 +27,8 @@ def _bits(cells: list[Cell]) -> dict[Pair, dict[str, np.ndarray]]:
         value = -cell.grid.sum(axis=0) / cell.bytes.sum() / math.log(2)
         bits.setdefault(cell.name[:2], {})[cell.name.task] = value
     for tasks in bits.values():
-        tasks[ALL] = sum(weight * tasks[task] for task, weight in pile_weights(tasks).items())
+        weighted = (weight * tasks[task] for task, weight in pile_weights(tasks).items())
+        tasks[ALL] = sum(weighted, start=np.zeros(()))
     return bits
 
 
@@ -75,7 +76,7 @@ def alpha_rows(
             same = [cell for cell in mixed if cell.name[:2] == (model, method)]
             first, used = same[0], {alpha_of.get(cell.name) for cell in same}
             for task, value in tasks.items():
-                best = used if task == ALL else {alpha_of.get((model, method, task))}
+                best = used if task == ALL else {alpha_of.get(Name(model, method, task))}
                 for k, point in enumerate(first.points):
                     for a, alpha in enumerate(first.alphas):
                         yield {

@@ -70,5 +70,13 @@ class Method(Placement):
 
     @property
     def trains(self) -> bool:
-        """Whether it takes gradient steps, and so needs a learning rate for each model."""
+        """Whether it takes gradient steps."""
         return False
+
+    @property
+    def asks_for_learning_rate(self) -> bool:
+        """Whether it needs the learning rate of each model; not if its settings have one for all.
+
+        A kind that trains is taken to need it, unless it says otherwise.
+        """
+        return self.trains

@@ -119,8 +119,8 @@ def _expected_size(
     else:
         content_range = response.headers.get("Content-Range", "")
         kept = re.fullmatch(r"bytes (\*|(?P<first>\d+)-\d+)/(?P<size>\d+)", content_range)
-        first = int(kept["first"] or kept["size"]) if kept else None
-        if first != offset or _version(response) not in (noted, None):
+        continues = kept is not None and int(kept["first"] or kept["size"]) == offset
+        if kept is None or not continues or _version(response) not in (noted, None):
             partial.discard()
             raise _TransferError("the server's range does not continue what has arrived")
         size = kept["size"]

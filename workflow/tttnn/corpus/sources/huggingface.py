@@ -92,7 +92,11 @@ def fetch(source: HuggingFaceSource, shard: str, shards: int, partial: Path) -> 
                 source.dataset, name, repo_type="dataset", revision=source.revision
             )
         )
-    except (errors.HTTPError, errors.LocalEntryNotFoundError, errors.HFValidationError) as error:
+    except (
+        errors.HTTPError,  # type: ignore[attr-defined]  # imported there: whichever its client has
+        errors.LocalEntryNotFoundError,
+        errors.HFValidationError,
+    ) as error:
         if isinstance(error.__cause__, errors.OfflineModeIsEnabled):
             remedy = OFFLINE
         else:

@@ -59,6 +59,10 @@ def _seed(recipe: Recipe, query: Query) -> int:
 
 
 def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+    if recipe.learning_rate is None:
+        raise ValueError(
+            "the recipe has no learning_rate: set it, or take the model's adapt_learning_rate"
+        )
     return torch.optim.AdamW(
         parameters,
         lr=recipe.learning_rate,
@@ -77,7 +81,11 @@ def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[],
     from peft import LoraConfig, get_peft_model  # two seconds, and rarely needed
 
     trainable = [p for p in model.parameters() if p.requires_grad]
-    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number: it is divided by r, no more
+        target_modules=lora.targets,
+    )
     torch.manual_seed(seed)
     with warnings.catch_warnings(category=UserWarning, action="ignore"):
         adapted = get_peft_model(model, config)  # says that GPT-2 stores its weights transposed
@@ -96,12 +104,17 @@ def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
     Neighbours come nearest first, as they were ranked, so that what is measured after k of them is
     of the k nearest.
     """
+    neighbor = query.neighbors[count - 1 : count]  # none where a query was stopped before
+    if recipe.train_on == "neighbors":
+        return neighbor
+    if query.context is None:
+        raise ValueError(
+            f"document {query.id} is not split, and train_on: {recipe.train_on} trains on what "
+            "comes before the evaluated text: give its context, or set train_on: neighbors"
+        )
     if recipe.train_on == "query":
         return [query.context]
-    neighbor = query.neighbors[count - 1 : count]  # none where a query was stopped before
-    if recipe.train_on == "query_then_neighbors" and count == 1:
-        return [query.context, *neighbor]
-    return neighbor
+    return [query.context, *neighbor] if count == 1 else neighbor
 
 
 def _pieces(text: str, trainee: _Trainee) -> Pieces:
@@ -236,16 +249,17 @@ def adapt(
     and a window of a single token, which has nothing to predict, still moves the weights by
     momentum and decay.
 
-    Raises `ValueError` if a query has fewer neighbours than the recipe trains on.
+    Raises `ValueError` if there is no learning rate, and if a query has fewer neighbours than the
+    recipe trains on, or no context where that is trained on.
     """
+    prefix = prefix_token(tokenizer)
     take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
     trainee = _Trainee(model, parameters, tokenizer, recipe, window)
     state = [*parameters, *model.buffers()]
     original = [tensor.detach().clone() for tensor in state]
-    prefix = prefix_token(tokenizer)
-    shared = _optimizer(parameters, recipe)
     try:
+        shared = _optimizer(parameters, recipe)
         for query in queries:
             if recipe.train_on != "query":
                 check_neighbors(query, recipe.num_neighbors)

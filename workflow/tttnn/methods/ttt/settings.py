@@ -62,5 +62,9 @@ class Recipe(Method):
         return True
 
     @property
+    def asks_for_learning_rate(self) -> bool:
+        return self.learning_rate is None
+
+    @property
     def depends_on_order(self) -> str | None:
         return next((key for key in ("as_released", "accumulate") if getattr(self, key)), None)
