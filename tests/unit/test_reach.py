@@ -12,11 +12,11 @@ from tttnn.provenance import reached
 from tttnn.sections.kinds import METHODS, SOURCES, engine
 from tttnn.stages import MODULES
 
-GROUND = "files digests sections.base"
+GROUND = "files digests sections.base sections.plain"
 DOCUMENTS = (
     "pile corpus.documents corpus.formats corpus.layout corpus.meta corpus.raw corpus.records"
 )
-MODEL = "models.folder models.model_files models.probes models.tensors"
+MODEL = "reading models.folder models.model_files models.probes models.tensors"
 RESUMES = "provenance resume"
 
 REACHED = {
@@ -37,7 +37,8 @@ ENGINES = {
     "knn_lm": "methods.knn_lm.engine methods.knn_lm.settings methods.mixing sections.mixture",
 }
 EVERY_ENGINE = (
-    "methods.clock methods.likelihood methods.measure models.tokens sections.base sections.method"
+    "methods.clock methods.likelihood methods.measure models.tokens "
+    "sections.base sections.method sections.plain"
 )
 
 

