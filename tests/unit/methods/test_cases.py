@@ -48,7 +48,7 @@ def adapt(folder: Path, model: Path, lines: list[str | dict], *options: str):
         ({**GOOD, "text": ""}, "empty text"),
         ({**GOOD, "text": 5}, "text is not a string"),
         ({**GOOD, "text": "a\ud800"}, "text has a lone surrogate"),
-        ({**GOOD, "neighbors": ["one", "\udfff"]}, "neighbor 2 has a lone surrogate"),
+        ({**GOOD, "neighbors": ["one", "\udfff"]}, "neighbour 2 has a lone surrogate"),
         ({**GOOD, "id": ["b"]}, "id must be"),
         ({**GOOD, "id": True}, "id must be"),
         ({**GOOD, "id": "b", "neighbors": ["one"]}, "case 'b' has 1 neighbours, but --neighbors"),

@@ -178,7 +178,7 @@ def test_clean_documents_are_those_without_near_copies(tmp_path):
     kept = value(clean, task="pile_arxiv", num_neighbors=5, metric="bits_per_byte")
     assert kept.value == pytest.approx(480 / 300 / math.log(2))  # document 1 overlaps by 0.9
     assert kept.documents == 1
-    # also at 0 neighbors, where nothing overlaps yet: before and after are of the same documents
+    # also at 0 neighbours, where nothing overlaps yet: before and after are of the same documents
     assert set(clean["documents"]) == {1}
     pair = value(read(tables, "differences"), task="pile_arxiv", documents_kind="clean")
     assert pair.before == pytest.approx(500 / 300 / math.log(2))
@@ -427,7 +427,7 @@ def test_a_method_of_fewer_tasks_has_its_own_mean(tmp_path):
         ([], r"small/nearest/pile_arxiv: 0 documents evaluated, 2 selected"),
         (TWO[:3], r"document 2 lacks some of the evaluations at 0, 5"),
         ([*TWO, TWO[1]], r"document 1 is there twice at 5"),
-        ([TWO[1], TWO[3]], r"not evaluated at 0 neighbors"),
+        ([TWO[1], TWO[3]], r"not evaluated at 0 neighbours"),
         ([*TWO[:3], TWO[3] | {"loglikelihood": math.nan}], r"loglikelihood of document 2 is nan"),
         ([*TWO[:3], TWO[3] | {"bytes": 301}], r"bytes of a document must be positive"),
     ],
@@ -465,14 +465,14 @@ def test_cells_of_a_task_need_the_same_documents(tmp_path):
 def test_cells_of_a_method_need_the_same_points(tmp_path):
     short = [row(1, 0), row(1, 3)]
     files = [evaluate(tmp_path, TWO), evaluate(tmp_path, short, task="pile_github")]
-    with pytest.raises(ValueError, match="same numbers of neighbors"):
+    with pytest.raises(ValueError, match="same numbers of neighbours"):
         run_score(tmp_path, files, {"pile_arxiv": 2, "pile_github": 1})
 
 
 def test_a_run_without_any_document_or_any_training_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no document of any evaluated task was selected"):
         run_score(tmp_path, [evaluate(tmp_path, [])], {})
-    with pytest.raises(ValueError, match="at 0 neighbors only"):
+    with pytest.raises(ValueError, match="at 0 neighbours only"):
         run_score(tmp_path, [evaluate(tmp_path, [row(1, 0)])], {"pile_arxiv": 1})
 
 

@@ -14,12 +14,12 @@ from tttnn.pile import TASKS
 
 BOXES = (
     "Boxes: quartiles and median over documents; lines: 5th to 95th percentile. "
-    "Without the evaluations between neighbors."
+    "Without the evaluations between neighbours."
 )
 
 
 def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Figure:
-    """Seconds of training per neighbor over a task's documents (paper figures 9 and 14).
+    """Seconds of training per neighbour over a task's documents (paper figures 9 and 14).
 
     `boxes` says what the table's quantiles are over.
     """
@@ -63,7 +63,7 @@ def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Fi
     for place in range(len(tasks) - 1):
         axes.axhline(place + 0.5, color="#dddddd", linewidth=0.6)
     axes.set_xscale("log")
-    axes.set_xlabel("seconds of training per neighbor")
+    axes.set_xlabel("seconds of training per neighbour")
     style.legend_above(
         figure,
         [style.line_handle(model, color=colours[model], linewidth=5) for model in models],
@@ -76,7 +76,7 @@ def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Fi
 
 
 def recall(folder: Path) -> Figure:
-    """Share of the true nearest neighbors that each index finds."""
+    """Share of the true nearest neighbours that each index finds."""
     table = tables.read(folder, "recall")
     figure = style.new_figure(style.COLUMN, 2.4)
     axes = figure.subplots()
@@ -95,7 +95,7 @@ def recall(folder: Path) -> Figure:
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(min(0.9, table["recall"].min()) - 0.02, 1.005)
-    axes.set_xlabel("k, neighbors asked for")
+    axes.set_xlabel("k, neighbours asked for")
     axes.set_ylabel("recall@k")
     axes.grid(axis="y")
     axes.legend(loc="best")

@@ -1,4 +1,4 @@
-"""Figures of bits per byte by number of neighbors, and by model."""
+"""Figures of bits per byte by number of neighbours, and by model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = 4
 """Panels side by side, at most."""
 
 POINTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-"""Numbers of neighbors that are marked where too many were evaluated to mark each."""
+"""Numbers of neighbours that are marked where too many were evaluated to mark each."""
 
 
 def _metric(folder: Path, metric: str) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def _same_tasks(scores: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def _marked(scores: pd.DataFrame) -> list[int]:
-    """The numbers of neighbors that get a mark and a tick."""
+    """The numbers of neighbours that get a mark and a tick."""
     points = sorted(scores["num_neighbors"].unique())
     return points if len(points) <= len(POINTS) else [p for p in POINTS if p in points]
 
@@ -93,7 +93,7 @@ def _model_handles(numbers: dict[str, int]) -> list[Line2D]:
 
 
 def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = "bits_per_byte") -> Figure:
-    """A metric after each number of neighbors (paper figures 6 to 8)."""
+    """A metric after each number of neighbours (paper figures 6 to 8)."""
     scores, differences = _metric(folder, metric), tables.read(folder, "differences")
     numbers = {model: k for k, model in enumerate(tables.names(scores, "model"))}
     scores = _same_tasks(view.rows(scores), view.method)
@@ -173,7 +173,7 @@ def models(folder: Path, view: View = tables.EVERYTHING) -> Figure:
         [
             *_model_handles(numbers),
             style.line_handle("before", markerfacecolor="white", **dots),
-            style.line_handle(f"after {neighbors} neighbors ({method})", **dots),
+            style.line_handle(f"after {neighbors} neighbours ({method})", **dots),
         ],
     )
     _write_note(figure, folder, rows, "Pale", view)

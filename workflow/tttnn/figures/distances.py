@@ -1,4 +1,4 @@
-"""Figures of how far neighbors are from the texts they were found for."""
+"""Figures of how far neighbours are from the texts they were found for."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _histogram(axes: Axes, values: np.ndarray, high: float, colour: str, title: 
 
 
 def distances(folder: Path) -> Figure:
-    """Distances of nearest neighbors and of random pairs (paper figure 3)."""
+    """Distances of nearest neighbours and of random pairs (paper figure 3)."""
     path = folder / "pairs.parquet"
     pairs = read_parquet(path, ["candidates", "distance"])
     if pairs.empty:
@@ -50,7 +50,7 @@ def distances(folder: Path) -> Figure:
     high = max(near[-1], np.quantile(drawn, SHOWN) if len(drawn) else 0)
     figure = style.new_figure(style.PAGE, 2.3)
     grid = figure.subplots(1, 3 if len(drawn) else 2)
-    _histogram(grid[0], near, high, style.colour(0), f"nearest neighbor (n = {len(near):,})")
+    _histogram(grid[0], near, high, style.colour(0), f"nearest neighbour (n = {len(near):,})")
     few = f"{100 * count / len(near):.2g} % nearest of these (n = {count:,})"
     _histogram(grid[1], near[:count], near[count - 1], style.colour(0), few)
     grid[0].set_ylabel("share of pairs (%)")
@@ -72,7 +72,7 @@ def _rank_axis(axes: Axes, ranks: int) -> None:
     axes.set_xticks([rank for rank in RANKS if rank <= ranks])
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("rank of the neighbor")
+    axes.set_xlabel("rank of the neighbour")
     axes.grid(axis="y")
 
 

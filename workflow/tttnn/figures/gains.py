@@ -27,7 +27,7 @@ def _note(folder: Path, rows: pd.DataFrame, *more: str, counted: str = "document
 
 
 def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
-    """Bits per byte before and after training on all neighbors (paper figures 5, 11 and 12)."""
+    """Bits per byte before and after training on all neighbours (paper figures 5, 11 and 12)."""
     differences = tables.read(folder, "differences")
     scores = tables.read(folder, "scores").query("metric == 'bits_per_byte'")
     method = view.method or tables.main_method(differences)
@@ -74,7 +74,7 @@ def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
         figure,
         [
             Patch(facecolor="none", edgecolor="black", lw=0.7, label="before"),
-            Patch(facecolor="black", label=f"after {neighbors} neighbors ({method})"),
+            Patch(facecolor="black", label=f"after {neighbors} neighbours ({method})"),
         ],
     )
     style.write_note(figure, _note(folder, rows, *_meaning(rows, kept)) + view.note)
@@ -86,7 +86,7 @@ def _meaning(rows: pd.DataFrame, kept: pd.DataFrame | None) -> list[str]:
     if kept is None:
         return [f"{ratio}."]
     return [
-        f"{ratio}, of all documents | of clean ones, which no neighbor nearly copies "
+        f"{ratio}, of all documents | of clean ones, which no neighbour nearly copies "
         "(\N{EN DASH}: none is clean).",
         *_tasks_of_clean(rows, kept),
     ]
@@ -149,7 +149,7 @@ def _tasks_of_clean(raw: pd.DataFrame, kept: pd.DataFrame) -> list[str]:
 
 
 def control(folder: Path) -> Figure:
-    """The gain from nearest neighbors beside that from random ones."""
+    """The gain from nearest neighbours beside that from random ones."""
     differences = tables.read(folder, "differences")
     main, random = tables.main_method(differences), tables.control_method(differences)
     nearest, drawn = tables.trained(differences, main), tables.trained(differences, random)
@@ -160,8 +160,8 @@ def control(folder: Path) -> Figure:
     counts = [rows["num_neighbors"].iloc[0] for rows in (nearest, drawn)]
     return compare_changes(
         [
-            (f"{main} ({counts[0]} neighbors)", nearest, True),
-            (f"{random} ({counts[1]} random neighbors)", drawn, False),
+            (f"{main} ({counts[0]} neighbours)", nearest, True),
+            (f"{random} ({counts[1]} random neighbours)", drawn, False),
         ],
         [tables.label(nearest, task) for task in tasks],
         tasks,
@@ -177,7 +177,7 @@ def clean(folder: Path) -> Figure:
     raw, kept = (tables.trained(differences, main, kind) for kind in ("raw", "clean"))
     if kept.empty:
         raise ValueError(
-            f"no document of method {main!r} is clean of overlap with its neighbors: raise "
+            f"no document of method {main!r} is clean of overlap with its neighbours: raise "
             "score.clean_below, or take the figure out of `figures`"
         )
     tasks, models = tables.present(raw), tables.numbered_models(differences, raw)

@@ -23,7 +23,7 @@ def methods(folder: Path) -> Figure:
     scores = tables.read(folder, "scores")
     main = tables.main_method(scores)
     numbers = {model: k for k, model in enumerate(tables.names(scores, "model"))}
-    # each at the most neighbors that both were evaluated at
+    # each at the most neighbours that both were evaluated at
     most = table.groupby(["model", "method"])["num_neighbors"].transform("max")
     table = table[table["num_neighbors"] == most]
     shown = [model for model in numbers if model in set(table["model"])]
@@ -70,7 +70,7 @@ def methods(folder: Path) -> Figure:
     fewer = clean["tasks"].lt(raw["tasks"].reindex(clean.index)).any()
     style.write_note(
         figure,
-        f"Main method: {main}. Unless said otherwise, at {usual['num_neighbors']} neighbors and "
+        f"Main method: {main}. Unless said otherwise, at {usual['num_neighbors']} neighbours and "
         f"over {usual['tasks']} tasks that both were evaluated on, weights renormalised"
         + (" (clean documents: over those of the tasks that have any)" if fewer else "")
         + ". In parentheses: documents / clean documents. "

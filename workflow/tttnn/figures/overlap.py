@@ -1,4 +1,4 @@
-"""The figure of what a document gains by how much of it its neighbors hold."""
+"""The figure of what a document gains by how much of it its neighbours hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = ["model", "method", "overlap", "before", "after", "copied", "exact", "
 
 
 def overlap(folder: Path) -> Figure:
-    """Change in bits per byte by overlap with the neighbors: a point a document."""
+    """Change in bits per byte by overlap with the neighbours: a point a document."""
     path = folder / "documents.parquet"
     table = read_parquet(path, COLUMNS)
     if table.empty:
@@ -68,9 +68,9 @@ def overlap(folder: Path) -> Figure:
     style.legend_above(figure, counts)
     style.write_note(
         figure,
-        f"A point is a document, under {rows['num_neighbors'].iloc[0]} neighbors ({method}); below "
-        "zero: training helps. Overlap: the largest share of the document's word n-grams that one "
-        f"neighbor holds; linear below 0.01. In parentheses: documents.",
+        f"A point is a document, under {rows['num_neighbors'].iloc[0]} neighbours ({method}); "
+        "below zero: training helps. Overlap: the largest share of the document's word n-grams that "
+        "one neighbour holds; linear below 0.01. In parentheses: documents.",
     )
     return figure
 

@@ -17,8 +17,8 @@ from tttnn.published.names import MAIN, MODELS, SPLIT
 
 NOTE = " Numbers as published by Hardt & Sun (arXiv:2305.18466)."
 BOXES = (
-    "Boxes: quartiles and median over the 50 neighbors, of the mean over documents; lines: 5th to "
-    "95th percentile. One A100; seconds include an evaluation of the document for each neighbor."
+    "Boxes: quartiles and median over the 50 neighbours, of the mean over documents; lines: 5th to "
+    "95th percentile. One A100; seconds include an evaluation of the document for each neighbour."
 )
 TOP = tuple(largest(list(TASKS), SHOWN))
 

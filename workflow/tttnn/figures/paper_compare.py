@@ -21,7 +21,7 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
     if rows.empty:
         raise ValueError(
-            f"method {method!r} was evaluated at none of the published 1 to 50 neighbors: put one "
+            f"method {method!r} was evaluated at none of the published 1 to 50 neighbours: put one "
             "of them into its evaluate_at"
         )
     neighbors, confidence = rows["num_neighbors"].iloc[0], rows["confidence"].iloc[0]
@@ -44,8 +44,8 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     )
     return compare_changes(
         [
-            (f"this run ({method}, {neighbors} neighbors)", ours, True),
-            (f"published ({neighbors} neighbors)", published, False),
+            (f"this run ({method}, {neighbors} neighbours)", ours, True),
+            (f"published ({neighbors} neighbours)", published, False),
         ],
         labels,
         tasks,
@@ -57,6 +57,6 @@ def side_by_side(table: pd.DataFrame) -> Figure:
 
 
 def draw_side_by_side(table: Path, svg: Path, pdf: Path) -> None:
-    """Draw the table of `tttnn.published.compare`, its first method at the most neighbors."""
+    """Draw the table of `tttnn.published.compare`, its first method at the most neighbours."""
     with rc_context(style.RC):
         style.save(side_by_side(read_csv(table, ["within"])), svg, pdf)

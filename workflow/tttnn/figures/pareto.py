@@ -29,7 +29,7 @@ LABEL = 0.052
 """Height of a label beside the curves, of the panel's."""
 
 Point = tuple[str, int]
-"""A method and a number of neighbors."""
+"""A method and a number of neighbours."""
 
 
 class Comparison(NamedTuple):
@@ -167,7 +167,7 @@ def _note(
         f"{compared.model}, {counts.sum():,} documents of {len(tasks)} tasks that all were "
         "evaluated on, weights renormalised "
         f"({', '.join(TASKS[task].pile_set_name for task in tasks)}). Points: "
-        "numbers of neighbors; filled: nothing is better for less, dotted: their front. Grey: "
+        "numbers of neighbours; filled: nothing is better for less, dotted: their front. Grey: "
         "never on it. Means over documents; seconds are of adaptation and one evaluation, tokens "
         "those trained on, or read by methods that train nothing."
         + (f" Thin: {', '.join(thin)}." if thin else "")
@@ -180,7 +180,7 @@ def _note(
 
 
 def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Columns by method and number of neighbors, over the tasks of all methods; and those tasks.
+    """Columns by method and number of neighbours, over the tasks of all methods; and those tasks.
 
     Raises `ValueError` if the methods share no task.
     """
@@ -198,7 +198,7 @@ def weighted_means(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def front(means: pd.DataFrame, cost: str) -> list[Point]:
-    """The methods and numbers of neighbors that nothing as cheap is as good as, cheapest first.
+    """The methods and numbers of neighbours that nothing as cheap is as good as, cheapest first.
 
     No adaptation is left out, as is what costs nothing or is no better than it.
     """

@@ -65,7 +65,7 @@ def main_method(table: pd.DataFrame) -> str:
 
 
 def control_method(differences: pd.DataFrame) -> str:
-    """The first method whose neighbors are random."""
+    """The first method whose neighbours are random."""
     main = main_method(differences)
     for method in names(differences[differences["candidates"] == RANDOM], "method"):
         if method != main:
@@ -77,7 +77,7 @@ def control_method(differences: pd.DataFrame) -> str:
 
 
 def trained(differences: pd.DataFrame, method: str, kind: str = "raw") -> pd.DataFrame:
-    """Rows of a method at its largest number of neighbors, by model and task."""
+    """Rows of a method at its largest number of neighbours, by model and task."""
     rows = differences[(differences["method"] == method) & (differences["documents_kind"] == kind)]
     rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
     return rows.set_index(["model", "task"]).sort_index()

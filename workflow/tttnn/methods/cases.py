@@ -52,7 +52,7 @@ def _query(record: dict[str, Any]) -> Query:
     if not isinstance(neighbors, list) or not all(isinstance(text, str) for text in neighbors):
         raise RecordError("neighbors must be a list of texts")
     for place, neighbor in enumerate(neighbors, start=1):
-        check_characters(neighbor, f"neighbor {place}")
+        check_characters(neighbor, f"neighbour {place}")
     return Query(name, check_text(text), neighbors)
 
 

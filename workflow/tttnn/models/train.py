@@ -304,7 +304,7 @@ def _train(spec: TrainedModel, train: list[Path], val: Path, output: Path) -> No
     disable_progress_bar()  # of saving; `_Watch` has one for training
     if checkpoint:
         print(f"{output}: going on from {checkpoint.name}", file=sys.stderr)
-    # Trainer's checkpoints hold the optimizer's state as torch.save writes it. They are scratch:
+    # Trainer's checkpoints hold the optimiser's state as torch.save writes it. They are scratch:
     # read back by this function only, with weights_only=True (so Trainer has it), which runs no
     # code, and removed below.
     with stop:

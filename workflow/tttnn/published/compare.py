@@ -55,7 +55,7 @@ def subset(ours: pd.Series, published: pd.Series, seed: int) -> str:
 
 
 def _published(data: Path, tasks: list[str]) -> pd.DataFrame:
-    """Bits per byte by model, task and number of neighbors; `pile_all` over these tasks alone."""
+    """Bits per byte by model, task and number of neighbours; `pile_all` over these tasks alone."""
     curves = load.curves(data)
     curves = curves[(curves["method"] == MAIN) & curves["task"].isin(tasks)]
     weights = curves["task"].map(pile_weights(tasks))
@@ -85,10 +85,10 @@ def _ours(tables: Path) -> pd.DataFrame:
 
 
 def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
-    """Set a run's bits per byte, and their ratio to 0 neighbors, beside the published ones.
+    """Set a run's bits per byte, and their ratio to 0 neighbours, beside the published ones.
 
     `data` is the folder of `tttnn.published`, `tables` that of `tttnn.scores.score`, `spec` says
-    how the run's documents were drawn. Compared are all methods whose neighbors are not random,
+    how the run's documents were drawn. Compared are all methods whose neighbours are not random,
     where both were evaluated; a model and method's `pile_all` is over the tasks that it was
     evaluated on, in the published numbers too. `low` to `high` is the run's own interval and
     `within` says whether it holds the published number, which has no interval. So a number outside
@@ -119,7 +119,7 @@ def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
         )
     if not parts:
         raise ValueError(
-            f"{tables} has no method with nearest neighbors on a model called one of "
+            f"{tables} has no method with nearest neighbours on a model called one of "
             f"{', '.join(MODELS)}: there is nothing to compare with the published numbers"
         )
     rows = pd.concat(parts)

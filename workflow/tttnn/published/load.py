@@ -23,11 +23,11 @@ _RELEASED = {
 
 
 def curves(data: Path) -> pd.DataFrame:
-    """The four runs, a row a model, method, task and number of neighbors from 0 to 50.
+    """The four runs, a row a model, method, task and number of neighbours from 0 to 50.
 
     Columns: `bits_per_byte`, `byte_perplexity`, `word_perplexity`, and of training on that
-    neighbor `seconds` (evaluation included) and `train_loss` (nats a token), means over documents.
-    `pile_all` is a row's task too, without perplexities; at 0 neighbors nothing was trained.
+    neighbour `seconds` (evaluation included) and `train_loss` (nats a token), means over documents.
+    `pile_all` is a row's task too, without perplexities; at 0 neighbours nothing was trained.
     """
     table = read_parquet(data / "curves.parquet", remedy=REMEDY)
     perplexity = np.exp2(table["bits_per_byte"]).where(table["word_perplexity"].notna())

@@ -138,9 +138,9 @@ def published_tables(
     columns; what was not published is empty, such as intervals, documents to train on or without
     halves, seconds of evaluation and tokens a second. `documents` is how many were drawn; those
     whose retrieval failed were left out, and are not counted anywhere. The numbers of `costs`
-    differ from a run's: all seconds, the total too, include an evaluation for each neighbor, and
-    quantiles are over the 50 neighbors, of the mean over documents. `table1` has a row a number, as
-    printed and from the released files, `latex` is Table 1.
+    differ from a run's: all seconds, the total too, include an evaluation for each neighbour, and
+    quantiles are over the 50 neighbours, of the mean over documents. `table1` has a row a number,
+    as printed and from the released files, `latex` is Table 1.
     """
     drawn = load.documents(data)
     counts = drawn["documents"].to_dict() | {ALL: int(drawn["documents"].sum())}

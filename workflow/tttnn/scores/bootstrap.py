@@ -2,7 +2,7 @@
 
 A score is a ratio of sums over documents (log-likelihood by bytes), so a resample is a count of how
 often each document was drawn, and all scores of a resample are one matrix product. Equal counts for
-every model, method and number of neighbors make differences paired (Efron & Tibshirani, *An
+every model, method and number of neighbours make differences paired (Efron & Tibshirani, *An
 Introduction to the Bootstrap*, 1993, chapters 8 and 13).
 """
 
@@ -23,9 +23,9 @@ BLOCK = 2**22
 
 
 class Estimate(NamedTuple):
-    """A score at each number of neighbors, and what it would have been in each resample."""
+    """A score at each number of neighbours, and what it would have been in each resample."""
 
-    points: npt.NDArray[np.int64]  # [K], numbers of neighbors
+    points: npt.NDArray[np.int64]  # [K], numbers of neighbours
     value: Array  # [K]
     samples: Array  # [resamples, K]
     documents: int

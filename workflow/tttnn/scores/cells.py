@@ -48,7 +48,7 @@ class Name(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """n documents in ascending order, evaluated at K numbers of neighbors, the first of them 0.
+    """n documents in ascending order, evaluated at K numbers of neighbours, the first of them 0.
 
     Where neighbours are mixed into predictions there are A shares alpha of them, else one, NaN.
     """
@@ -57,7 +57,7 @@ class Cell(NamedTuple):
     documents: npt.NDArray[np.int64]  # [n]
     points: npt.NDArray[np.int64]  # [K]
     alphas: npt.NDArray[np.float64]  # [A]
-    grid: npt.NDArray[np.float64]  # [n, K, A], natural log; at 0 neighbors the same for every alpha
+    grid: npt.NDArray[np.float64]  # [n, K, A], natural log; at 0 neighbours all alphas are equal
     bytes: npt.NDArray[np.int64]  # [n]
     words: npt.NDArray[np.int64]  # [n]
     lost: npt.NDArray[np.float64]  # [n], characters without a token (`tttnn.spans`), NaN: unknown
@@ -119,7 +119,7 @@ def _check_documents(frame: pd.DataFrame, name: Name, selected: int) -> None:
     if len(twice):
         row = twice.iloc[0]
         raise ValueError(
-            f"{name}: document {row.document_id} is there twice at {row.num_neighbors} neighbors: "
+            f"{name}: document {row.document_id} is there twice at {row.num_neighbors} neighbours: "
             "delete this cell's folder and run again"
         )
     documents = frame["document_id"].nunique()
@@ -136,10 +136,10 @@ def _check_points(frame: pd.DataFrame, name: Name, points: npt.NDArray[Any], col
     if len(frame) != len(counts) * columns:
         raise ValueError(
             f"{name}: document {counts.idxmin()} lacks some of the evaluations at "
-            f"{', '.join(map(str, points))} neighbors: evaluate it again"
+            f"{', '.join(map(str, points))} neighbours: evaluate it again"
         )
     if points[0] != 0:
-        raise ValueError(f"{name}: not evaluated at 0 neighbors: put 0 first in evaluate_at")
+        raise ValueError(f"{name}: not evaluated at 0 neighbours: put 0 first in evaluate_at")
 
 
 def _check_numbers(frame: pd.DataFrame, name: Name) -> None:
@@ -150,7 +150,7 @@ def _check_numbers(frame: pd.DataFrame, name: Name) -> None:
             row = broken.iloc[0]
             raise ValueError(
                 f"{name}: {column} of document {row.document_id} is {row[column]} at "
-                f"{row.num_neighbors} neighbors: did training diverge? Try a lower learning_rate"
+                f"{row.num_neighbors} neighbours: did training diverge? Try a lower learning_rate"
             )
 
 
@@ -158,10 +158,10 @@ def _read_cell(name: Name, paths: list[Path], selected: int) -> Cell | None:
     """The cell of these files, None of no documents.
 
     Sorted by `KEY`, their rows are a table with a line for each document and a column for each
-    evaluation. At 0 neighbors nothing is mixed, so there is one column; here are those of A = 2
-    alphas at K = 3 numbers of neighbors:
+    evaluation. At 0 neighbours nothing is mixed, so there is one column; here are those of A = 2
+    alphas at K = 3 numbers of neighbours:
 
-        number of neighbors   0 |   1    1 |   5    5
+        number of neighbours   0 |   1    1 |   5    5
         alpha                 - | 0.1  0.2 | 0.1  0.2
         column                0 |   1    2 |   3    4
     """
@@ -216,7 +216,7 @@ def read_cells(paths: list[Path], selected: dict[str, int]) -> list[Cell]:
     Raises `ValueError`, naming file or cell, when a file is broken or in the wrong folder; when a
     cell lacks documents or evaluations, or has some twice, or holds a number that is none; and when
     the cells of a task were not evaluated on the same documents, or those of a model and method not
-    at the same numbers of neighbors.
+    at the same numbers of neighbours.
     """
     parts: dict[Name, list[Path]] = {}
     for path in paths:
@@ -243,6 +243,6 @@ def read_cells(paths: list[Path], selected: dict[str, int]) -> list[Cell]:
         if not np.array_equal(cell.points, other.points):
             raise ValueError(
                 f"{cell.name} and {other.name} were not evaluated at the same numbers of "
-                "neighbors: evaluate both again"
+                "neighbours: evaluate both again"
             )
     return cells

@@ -44,7 +44,7 @@ def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
 def share_rows(cells: list[Cell], spec: Score, run: str) -> Iterator[dict[str, Any]]:
     """For each cell: its documents with a near-copy, and their share of all bits gained.
 
-    `share` is the bits that documents with a near-copy gained at the most neighbors, by those that
+    `share` is the bits that documents with a near-copy gained at the most neighbours, by those that
     all documents gained; empty where nothing was gained on the whole. Its interval is a
     bootstrap's over documents.
     """

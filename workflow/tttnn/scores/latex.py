@@ -35,7 +35,7 @@ def _tabular(method: str, table: pd.DataFrame) -> str:
         last += 4
     neighbors = table["num_neighbors"].max()
     lines = [
-        f"% method {method}, {neighbors} neighbors",
+        f"% method {method}, {neighbors} neighbours",
         rf"\begin{{tabular}}{{lrr{'rrlr' * len(models)}}}",
         r"\toprule",
         rf" & & & {' & '.join(heads)} \\",
@@ -65,7 +65,7 @@ def _tabular(method: str, table: pd.DataFrame) -> str:
 
 
 def summary_tabulars(differences: pd.DataFrame, tasks: pd.DataFrame) -> str:
-    """A tabular for each method: bits per byte before and after, at its most neighbors.
+    """A tabular for each method: bits per byte before and after, at its most neighbours.
 
     `differences` and `tasks` are the tables of `tttnn.scores.score`. A task that was not evaluated
     has dashes, as has one without clean documents in their columns: how many there are, and their
@@ -76,7 +76,7 @@ def summary_tabulars(differences: pd.DataFrame, tasks: pd.DataFrame) -> str:
     notes = [
         "% Needs \\usepackage{booktabs}. Bits per byte; the ratio after/before is in per cent,",
         f"% with its {100 * confidence:g} % interval from a paired bootstrap over n documents.",
-        "% Clean: so many have no near-copy among their neighbors, and their ratio; where a task",
+        "% Clean: so many have no near-copy among their neighbours, and their ratio; where a task",
         "% has none, the clean weighted mean is over the other tasks.",
     ]
     if len(absent):

@@ -177,7 +177,7 @@ def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dic
 
 
 def _efficiency_rows(cells: list[Cell], scores: Scores, run: str) -> Iterator[dict[str, Any]]:
-    """Bits per byte beside the means of what it took, for each task and number of neighbors."""
+    """Bits per byte beside the means of what it took, for each task and number of neighbours."""
     for cell in cells:
         model, method, task = cell.name
         part = scores[model, method][task][METRICS[0]]
@@ -277,10 +277,10 @@ def score(
       without any has no row.
     - `differences.csv`: bits per byte after against before, with the interval of the paired
       difference and ratio, and over how many tasks a `pile_all` is.
-    - `comparisons.csv`: each method against the main one at equal numbers of neighbors, paired.
+    - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired.
     - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
       trained on; means over documents.
-    - `costs.csv`: seconds of training per neighbor, without the evaluations; quantiles over
+    - `costs.csv`: seconds of training per neighbour, without the evaluations; quantiles over
       documents.
     - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
       of its characters the model's tokenizer has no token for.
@@ -290,7 +290,7 @@ def score(
       split.
     - `recall.csv`: every index's, from `recalls`.
     - `environment.csv`: with which versions, devices and precisions it was all made.
-    - `summary.tex`: before, after and ratio at the largest number of neighbors, raw and clean.
+    - `summary.tex`: before, after and ratio at the largest number of neighbours, raw and clean.
 
     Raises `ValueError` as `read_cells` does, and where nothing was evaluated at all.
     """
@@ -320,7 +320,7 @@ def score(
             efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
             _write(tables / "efficiency.csv", efficiency)
     if not differences:
-        raise ValueError("every method was evaluated at 0 neighbors only: extend an evaluate_at")
+        raise ValueError("every method was evaluated at 0 neighbours only: extend an evaluate_at")
     difference_table = pd.DataFrame(differences)
     _write(tables / "differences.csv", difference_table)
     _write(tables / "comparisons.csv", pd.DataFrame(comparisons, columns=COMPARISON_COLUMNS))

@@ -62,7 +62,7 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
     rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
     neighbors = rows["num_neighbors"].iloc[0]
 
-    yield f"Run {run}: bits per byte before and after training on {neighbors} neighbors ({method})"
+    yield f"Run {run}: bits per byte before and after training on {neighbors} neighbours ({method})"
     for model, block in rows.groupby("model", sort=False):
         yield from _block(model, block)
     yield ""
@@ -79,7 +79,7 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
 
 
 def summary(tables: Path, report: Path | None = None) -> None:
-    """Print a line for each task, of the main method at its largest number of neighbors.
+    """Print a line for each task, of the main method at its largest number of neighbours.
 
     `tables` is the folder that `tttnn.scores.score` filled, `report` is only named. The interval is
     that of the paired difference, after minus before; a single document has none.

@@ -48,7 +48,7 @@ class Method(Placement):
             )
         if points[-1] > self.num_neighbors:
             raise ValueError(
-                f"evaluate_at asks for {points[-1]} neighbors, but num_neighbors is "
+                f"evaluate_at asks for {points[-1]} neighbours, but num_neighbors is "
                 f"{self.num_neighbors}: raise num_neighbors or shorten evaluate_at"
             )
         return self

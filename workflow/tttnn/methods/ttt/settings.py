@@ -46,7 +46,7 @@ class Recipe(Method):
                 "split: set text: split"
             )
         if self.train_on != "neighbors" and self.step == "batch":
-            raise ValueError("step: batch is of neighbors; set train_on: neighbors")
+            raise ValueError("step: batch is of neighbours; set train_on: neighbors")
         return self
 
     @property
