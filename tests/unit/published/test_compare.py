@@ -103,6 +103,6 @@ def test_the_figure_names_both_and_the_documents(table, tmp_path):
     svg = tmp_path / "side_by_side.svg"
     draw_side_by_side(table, svg, tmp_path / "side_by_side.pdf")
     text = " ".join(re.sub(r"<[^>]*>", " ", svg.read_text(encoding="utf-8")).split())
-    assert "published (50 neighbours)" in text and "this run (nearest, 50 neighbors)" in text
+    assert "published (50 neighbours)" in text and "this run (nearest, 50 neighbours)" in text
     assert "ArXiv (9 / 481)" in text
     assert "This run: other documents." in text and "over 3 of 22 tasks" in text

@@ -69,8 +69,8 @@ def overlap(folder: Path) -> Figure:
     style.write_note(
         figure,
         f"A point is a document, under {rows['num_neighbors'].iloc[0]} neighbours ({method}); "
-        "below zero: training helps. Overlap: the largest share of the document's word n-grams that "
-        "one neighbour holds; linear below 0.01. In parentheses: documents.",
+        "below zero: training helps. Overlap: the largest share of the document's word n-grams "
+        "that one neighbour holds; linear below 0.01. In parentheses: documents.",
     )
     return figure
 
