@@ -147,6 +147,6 @@ def test_a_missing_model_fails_before_anything_is_submitted(copy):
         methods={"random": {"models": ["mine"]}},
     )
     printed = copy.fail(copy.submit("--configfile", DEMO, str(missing)))
-    assert "models.mine.path: /nowhere holds no model" in printed
+    assert "models.mine.path: there is no folder /nowhere" in printed
     assert not submitted(printed)
     assert not (copy.folder / "results/missing/corpus").exists()

@@ -79,6 +79,14 @@ def test_shapes_count_the_parameters_of_the_models():
     assert shape(models["neo"]).parameters == pytest.approx(444480, rel=0.1)
 
 
+def test_a_cell_that_is_not_evaluated_may_be_asked_for():
+    """By its path: `random` is evaluated on two tasks, `fast` on none."""
+    costs = Costs(config())
+    cell = {"model": "small", "task": "pile_enron", "part": "0"}
+    for method in ("random", "fast"):
+        assert costs.of("evaluate_part", {**cell, "method": method}).seconds > 0
+
+
 def test_a_rule_asks_for_more_each_time():
     costs = Costs(config())
     wildcards = {"embedder": "embedder", "shard": "00", "chunk": "0"}

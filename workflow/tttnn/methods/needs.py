@@ -30,7 +30,7 @@ def split_documents(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 
 def evaluate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     method, task = wildcards["method"], wildcards["task"]
-    documents = scale.texts.selected[task] / scale.parts[method, task]
+    documents = scale.texts.selected[task] / scale.parts(method, task)
     return _evaluation(scale, wildcards, documents)
 
 

@@ -55,7 +55,7 @@ class Scale:
     embedders: Sequence[str]
     built_indexes: Sequence[str]
     cells: Sequence[tuple[str, str, str]]  # evaluated (model, method, task)
-    parts: Mapping[tuple[str, str], int]  # jobs of a (method, task)
+    parts: Callable[[str, str], int]  # jobs of a method and task, evaluated or not
     models: Mapping[str, Model]
     indexes: Mapping[str, Index]
     selections: Mapping[str, Selection]

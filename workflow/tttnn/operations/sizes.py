@@ -194,7 +194,6 @@ def _published_seconds() -> dict[tuple[str, str], float]:
 def scale(config: Config) -> Scale:
     """The sizes of a run, and what else formulas read of its configuration."""
     cells, on_gpu = config.cells(), config.environment == "gpu"
-    pairs = {(method, task) for _, method, task in cells}
     return Scale(
         texts=texts(config),
         shapes=_Shapes(config.models),
@@ -205,7 +204,7 @@ def scale(config: Config) -> Scale:
         embedders=config.embedders,
         built_indexes=config.built_indexes,
         cells=cells,
-        parts={pair: len(config.parts(*pair)) for pair in pairs},
+        parts=lambda method, task: len(config.parts(method, task)),
         models=config.models,
         indexes=config.indexes,
         selections=config.selections,
