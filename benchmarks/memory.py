@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tttnn.needs.rates import MB, PANDAS, PYTHON
 from tttnn.needs.scale import Scale
@@ -41,8 +41,13 @@ from tttnn.retrieval.index import (
 )
 from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import SearchSpec, search_index
+from tttnn.tables import write_table
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from shards import write_query_vectors, write_vectors  # noqa: E402
+
 EVERY = 0.002  # seconds between two looks
 
 
@@ -66,12 +71,13 @@ def write_corpus(folder: Path, shards: int, files: int, rows: int, d: int, queri
     for number in range(shards * files):
         passages, vectors = folder / f"{number}.parquet", folder / f"{number}.npy"
         ids = pa.table({"passage_id": np.arange(number * rows, (number + 1) * rows)})
-        pq.write_table(ids, passages, row_group_size=rows)
-        np.save(vectors, generator.standard_normal((rows, d), np.float32))
+        write_table(passages, ids)
+        write_vectors(vectors, passages, generator.standard_normal((rows, d), np.float32))
         corpus.passages[number // files].append(passages)
         corpus.embeddings[number // files].append(vectors)
-    pq.write_table(pa.table({"query_id": np.arange(queries)}), folder / "queries.parquet")
-    np.save(folder / "queries.npy", generator.standard_normal((queries, d), np.float32))
+    write_table(folder / "queries.parquet", pa.table({"query_id": np.arange(queries)}))
+    found = generator.standard_normal((queries, d), np.float32)
+    write_query_vectors(folder / "queries.safetensors", list(range(queries)), found)
     return corpus
 
 
@@ -140,7 +146,7 @@ def stages(
     learnt = [folder / f"{number}.safetensors" for number in range(options.shards)]
     filled = [folder / f"{number}.faiss" for number in range(options.shards)]
     trained, merged = folder / "trained.faiss", folder / "merged"
-    queries, vectors = [folder / "queries.parquet"], folder / "queries.npy"
+    queries, vectors = [folder / "queries.parquet"], folder / "queries.safetensors"
     found, asked = [folder / "found.parquet"], spec.index.asked()
     search = SearchSpec(candidates=options.candidates, asked=asked)
     recall = RecallSpec(queries=1000, at=[10], asked=asked)

@@ -258,8 +258,8 @@ def _started(folder: Path, name: str | None) -> Run:
     start = last(folder, name)
     if start is None:
         raise ValueError(
-            f"no run {name or ''} was started in {folder}: results/<run>/{FILE} is missing "
-            "(or give --configfile as for Snakemake)"
+            f"no run{f' {name}' if name else ''} was started in {folder}: results/<run>/{FILE} is "
+            "missing (or give --configfile as for Snakemake)"
         )
     results = folder / "results" / start.run
     if start.works_in(folder):
