@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tttnn.files import sha256, write_json
+from tttnn.files import name_within, sha256, write_json
 
 AGAIN = "remove it and run again"
 KEY = "record_sha256"
@@ -57,9 +57,10 @@ def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
     for name in digests if names is None else names:
         if name not in digests:
             raise DamagedError(f"{manifest} lists no {name}: {remedy}")
-        if not (folder / name).is_file():
+        file = name_within(folder, name, manifest)
+        if not file.is_file():
             raise DamagedError(f"{folder} lacks {name}, which its manifest lists: {remedy}")
-        check_file(folder / name, digests[name], "its manifest", remedy)
+        check_file(file, digests[name], "its manifest", remedy)
 
 
 # --- records ---------------------------------------------------------------------------------

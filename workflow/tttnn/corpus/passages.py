@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tttnn.digests import AGAIN, DamagedError, read_record, write_record
+from tttnn.files import name_within
 from tttnn.tables import open_table, table_digest
 
 ROW_BITS = 40
@@ -57,7 +58,7 @@ def listed(manifest: Path) -> list[Path]:
     """The chunk files that a manifest lists; raises `DamagedError` unless they are those."""
     files = []
     for entry in read_record(manifest)["passages"]:
-        files.append(manifest.parent / entry["file"])
+        files.append(name_within(manifest.parent, entry["file"], manifest))
         if table_digest(files[-1]) != entry["digest"]:
             raise DamagedError(
                 f"{files[-1]} is not the file that {manifest} lists: remove the latter and run "

@@ -36,7 +36,7 @@ from tttnn.digests import (
     write_record,
 )
 from tttnn.environment import distinct, environment
-from tttnn.files import replacing
+from tttnn.files import name_within, replacing
 from tttnn.retrieval.faiss_files import read_index, write_index
 from tttnn.retrieval.tensors import load_tensors, save_tensors
 from tttnn.retrieval.vectors import VectorStore, in_share
@@ -165,8 +165,9 @@ class MergedIndex:
         manifest = read_record(folder / MANIFEST, remedy)
         threads = faiss.omp_get_max_threads()
         for name, size in manifest["bytes"].items():
-            check_blocks(folder / name, size, manifest["blocks"][name], threads, remedy)
-        self._files = [folder / name for name in manifest["indexes"]]
+            file = name_within(folder, name, folder / MANIFEST)
+            check_blocks(file, size, manifest["blocks"][name], threads, remedy)
+        self._files = [name_within(folder, n, folder / MANIFEST) for n in manifest["indexes"]]
         self._engine = _engine(manifest["kind"])
         self.factory: str = manifest["factory"]
         self.share: float = manifest["share"]

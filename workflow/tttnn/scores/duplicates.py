@@ -11,7 +11,7 @@ import pandas as pd
 
 from tttnn.scores.bootstrap import resample_counts
 from tttnn.scores.cells import Cell
-from tttnn.scores.estimates import copied
+from tttnn.scores.near_copies import copied
 from tttnn.sections.score import Score
 
 

@@ -6,16 +6,15 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.bootstrap import Estimate, resample_counts, weighted_mean
 from tttnn.scores.cells import Cell
+from tttnn.scores.near_copies import Mask
 from tttnn.sections.score import Score
 
 METRICS = ("bits_per_byte", "byte_perplexity", "word_perplexity")
 
-Mask = npt.NDArray[np.bool_]
 Scores = dict[tuple[str, str], dict[str, dict[str, Estimate]]]
 """(model, method) -> task -> metric -> estimate."""
 
@@ -25,27 +24,6 @@ def pile_weights(tasks: Iterable[str]) -> dict[str, float]:
     tasks = list(tasks)
     total = math.fsum(TASKS[task].weight for task in tasks)
     return {task: TASKS[task].weight / total for task in tasks}
-
-
-def copied(cell: Cell, spec: Score) -> Mask:
-    """[n], which documents one of the cell's neighbours is a near-copy of."""
-    return (
-        cell.exact | (cell.overlap >= spec.clean_below) | (cell.jaccard >= spec.clean_jaccard_below)
-    )
-
-
-def clean_documents(cells: list[Cell], spec: Score) -> dict[str, set[int]]:
-    """For each task, the documents that no cell's neighbours nearly copy.
-
-    Of a task, and not of a cell, so that methods are compared on the same documents.
-    """
-    everything: dict[str, set[int]] = {}
-    copies: dict[str, set[int]] = {}
-    for cell in cells:
-        task = cell.name.task
-        everything.setdefault(task, set()).update(cell.documents.tolist())
-        copies.setdefault(task, set()).update(cell.documents[copied(cell, spec)].tolist())
-    return {task: everything[task] - copies[task] for task in everything}
 
 
 def estimate(cell: Cell, keep: Mask, spec: Score) -> dict[str, Estimate]:

@@ -23,10 +23,11 @@ from tttnn.scores.environments import (
     of_indexes,
     of_queries,
 )
-from tttnn.scores.estimates import METRICS, Scores, clean_documents, estimate_all, pile_weights
+from tttnn.scores.estimates import METRICS, Scores, estimate_all, pile_weights
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
+from tttnn.scores.near_copies import clean_documents
 from tttnn.sections.score import Score
 
 SCORE_COLUMNS = [
