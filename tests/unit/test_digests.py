@@ -47,7 +47,7 @@ def make_rows(path):
 
 def make_seal(path):
     path.write_bytes(b"whatever another library writes")
-    seal(path, {"environments": [{"python": "3"}]})
+    seal(path, {"environments": [{"python": "3"}]}, path)
 
 
 FORMS = {
@@ -119,7 +119,7 @@ def test_a_sealed_table_is_one_for_other_readers(tmp_path):
 
 
 def test_a_tables_digest_is_of_its_content_and_read_without_its_pages(tmp_path):
-    one, two = tmp_path / "1.parquet", tmp_path / "2.parquet"
+    one, two = tmp_path / "1/a/b/x.parquet", tmp_path / "2/a/b/x.parquet"
     write_table(one, TABLE)
     write_table(two, TABLE.slice(1))
     assert table_digest(one) != table_digest(two)
@@ -133,6 +133,30 @@ def test_a_tables_digest_is_of_its_content_and_read_without_its_pages(tmp_path):
         check_table(one)
     with pytest.raises(OSError, match=r"[Cc]hecksum"):
         open_table(one).read()
+
+
+def make_tensors(path):
+    save_tensors(path, {"vectors": VECTORS}, {"embedder": "some"})
+
+
+@pytest.mark.parametrize("form", ["table", "seal", "tensors"])
+def test_a_whole_file_in_another_one_s_place_is_named(form, tmp_path):
+    """Candidates of another index, a shard's index of another type: every bit of them is right."""
+    make, read = FORMS.get(form, (make_tensors, load_tensors))
+    run = tmp_path / "run/candidates/test"
+    for name in ("flat/pile_github", "flat/pile_arxiv", "random/pile_github"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        make(run / name)
+        read(run / name)
+    for other in ("flat/pile_arxiv", "random/pile_github"):
+        shutil.copy(run / other, run / "flat/pile_github")
+        with pytest.raises(
+            DamagedError, match=r"flat/pile_github .*or of another place\): remove it"
+        ):
+            read(run / "flat/pile_github")
+    make(run / "flat/pile_github")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")  # the run may move
+    read(tmp_path / "elsewhere/candidates/test/flat/pile_github")
 
 
 def test_numpy_reads_rows_and_only_rows_that_are_read_are_compared(tmp_path):

@@ -94,6 +94,15 @@ def read_record(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
 # --- a seal at the end -----------------------------------------------------------------------
 
 
+def place(path: Path) -> bytes:
+    """What a file is of, by its name and those of the two folders it is in: index, task, shard.
+
+    Digests begin with it, so that a whole file in another one's place is noticed as a damaged one
+    is. The run's folder is no part of it: results may be moved.
+    """
+    return "/".join(path.absolute().parts[-3:]).encode() + b"\n"
+
+
 def update(digest: Any, file: BinaryIO, count: int) -> None:
     """Feed the next `count` bytes of a file to a digest of hashlib."""
     while count > 0:
@@ -104,10 +113,10 @@ def update(digest: Any, file: BinaryIO, count: int) -> None:
         count -= len(block)
 
 
-def seal(path: Path, said: dict[str, Any]) -> None:
+def seal(path: Path, said: dict[str, Any], final: Path) -> None:
     """Write `said` and a digest of all that is before it behind the end of a file.
 
-    For formats whose readers do not look behind their own end.
+    For formats whose readers do not look behind their own end. `final` is the file's path to be.
     """
     told = json.dumps(said, allow_nan=False).encode()
     with path.open("r+b") as file:
@@ -115,7 +124,7 @@ def seal(path: Path, said: dict[str, Any]) -> None:
         told += len(told).to_bytes(4, "little")
         file.write(told)
         file.seek(0)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(place(final))
         update(digest, file, size + len(told))
         file.seek(0, os.SEEK_END)
         file.write(digest.digest() + MAGIC)
@@ -132,12 +141,12 @@ def check_seal(path: Path, remedy: str = AGAIN) -> dict[str, Any]:
         if size < 4 or magic != MAGIC:
             raise DamagedError(f"{path} does not end in its digest: {remedy}")
         file.seek(0)
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(place(path))
         update(digest, file, size)
         if digest.digest() != expected:
             raise DamagedError(
-                f"{path} has SHA-256 {digest.hexdigest()}, its end expects {expected.hex()}: "
-                f"{remedy}"
+                f"{path} has SHA-256 {digest.hexdigest()}, its end expects {expected.hex()} (it is "
+                f"damaged, or of another place): {remedy}"
             )
         file.seek(size - 4)
         length = int.from_bytes(file.read(4), "little")

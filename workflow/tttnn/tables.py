@@ -4,6 +4,9 @@ Parquet's page checksums cover neither the headers of pages nor the footer, so a
 seal: digests of what is before it and of the footer behind it, in a gap between the two. The
 footer says where columns begin, so no reader looks there, and any library reads such a file.
 
+The footer's digest covers the file's place too: candidates of another index, neighbours of another
+task are whole files, and yet not what their reader asked for.
+
 Files that are read as a whole are compared with both digests. Of passages, which are too many to be
 read whole for a few texts, the footer is compared when a file is opened, pages when they are read,
 and each text with its own digest (`tttnn.corpus.passages`).
@@ -21,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tttnn.digests import AGAIN, MAGIC, SHA256_BYTES, DamagedError, update
+from tttnn.digests import AGAIN, MAGIC, SHA256_BYTES, DamagedError, place, update
 from tttnn.files import replacing
 
 OPTIONS: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
@@ -56,6 +59,10 @@ def _digest(file: BinaryIO, start: int, end: int) -> bytes:
     return digest.digest()
 
 
+def _footer_digest(footer: bytes, path: Path) -> bytes:
+    return hashlib.sha256(place(path) + footer).digest()
+
+
 def _check_footer(file: BinaryIO, path: Path) -> _Parts:
     """The parts of a file whose footer is what was written; raises `DamagedError`."""
     at = _footer_at(file, path)
@@ -66,10 +73,12 @@ def _check_footer(file: BinaryIO, path: Path) -> _Parts:
     if before < 0 or not seal.startswith(MAGIC):
         raise DamagedError(f"{path} has no digest before its footer: {AGAIN}")
     body, footer = (seal[start:][:SHA256_BYTES] for start in (len(MAGIC), -SHA256_BYTES))
-    got = _digest(file, at, file.seek(0, os.SEEK_END))
+    file.seek(at)
+    got = _footer_digest(file.read(), path)
     if got != footer:
         raise DamagedError(
-            f"{path} has a footer of SHA-256 {got.hex()}, and expects {footer.hex()}: {AGAIN}"
+            f"{path} has a footer of SHA-256 {got.hex()}, and expects {footer.hex()} (it is "
+            f"damaged, or of another place): {AGAIN}"
         )
     return _Parts(before, body, footer)
 
@@ -85,7 +94,7 @@ def sealing(path: Path) -> Iterator[Path]:
             footer = file.read()
             body = _digest(file, 0, at)
             file.seek(at)
-            file.write(MAGIC + body + hashlib.sha256(footer).digest() + footer)
+            file.write(MAGIC + body + _footer_digest(footer, path) + footer)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -75,13 +75,13 @@ def test_chunks_out_of_order_are_an_error(tmp_path):
 
 def test_a_list_of_chunks_can_be_moved_with_them(tmp_path):
     chunks = [
-        write_passages(tmp_path / f"one/{shard}/0.parquet", [shard << 40], ["text"])
+        write_passages(tmp_path / f"one/passages/{shard}/0.parquet", [shard << 40], ["text"])
         for shard in (0, 1)
     ]
-    list_passages(chunks, tmp_path / "one/manifest.json")
+    list_passages(chunks, tmp_path / "one/passages/manifest.json")
     (tmp_path / "one").rename(tmp_path / "two")
-    found = listed(tmp_path / "two/manifest.json")
-    assert found == [tmp_path / "two/0/0.parquet", tmp_path / "two/1/0.parquet"]
+    found = listed(tmp_path / "two/passages/manifest.json")
+    assert found == [tmp_path / f"two/passages/{shard}/0.parquet" for shard in (0, 1)]
     assert PassageStore(found).fetch([1 << 40]) == {1 << 40: ("text", "Github")}
 
 

@@ -53,7 +53,7 @@ def shards(tmp_path_factory):
 @pytest.fixture(scope="module")
 def built(shards, tmp_path_factory):
     return {
-        factory: build_index(tmp_path_factory.mktemp("index"), spec(factory), shards)
+        factory: build_index(tmp_path_factory.mktemp("run") / "index/some", spec(factory), shards)
         for factory in FACTORIES
     }
 
@@ -126,9 +126,10 @@ def test_a_merged_index_is_one_folder_that_can_be_moved(factory, shards, queries
 
 @pytest.mark.parametrize("factory", ["IVF8,Flat", "IVF4,PQ8x4"])
 def test_training_again_learns_the_same(factory, shards, tmp_path):
-    trained = [train_index(tmp_path / name, spec(factory), shards) for name in ("one", "two")]
+    folders = [tmp_path / name / "index/some" for name in ("one", "two")]
+    trained = [train_index(folder, spec(factory), shards) for folder in folders]
     assert trained[0].read_bytes() == trained[1].read_bytes()
-    other = train_index(tmp_path / "other", spec(factory, seed=1), shards)
+    other = train_index(tmp_path / "other/index/some", spec(factory, seed=1), shards)
     assert other.read_bytes() != trained[0].read_bytes()
 
 
@@ -289,7 +290,7 @@ def test_lists_on_disk_are_what_faiss_makes_of_them(factory, shards, tmp_path):
 
 def test_where_an_index_was_made_is_no_part_of_it(shards, built, tmp_path):
     for factory in ("Flat", "IVF8,Flat"):
-        merged = build_index(tmp_path / factory, spec(factory), shards)
+        merged = build_index(tmp_path / factory / "index/some", spec(factory), shards)
         for path in merged.iterdir():
             assert path.read_bytes() == (built[factory] / path.name).read_bytes()
 

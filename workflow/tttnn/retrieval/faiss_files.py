@@ -30,7 +30,7 @@ def write_index(index: faiss.Index, path: Path, environments: list[Environment])
                 f"{path} could not be written: faiss stopped after {written} bytes, {free} are "
                 f"free ({error}): make room and run again"
             ) from error
-        seal(beside, {"environments": environments})
+        seal(beside, {"environments": environments}, path)
 
 
 def read_index(path: Path, remedy: str = AGAIN) -> tuple[faiss.Index, list[Environment]]:
