@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
 import random
+import re
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tiny import save_causal
 from tttnn.__main__ import main
-from tttnn.methods.cases import read_cases
+from tttnn.methods.case_file import read_cases
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.engine import adapt as adapt_loop
 from tttnn.methods.ttt.settings import Recipe
@@ -51,7 +54,7 @@ def adapt(folder: Path, model: Path, lines: list[str | dict], *options: str):
         ({**GOOD, "neighbors": ["one", "\udfff"]}, "neighbour 2 has a lone surrogate"),
         ({**GOOD, "id": ["b"]}, "id must be"),
         ({**GOOD, "id": True}, "id must be"),
-        ({**GOOD, "id": "b", "neighbors": ["one"]}, "case 'b' has 1 neighbours, but --neighbors"),
+        ({**GOOD, "id": "b", "neighbors": ["one"]}, "case 'b' has 1 neighbour, but --neighbors"),
         ({**GOOD, "neighbors": ["one", 2]}, "neighbors must be a list"),
         ({**GOOD, "neighbors": "one text"}, "neighbors must be a list"),
         ({**GOOD, "neighbors": 3}, "neighbors must be a list"),
@@ -97,9 +100,102 @@ def test_cases_as_windows_writes_them_are_read(tmp_path):
     cases = read_cases(tmp_path / "cases.jsonl")
     assert [(case.line, case.query.id) for case in cases] == [(1, "a"), (3, 7)]
     assert {case.query.text for case in cases} == {GOOD["text"]}
-    (tmp_path / "cases.jsonl").write_bytes("\ufeff{}".encode("utf-16-le"))
-    with pytest.raises(ValueError, match=r"line 1: not UTF-8"):
-        read_cases(tmp_path / "cases.jsonl")
+
+
+LINE = json.dumps(GOOD).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(LINE), "compressed by gzip, not lines of JSON: .*gzip -dc"),
+        (zstandard.compress(LINE), "compressed by zstd, not lines of JSON: .*zstd -dc"),
+        (LINE.decode().encode("utf-16"), "text in UTF-16 .*iconv -f UTF-16 -t UTF-8"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a Git LFS pointer, .*git lfs pull",
+        ),
+        (b"PAR1\x15\x04", "a parquet file, not lines of JSON: .*write_ndjson"),
+        (b"ARROW1\x00\x00", "an Arrow file, not lines of JSON: .*write_ndjson"),
+        (b"[\n" + LINE + b"]\n", r"a JSON array, .*`jq -c '\.\[\]'`"),
+        (b"\xef\xbb\xbf [" + LINE + b"]", r"a JSON array, .*`jq -c '\.\[\]'`"),
+        (json.dumps(GOOD, indent=2).encode(), r"JSON on several lines, .*`jq -c '\.'`"),
+    ],
+)
+@pytest.mark.parametrize("name", ["cases.jsonl", "cases", "cases.txt"])
+def test_a_file_of_another_kind_is_named_with_the_remedy(name, content, message, tmp_path):
+    """As for a corpus, but whatever the name: only lines of JSON are read."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^\S+{name} is {message}") as error:
+        read_cases(path)
+    assert not re.search(r"\n|rename|parquet, with", str(error.value))  # no use to `adapt`
+    path.write_bytes(LINE)
+    assert len(read_cases(path)) == 1
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
+def test_cases_that_cannot_be_read_are_a_line_with_the_remedy(name, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"cannot be read \(.*\): give the path of a file of cases"
+    ):
+        read_cases(tmp_path / name)
+
+
+def other_spelling(cases: Path) -> Path:
+    (cases.parent / "folder").mkdir()
+    return cases.parent / "folder" / ".." / cases.name
+
+
+def soft_link(cases: Path) -> Path:
+    (cases.parent / "soft.json").symlink_to(cases)
+    return cases.parent / "soft.json"
+
+
+def hard_link(cases: Path) -> Path:
+    (cases.parent / "hard.json").hardlink_to(cases)
+    return cases.parent / "hard.json"
+
+
+def link_to_folder(cases: Path) -> Path:
+    (cases.parent / "link").symlink_to(cases.parent)
+    return cases.parent / "link" / cases.name
+
+
+@pytest.mark.parametrize("spelt", [Path, other_spelling, soft_link, hard_link, link_to_folder])
+def test_the_output_never_takes_the_place_of_the_cases(spelt, model, tmp_path):
+    cases = tmp_path / "cases.jsonl"
+    cases.write_bytes(LINE)
+    with pytest.raises(SystemExit, match=r"^tttnn adapt: --output .* over the cases, .*other name"):
+        adapt(tmp_path, model, [GOOD], "--output", str(spelt(cases)))
+    assert json.loads(cases.read_bytes()) == GOOD
+
+
+def test_the_journal_never_takes_the_place_of_the_cases(model, tmp_path):
+    cases = tmp_path / ".out.json.journal"
+    cases.write_bytes(LINE)
+    words = [str(cases), "--model", str(model), "--output", str(tmp_path / "out.json")]
+    with pytest.raises(SystemExit, match="over the cases"):
+        main(["adapt", *words, "--learning-rate", "1e-3", "--neighbors", "2"])
+    assert cases.read_bytes() == LINE
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (".", "is a folder: give the name of a file in it"),
+        ("no model/config.json", "is in the folder of --model .*: give another folder"),
+        ("cases.jsonl/out.json", r"cannot be written \(.*\): give a path in a folder that you may"),
+        ("/dev/null", "is there and is no file"),
+        ("/proc/none/out.json", r"cannot be written \(.*\): give a path in a folder that you may"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_first(output, message, tmp_path):
+    """Before the cases are read, and before any model is loaded."""
+    with pytest.raises(SystemExit, match=rf"^tttnn adapt: --output .+ {message}") as error:
+        adapt(tmp_path, tmp_path / "no model", ["no case"], "--output", str(tmp_path / output))
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["cases.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +235,22 @@ def test_a_case_that_diverges_loses_no_other(model, tmp_path):
     assert results[1]["loglikelihood"][1:] == results[1]["bits_per_byte"][1:] == [None, None]
     assert [results[0], results[2]] == adapt(tmp_path, model, [cases[0], cases[2]], *large)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("rate", ["1e12", "1e38"])
+def test_a_neighbour_without_text_has_no_loss_and_is_no_divergence(rate, model, tmp_path):
+    cases = [{**GOOD, "neighbors": ["", ""]}, {**GOOD, "id": "b", "neighbors": ["", "more"]}]
+    with pytest.raises(SystemExit, match=r"line 2: case 'b' diverged: .* after 2 neighbours is"):
+        adapt(tmp_path, model, cases, "--learning-rate", rate)
+    quiet, diverged = json.loads((tmp_path / "out.json").read_text())
+    assert (quiet["status"], diverged["status"]) == ("measured", "diverged")
+    assert quiet["train_loss"] == [None, None]
+    assert quiet["loglikelihood"] == [diverged["loglikelihood"][0]] * 3
+    assert diverged["loglikelihood"] == [*quiet["loglikelihood"][:2], None]
+    assert diverged["train_loss"][0] is None
+    assert diverged["train_loss"][1] > 0  # before the step
+    with pytest.raises(SystemExit, match=r"case 'b' diverged: .* after 1 neighbour is not finite"):
+        adapt(tmp_path, model, [{**cases[1], "neighbors": ["more", ""]}], "--learning-rate", rate)
 
 
 def test_a_document_without_halves_is_left_out_and_named(model, tmp_path, capsys):

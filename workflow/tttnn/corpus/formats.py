@@ -39,6 +39,14 @@ ZSTD = _kind(
 )
 PARQUET = _kind("a parquet file", "rename it to end in .parquet", rb"(?-i:PAR1)")
 JSON = _kind("plain text", "rename it to end in .jsonl", rb"(\xef\xbb\xbf)?\s*\{")
+ENCRYPTED_PARQUET = _kind(
+    "an encrypted parquet file", "write it anew without encryption, as .parquet", rb"(?-i:PARE)"
+)
+ARROW = _kind(
+    "an Arrow file",
+    "write it anew as .parquet, with pyarrow or polars",
+    rb"(?-i:ARROW1\x00\x00)",
+)
 OTHERS = (
     _kind(
         "a Git LFS pointer, which stands for a file",
@@ -47,34 +55,28 @@ OTHERS = (
     ),
     _kind(
         "compressed by gzip",
-        "decompress it with `gzip -dc` and compress it with `zstd`, or leave it as .jsonl",
+        "decompress it with `gzip -dc` to a file that ends in .jsonl",
         rb"\x1f\x8b",
     ),
     _kind(
         "compressed by bzip2",
-        "decompress it with `bzip2 -dc` and compress it with `zstd`, or leave it as .jsonl",
+        "decompress it with `bzip2 -dc` to a file that ends in .jsonl",
         rb"(?-i:BZh[1-9]1AY&SY)",
     ),
     _kind(
         "compressed by xz",
-        "decompress it with `xz -dc` and compress it with `zstd`, or leave it as .jsonl",
+        "decompress it with `xz -dc` to a file that ends in .jsonl",
         rb"(?-i:\xfd7zXZ\x00)",
     ),
     _kind(
         "compressed by lz4",
-        "decompress it with `lz4 -dc` and compress it with `zstd`, or leave it as .jsonl",
+        "decompress it with `lz4 -dc` to a file that ends in .jsonl",
         rb"(?-i:\x04\x22M\x18)",
     ),
     _kind("a zip archive", "unpack it with `unzip`", rb"(?-i:PK(\x03\x04|\x05\x06))"),
     _kind("a tar archive", "unpack it with `tar -xf`", rb".{257}(?-i:ustar)"),
-    _kind(
-        "an encrypted parquet file", "write it anew without encryption, as .parquet", rb"(?-i:PARE)"
-    ),
-    _kind(
-        "an Arrow file",
-        "write it anew as .parquet, with pyarrow or polars",
-        rb"(?-i:ARROW1\x00\x00)",
-    ),
+    ENCRYPTED_PARQUET,
+    ARROW,
     _kind(
         "text in UTF-16 or UTF-32",
         "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from tttnn.corpus.records import RecordError, check_characters, check_text, parse_line
 from tttnn.files import write_json
 from tttnn.journal import Journal
+from tttnn.methods.case_file import Case, check_output, counted, read_cases
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.split import SPLIT_TOKENS, split_text
 from tttnn.methods.ttt import engine
@@ -32,64 +31,6 @@ OPTIONS = {"num_neighbors": "--neighbors", "learning_rate": "--learning-rate"}
 """What the command line calls a recipe's settings."""
 
 MEASURED, DIVERGED, NO_HALVES = "measured", "diverged", "no halves"
-
-
-class Case(NamedTuple):
-    """A query, and the line of the file that it is on, from 1."""
-
-    line: int
-    query: Query
-
-
-def _query(record: dict[str, Any]) -> Query:
-    """The query that a record is; raises `RecordError`."""
-    if missing := [name for name in ("id", "text", "neighbors") if name not in record]:
-        raise RecordError(f"not an object with id, text and neighbors: no {', '.join(missing)}")
-    name, text, neighbors = record["id"], record["text"], record["neighbors"]
-    if not isinstance(name, int | str) or isinstance(name, bool):
-        raise RecordError("id must be a text or a whole number")
-    check_characters(str(name), "id")
-    if not isinstance(neighbors, list) or not all(isinstance(text, str) for text in neighbors):
-        raise RecordError("neighbors must be a list of texts")
-    for place, neighbor in enumerate(neighbors, start=1):
-        check_characters(neighbor, f"neighbour {place}")
-    return Query(name, check_text(text), neighbors)
-
-
-def read_cases(path: Path, neighbors: int = 0) -> list[Case]:
-    """Read JSONL of objects with `id`, `text` and `neighbors`, texts in training order.
-
-    Lines may end as Windows ends them, blank ones are no cases, and a byte-order mark is none of
-    the text. Raises `ValueError` naming the line of a case that lacks one of the three, has fewer
-    neighbours than `neighbors`, an empty text, or the id of one before; and for a file without
-    cases.
-    """
-    cases = []
-    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            query = _query(parse_line(line))
-        except RecordError as fault:
-            raise ValueError(f"{path}, line {number}: {fault}: repair or remove the line") from None
-        if len(query.neighbors) < neighbors:
-            raise ValueError(
-                f"{path}, line {number}: case {query.id!r} has {len(query.neighbors)} neighbours, "
-                f"but --neighbors is {neighbors}: lower it, or give the case more"
-            )
-        cases.append(Case(number, query))
-    lines: dict[int | str, int] = {}
-    for number, query in cases:
-        if query.id in lines:
-            raise ValueError(
-                f"{path}, line {number}: id {query.id!r} is that of line {lines[query.id]}: give "
-                "each case its own"
-            )
-        lines[query.id] = number
-    if not cases:
-        raise ValueError(f"{path} holds no case: give it a line of JSON for each")
-    return cases
 
 
 def _recipe(**settings: Any) -> Recipe:
@@ -169,9 +110,9 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
     lost = [result.get("lost_characters") or 0 for result in results]
     if sum(lost):
         print(
-            f"warning: the tokenizer has no token for {sum(lost)} characters in "
-            f"{len(lost) - lost.count(0)} of {len(lost)} cases; their bytes are counted as if they "
-            f"had been predicted (lost_characters in {output})",
+            f"warning: the tokenizer has no token for {counted(sum(lost), 'character')} "
+            f"in {len(lost) - lost.count(0)} of {len(lost)} cases; their bytes are counted as if "
+            f"they had been predicted (lost_characters in {output})",
             file=sys.stderr,
         )
     numbered = list(zip(cases, results, strict=True))
@@ -188,8 +129,8 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
         remedy = "lower --learning-rate" if place else "check --model, which was not yet trained"
         raise ValueError(
             f"{path}, line {case.line}: case {case.query.id!r} diverged: its log-likelihood after "
-            f"{place} neighbours is not a number: {remedy} ({len(failed)} of {len(cases)} cases "
-            f"diverged; {output} has the others, and a status for each)"
+            f"{counted(place, 'neighbour')} is not finite: {remedy} ({len(failed)} of {len(cases)} "
+            f"cases diverged; {output} has the others, and a status for each)"
         )
 
 
@@ -211,23 +152,27 @@ def adapt(
     format. WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
     object for each case: id, status, loglikelihood (natural log; before training and after each
     neighbour), bits_per_byte, bytes and words of the evaluated text, lost_characters (that the
-    model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour.
+    model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour (null:
+    it has nothing to train on, or its loss is not finite).
 
     --as-released  one optimiser for all cases, as in the paper's released code
     --split        evaluate the second half of each document only
     --dynamic      dynamic evaluation: train on the first half instead of the neighbours, as many
                    times, and evaluate the second half
 
-    The status is `measured`; or `diverged`, with null for what is not a number, and then the exit
-    status is 1; or `no halves`, without numbers, for a document that cannot be split. All cases are
-    checked before the first is adapted to. Finished ones are kept in a journal beside OUTPUT, from
-    which the same command goes on after a failure (not with --as-released, where each case depends
-    on those before).
+    The status is `measured`; or `diverged`, if a log-likelihood is not finite, which is null then,
+    and the exit status 1; or `no halves`, without numbers, for a document that cannot be split. All
+    cases are checked before the first is adapted to. Finished ones are kept in a journal beside
+    OUTPUT, from which the same command goes on after a failure (not with --as-released, where each
+    case depends on those before). OUTPUT may be there and is replaced, but not CASES, nor a file
+    of MODEL.
     """
     if split and dynamic:
         raise ValueError("--split and --dynamic exclude each other")
     if window < 0 or window == 1:
         raise ValueError(f"--window is {window}: give 0 for the model's own, or 2 or more tokens")
+    beside = output.with_name(f".{output.name}.journal")
+    check_output(output, beside, cases, model)
     recipe = _recipe(
         num_neighbors=neighbors,
         evaluate_at=list(range(max(neighbors, 0) + 1)),
@@ -247,7 +192,6 @@ def adapt(
     if recipe.evaluates_halves:
         todo = [half for query in todo if (half := _halved(query, tokenizer)) is not None]
 
-    beside = output.with_name(f".{output.name}.journal")
     if recipe.depends_on_order:
         beside.unlink(missing_ok=True)
     settings = [recipe.model_dump_json(), str(window), *_model_files(model)]
