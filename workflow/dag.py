@@ -29,6 +29,7 @@ from snakemake.settings.types import (
 )
 from snakemake.workflow import Workflow
 
+from tttnn import caches
 from tttnn.config.load import ConfigError
 
 
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--configfile", nargs="*", type=Path, default=[])
     parser.add_argument("--config", nargs="*", default=[])
     options = parser.parse_args()
+    caches.settle()  # before Snakemake asks for its own, which it does ahead of the Snakefile
     try:
         answer = _ask(options.configfile, options.config)
     except (OSError, ValueError, WorkflowError) as error:

@@ -8,14 +8,19 @@ given by its name stands on the command line without it, too.
 from __future__ import annotations
 
 import argparse
+import ast
 import gc
 import importlib
 import inspect
 import os
+import select
+import signal
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,12 +28,12 @@ from tttnn import caches
 from tttnn.stages import MODULES
 
 COMMANDS = {
-    "adapt": "tttnn.methods.cases",
-    "findings": "tttnn.findings.page",
     "plan": "tttnn.operations.plan",
-    "recover": "tttnn.operations.recover",
     "status": "tttnn.operations.status",
+    "recover": "tttnn.operations.recover",
+    "adapt": "tttnn.methods.cases",
     "summary": "tttnn.scores.summary",
+    "findings": "tttnn.findings.page",
 }
 
 MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise chunk.chunks_per_shard"
@@ -92,6 +97,42 @@ def _import(module: str) -> types.ModuleType:
         gc.enable()
 
 
+def _first_line(name: str, module: str) -> str:
+    """Of the function's docstring, without importing the module."""
+    file = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    raise LookupError(f"{file} has no function {name}")
+
+
+def _listing() -> str:
+    """The commands, each with a line, and the stages' names."""
+    width = max(map(len, COMMANDS))
+    commands = (f"  {name:{width}}  {_first_line(name, COMMANDS[name])}" for name in COMMANDS)
+    return "\n".join(
+        [
+            "commands:",
+            *commands,
+            "",
+            "stages, which the workflow's rules call:",
+            *textwrap.wrap(", ".join(MODULES), 78, initial_indent="  ", subsequent_indent="  "),
+            "",
+            "tttnn NAME --help tells about one of them.",
+        ]
+    )
+
+
+STDOUT = 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Makes the listing only where it is asked for; jobs do without."""
+
+    def format_help(self) -> str:
+        return f"{super().format_help()}\n{_listing()}\n"
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether the machine or the GPU had no room; torch, if it is loaded, has a class for that."""
     torch = sys.modules.get("torch")
@@ -113,23 +154,29 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
     function(*values.args, **values.kwargs)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one stage or command; a fault the user can mend ends in one message, not a traceback.
+def _reader_is_gone(error: BaseException) -> bool:
+    """Whether it was what reads our output, `head` say, that has enough, and no other pipe's end."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
-    Such a fault is a `ValueError`, an `OSError` or too little memory; what libraries raise over a
-    file's content becomes the first where it is read (`tttnn.reading`). Anything else is a fault of
-    the program. With TTTNN_TRACEBACK in the environment, the traceback is always shown.
-    """
-    parser = argparse.ArgumentParser(prog="tttnn", description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=[*COMMANDS, *MODULES], metavar="command")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+
+def _main(arguments: list[str] | None) -> None:
+    """Run one stage or command: see `main`."""
+    parser = _Parser(prog="tttnn", description="Run one command, or one stage of the workflow.")
+    parser.add_argument(
+        "name", choices=[*COMMANDS, *MODULES], metavar="NAME", help="one of those below"
+    )
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     caches.settle()
     module = COMMANDS.get(chosen.name) or MODULES[chosen.name]
     try:
         _run(chosen.name, module, chosen.arguments)
     except (ValueError, OSError) as error:
-        if "TTTNN_TRACEBACK" in os.environ:
+        if "TTTNN_TRACEBACK" in os.environ or _reader_is_gone(error):
             raise
         sys.exit(f"tttnn {chosen.name}: {error}")
     except (MemoryError, RuntimeError) as error:
@@ -138,6 +185,27 @@ def main(arguments: list[str] | None = None) -> None:
         said = "".join(f" ({line})" for line in str(error).strip().splitlines()[:1])
         remedy = LOWER.get(chosen.name, MORE.format(chosen.name))
         sys.exit(f"tttnn {chosen.name}: there is not enough memory{said}: {remedy}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one stage or command; a fault the user can mend ends in one message, not a traceback.
+
+    Such a fault is a `ValueError`, an `OSError` or too little memory; what libraries raise over a
+    file's content becomes the first where it is read (`tttnn.reading`). Anything else is a fault of
+    the program. Where what reads the output has gone away, it ends quietly, as the shell's own
+    tools do. With TTTNN_TRACEBACK in the environment, the traceback is always shown.
+    """
+    try:
+        try:
+            _main(arguments)
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError as error:
+        if not _reader_is_gone(error):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # for the flush at exit
+        sys.exit(128 + signal.SIGPIPE)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import zstandard
 
-from tttnn.corpus.formats import ArchiveError, CorpusError, check_kind, suffix
+from tttnn.corpus.formats import ArchiveError, CorpusError, check_kind, other_form, suffix
 from tttnn.corpus.meta import as_mapping, plain, subset_of
 from tttnn.corpus.raw import LONGEST_LINE, Progress, Row, lines, rows
 from tttnn.corpus.records import RecordError, check_text, parse_line
 
+FORMS = ("malformed JSON", "not a JSON object")  # reasons that JSON in another form gives
 EXCERPT = 200  # bytes
 LEVEL = 3  # of zstd, where a file is written anew
 
@@ -66,6 +67,14 @@ def _excerpt(raw: bytes | Row) -> str:
     return start[:EXCERPT].decode("utf-8", errors="replace").rstrip("\r\n")
 
 
+def hint(rejection: Rejection) -> str:
+    """What to do where a file's first record looks like JSON in another form."""
+    if rejection.line != 1 or rejection.reason not in FORMS:
+        return ""
+    found = other_form(rejection.excerpt.encode("utf-8"))
+    return f" {found}." if found else ""
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error)[: 4 * EXCERPT].split())
 
@@ -110,7 +119,7 @@ def read_documents(
                     raise CorpusError(
                         f"{path}, {place} {line}: {fault.reason}{detail}: {rejection.excerpt!r}. "
                         "Repair the file, or set corpus.on_bad_record: reject to leave such "
-                        "records out and have them listed."
+                        f"records out and have them listed.{hint(rejection)}"
                     ) from None
                 rejected(rejection)
             else:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, SerializeAsAny
 from tqdm import tqdm
 
-from tttnn.corpus.documents import Document, Rejection, read_documents, write_records
+from tttnn.corpus.documents import Document, Rejection, hint, read_documents, write_records
 from tttnn.corpus.formats import ArchiveError, CorpusError
 from tttnn.corpus.layout import Fetched
 from tttnn.digests import write_record
@@ -44,6 +44,7 @@ class Tally:
     text_bytes: int = 0
     subsets: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    hint: str = ""  # what the first record left out suggests
 
     def counted(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:
@@ -66,6 +67,8 @@ def _check(
     with replacing(rejected) as listed, listed.open("w", encoding="utf-8") as list_file:
 
         def reject(rejection: Rejection) -> None:
+            if not tally.rejected:
+                tally.hint = hint(rejection)
             tally.rejected[rejection.reason] += 1
             list_file.write(json.dumps(rejection._asdict()) + "\n")
 
@@ -95,7 +98,9 @@ def _check(
                     keep(fetched.path, beside)
             if not tally.documents:
                 listing = "; ".join(f"{why}: {count}" for why, count in tally.rejected.items())
-                raise CorpusError(f"{fetched.path} has no document ({listing or 'it is empty'}).")
+                raise CorpusError(
+                    f"{fetched.path} has no document ({listing or 'it is empty'}).{tally.hint}"
+                )
     return tally
 
 

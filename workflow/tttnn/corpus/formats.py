@@ -34,7 +34,8 @@ def _kind(name: str, remedy: str, mark: bytes) -> Kind:
 
 ZSTD = _kind(
     "compressed by zstd",
-    "rename it to end in .jsonl.zst",
+    "rename it to end in .jsonl.zst if it holds lines of JSON; if it holds parquet, decompress it, "
+    "`zstd -dc OLD > NEW.parquet`",
     rb"(?-i:\x28\xb5\x2f\xfd|[\x50-\x5f]\x2aM\x18)",
 )
 PARQUET = _kind("a parquet file", "rename it to end in .parquet", rb"(?-i:PAR1)")
@@ -52,6 +53,11 @@ OTHERS = (
         "a Git LFS pointer, which stands for a file",
         "fetch the file itself with `git lfs pull` where it was cloned",
         rb"version https?://(git-lfs|hawser)\.github\.com/",
+    ),
+    _kind(
+        "a git-annex pointer, which stands for a file",
+        "fetch the file itself with `git annex get` where it was cloned",
+        rb"(\.\./)*(\.git)?/annex/objects/",
     ),
     _kind(
         "compressed by gzip",
@@ -78,6 +84,11 @@ OTHERS = (
     ENCRYPTED_PARQUET,
     ARROW,
     _kind(
+        "an Arrow stream",
+        "write it anew as .parquet, with pyarrow (pyarrow.ipc.open_stream) or polars",
+        rb"\xff{4}..[\x00-\x0f]\x00",  # the length of the schema after it, less than 1 MiB
+    ),
+    _kind(
         "text in UTF-16 or UTF-32",
         "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",
         rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
@@ -88,6 +99,18 @@ OTHERS = (
         rb"(\xef\xbb\xbf)?\s*<(!|\?xml|[a-z]+[\s>])",
     ),
 )
+TEXT = _kind(
+    "other text",
+    "put the shard itself in its place",
+    rb"([\t-\r\x1b\x20-\x7e]|[\xc2-\xf4][\x80-\xbf]{1,3})+([\xc2-\xf4][\x80-\xbf]{0,2})?\Z",
+)
+MESSAGE = _kind(
+    "a server's message",
+    "the address is wrong or needs a login, or the server was at fault; fetch the file again",
+    rb"(\xef\xbb\xbf)?\s*\{(?!.*\"text\")",
+)
+"""JSON that is no document; a file is one only if it is shorter than `LOOKED_AT`."""
+SHOWN = 80  # bytes of a text in a message
 OF_SUFFIX = dict(zip(SUFFIXES, (ZSTD, JSON, PARQUET), strict=True))
 
 
@@ -102,7 +125,18 @@ def suffix(name: str) -> str:
 def kind_of(first: bytes) -> Kind | None:
     """What a file is that begins with these (up to `LOOKED_AT`) bytes, if they show it."""
     kinds = (*OF_SUFFIX.values(), *OTHERS)
-    return next((kind for kind in kinds if kind.mark.match(first)), None)
+    found = next((kind for kind in kinds if kind.mark.match(first)), None)
+    return found or (TEXT if TEXT.mark.match(first[:LOOKED_AT]) else None)
+
+
+def other_form(first: bytes) -> str | None:
+    """What to do with JSON that begins so, which is not an object a line; None for any other."""
+    start = first.removeprefix(BOM).lstrip()
+    if start.startswith(b"["):
+        return "If it is one JSON array, write it as a record a line: `jq -c '.[]' OLD > NEW.jsonl`"
+    if re.match(rb"\{[ \t]*(\r?\n|\Z)", start):
+        return "If records take several lines, write each on one: `jq -c . OLD > NEW.jsonl`"
+    return None
 
 
 def first_bytes(path: Path) -> bytes:
@@ -114,9 +148,20 @@ def first_bytes(path: Path) -> bytes:
 def check_kind(path: Path) -> None:
     """Raise `CorpusError`, with the remedy, for a corpus file that is not what its name says.
 
-    A file whose first bytes show nothing passes; its reader says what is wrong with it.
+    A file whose first bytes show nothing passes, and any text as `.jsonl`; its reader says what is
+    wrong with it.
     """
     named = suffix(path.name)
-    found = kind_of(first_bytes(path))
-    if found not in (None, OF_SUFFIX[named]):
-        raise CorpusError(f"{path} is named {named} but is {found.name}: {found.remedy}.")
+    first = first_bytes(path)
+    found = kind_of(first)
+    if found in (None, OF_SUFFIX[named]) or (found is TEXT and named == ".jsonl"):
+        return
+    if found is JSON and len(first) < LOOKED_AT and MESSAGE.mark.match(first):
+        found = MESSAGE
+    name, remedy = found.name, found.remedy
+    if found in (TEXT, MESSAGE):
+        start = first[:SHOWN].decode("utf-8", errors="replace")
+        name = f"{name}, which begins {start!r}"
+    if found is TEXT and (hint := other_form(first)):
+        remedy = hint
+    raise CorpusError(f"{path} is named {named} but is {name}: {remedy}.")

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from tttnn.corpus.formats import BOM, JSON, CorpusError, kind_of, suffix
+from tttnn.corpus.formats import BOM, JSON, TEXT, CorpusError, kind_of, suffix
 from tttnn.corpus.meta import COLUMNS
 
 PIECE = 1 << 11  # bytes of a zstd file decompressed at once: 64 MiB at most, zstd's best
@@ -87,8 +87,11 @@ def _checked(path: Path, blocks: Iterable[bytes]) -> Iterator[bytes]:
         if block and not looked:
             looked = True
             found = kind_of(block)
-            if found not in (None, JSON):
-                raise CorpusError(f"{path}, decompressed, is {found.name}: {found.remedy}.")
+            if found not in (None, JSON, TEXT):
+                raise CorpusError(
+                    f"{path}, decompressed, is {found.name}. Decompress it once, "
+                    f"`zstd -dc OLD > NEW`; then, with NEW: {found.remedy}."
+                )
         yield block
 
 

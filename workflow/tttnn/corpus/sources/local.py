@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from tttnn.corpus.formats import CorpusError
+from tttnn.corpus.formats import TEXT, CorpusError, first_bytes, kind_of, other_form
 from tttnn.corpus.layout import Fetched, check_fetched
 from tttnn.pile import SUFFIXES
 from tttnn.sections.source import DigestedSource, stem
@@ -37,6 +37,30 @@ def _contents(folder: Path) -> str:
     return f"{folder.resolve()} holds {', '.join(names[:LISTED]) or 'nothing'}{more}"
 
 
+def _is_near(entry: Path, name: str) -> bool:
+    """Whether an entry is the shard's by its name: `00`, `00.json`, `00.jsonl.gz`."""
+    return entry.name == name or entry.name.startswith(f"{name}.")
+
+
+def _remedy(path: Path) -> str:
+    """What to do with a shard's entry that is not one of the files read."""
+    right = next((end for end in SUFFIXES if path.name.endswith(end)), None)
+    if path.is_symlink() and not path.exists():
+        annex = " (`git annex get`)" if "/annex/objects/" in str(path.readlink()) else ""
+        return f"{path} is a link to {path.readlink()}, which does not exist: repair it{annex}"
+    if path.is_dir():
+        return f"{path} is a folder: the shard must be one file, in its place"
+    if not path.is_file() or right:
+        return f"{path} is no file that can be read: put the shard's file in its place"
+    first = first_bytes(path)
+    if form := other_form(first):
+        return f"{path} is not read. {form}"
+    kind = kind_of(first)
+    if kind in (None, TEXT):
+        return f"{path} is not read: rename or convert it to one of these"
+    return f"{path} is {kind.name}: {kind.remedy}"
+
+
 def fetch(source: LocalSource, shard: str, shards: int, partial: Path) -> Fetched:
     """The shard's file, where it is.
 
@@ -45,11 +69,14 @@ def fetch(source: LocalSource, shard: str, shards: int, partial: Path) -> Fetche
     found = source.files(shard)
     names = [str(path.relative_to(source.path)) for path in found]
     if not found:
-        wanted = ", ".join(stem(shard) + suffix for suffix in SUFFIXES)
+        wanted = ", ".join(source.file_names(shard))
+        place = Path(source.path) / stem(shard)
+        entries = sorted(place.parent.iterdir()) if place.parent.is_dir() else []
+        near = [_remedy(entry) for entry in entries if _is_near(entry, place.name)]
+        remedy = "; ".join(near) or "Correct the source's path, or lower corpus.shards"
         raise CorpusError(
             f"shard {shard}: none of {wanted} below {source.path}; "
-            f"{_contents((Path(source.path) / stem(shard)).parent)}. "
-            "Correct the source's path, or lower corpus.shards."
+            f"{_contents(place.parent)}. {remedy}."
         )
     if len(found) > 1:
         raise CorpusError(
