@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tttnn.__main__ import _add_options, main
+from tttnn.__main__ import COMMANDS, _add_options, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
@@ -150,6 +150,43 @@ def test_a_wrong_spec_says_what_is_wrong_with_it(capsys):
         main(["select_documents", "--spec", '{"cuont": 1}'])
     assert caught.value.code == 2
     assert "unknown key 'cuont'. Did you mean 'count'?" in capsys.readouterr().err
+
+
+def test_the_help_lists_commands_by_what_they_do_and_stages_by_name(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    _, _, listed = capsys.readouterr().out.partition("commands:\n")
+    commands, _, stages = listed.partition("stages,")
+    assert [line.split(maxsplit=1) for line in commands.splitlines() if line] == [
+        [name, inspect.getdoc(getattr(importlib.import_module(module), name)).splitlines()[0]]
+        for name, module in COMMANDS.items()
+    ]
+    assert set(MODULES) <= set(re.findall(r"\w+", stages))
+
+
+@pytest.mark.parametrize("words", [("--help",), ("plan", "--help"), ("published_tables",)])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_has_enough_ends_it_quietly(words, buffered, tmp_path):
+    reads, writes = os.pipe()
+    os.close(reads)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONUNBUFFERED": buffered}
+    code = "import sys; from tttnn import __main__ as m; m._run = lambda *_: print('x'); m.main()"
+    command = ["-m", "tttnn"] if "--help" in words else ["-c", code]
+    done = subprocess.run(
+        [sys.executable, *command, *words], stdout=writes, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(writes)
+    assert done.stderr == b""
+
+
+def test_another_pipe_that_broke_is_a_fault(monkeypatch):
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("tttnn.__main__._run", broken)
+    with pytest.raises(SystemExit, match=r"tttnn plan: .*Broken pipe"):
+        main(["plan"])
 
 
 def test_an_unknown_stage_ends_with_two(capsys):

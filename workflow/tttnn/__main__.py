@@ -49,6 +49,8 @@ LOWER = {
 }
 """What to do where memory was not enough."""
 
+STDOUT = 1  # the descriptor
+
 
 def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
     def parse(text: str) -> BaseModel:
@@ -123,9 +125,6 @@ def _listing() -> str:
     )
 
 
-STDOUT = 1
-
-
 class _Parser(argparse.ArgumentParser):
     """Makes the listing only where it is asked for; jobs do without."""
 
@@ -155,7 +154,7 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
 
 
 def _reader_is_gone(error: BaseException) -> bool:
-    """Whether it was what reads our output, `head` say, that has enough, and no other pipe's end."""
+    """Whether what reads our output, `head` say, has enough; a stage may have other pipes."""
     if not isinstance(error, BrokenPipeError):
         return False
     poll = select.poll()

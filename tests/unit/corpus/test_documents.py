@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -508,7 +509,8 @@ def archived(kind: str) -> bytes:
         pq.write_table(pa.Table.from_pylist(GOOD), buffer)
     else:
         table = pa.Table.from_pylist(GOOD)
-        with pa.ipc.new_file(buffer, table.schema) as writer:
+        new = pa.ipc.new_stream if kind == "stream" else pa.ipc.new_file
+        with new(buffer, table.schema) as writer:
             writer.write_table(table)
     return buffer.getvalue()
 
@@ -520,6 +522,9 @@ DISGUISES = {
     "zip": (archived("zip"), "a zip archive: .*unzip"),
     "tar": (archived("tar"), "a tar archive: .*tar -xf"),
     "arrow": (archived("arrow"), "an Arrow file: .*parquet"),
+    "arrow stream": (archived("stream"), "an Arrow stream: .*parquet"),
+    "annex": (b"/annex/objects/SHA256E-s12--00.jsonl.zst\n", "git-annex pointer.*git annex get"),
+    "annex link": (b"../.git/annex/objects/aB/cD/SHA256E-s12--00/SHA256E-s12--00", "git annex get"),
     "pointer": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n",
         "a Git LFS pointer.*git lfs pull",
@@ -562,6 +567,100 @@ def test_what_a_compressed_file_holds_is_called_what_it_is(disguise: str, tmp_pa
     path.write_bytes(frame(content))
     with pytest.raises(CorpusError, match=rf"{path}, decompressed, is .*{said.partition(':')[0]}"):
         rejections(path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.zst", ".parquet"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"text,subset\r\nOne.,ArXiv\r\n",
+            r"other text, which begins 'text,subset.*the shard itself",
+        ),
+        ("Größe;二\n".encode() * 100, "other text, which begins 'Größe;二"),
+        (b'[{"text": "x"}]', r"other text, which begins .*jq -c '\.\[\]'"),
+        (b'{"error": "no such dataset"}', "a server's message, which begins .*no such dataset"),
+        (b'{\n "message": "Not Found"\n}', "a server's message, which begins .*Not Found"),
+    ],
+)
+def test_text_is_no_damaged_archive(content: bytes, said: str, suffix: str, tmp_path) -> None:
+    path = tmp_path / f"00{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=f"{path} is named {suffix} but is {said}") as raised:
+        rejections(path)
+    assert not isinstance(raised.value, ArchiveError)
+
+
+@pytest.mark.parametrize("content", [b"\x28\xb5\x2f", b"\x00\x01", bytes(range(128, 192))])
+def test_bytes_that_are_no_text_are_a_damaged_archive(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "00.jsonl.zst"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="Fetch the file again"):
+        rejections(path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.zst", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("form", ["text", "parquet"])
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_remedies_lead_to_a_file_that_is_read(form, frames, suffix, tmp_path: Path) -> None:
+    """What the messages say is done, each once, to a file compressed so many times."""
+    content = JSONL if form == "text" else archived("parquet")
+    for _ in range(frames):
+        content = frame(content)
+    path = tmp_path / f"00{suffix}"
+    path.write_bytes(content)
+    for _ in range(6):
+        try:
+            assert len(read(path)) == 3
+            return
+        except ArchiveError:
+            raise
+        except CorpusError as error:
+            path = follow(str(error), path, form == "parquet" and frames == 1)
+    pytest.fail("the remedies lead in a circle")
+
+
+def follow(said: str, path: Path, holds_parquet: bool) -> Path:
+    """Where the file is after what a message about it said."""
+    first, once, then = said.partition("Decompress it once, `zstd -dc OLD > NEW`; then, with NEW:")
+    remedy = then or first
+    content = path.read_bytes()
+    path.unlink()
+    if once or ("zstd -dc OLD > NEW.parquet" in remedy and holds_parquet):
+        content = zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    if "zstd -dc OLD > NEW.parquet" in remedy and holds_parquet and not once:
+        right = ".parquet"
+    else:
+        [right] = re.findall(r"rename it to end in (\.[\w.]*\w)", remedy)
+    path = path.with_name(f"00{right}")
+    path.write_bytes(content)
+    return path
+
+
+FORMS = {
+    "an array on one line": (json.dumps(GOOD).encode(), r"jq -c '\.\[\]'"),
+    "an array over lines": (json.dumps(GOOD, indent=1).encode(), r"jq -c '\.\[\]'"),
+    "records over lines": (
+        b"\n".join(json.dumps(r, indent=1).encode() for r in GOOD),
+        r"jq -c \. ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["00.jsonl", "00.jsonl.zst"])
+@pytest.mark.parametrize("form", FORMS)
+def test_json_in_another_form_comes_with_a_hint(form: str, name: str, tmp_path: Path) -> None:
+    content, said = FORMS[form]
+    path = write_lines(tmp_path / name, content)
+    with pytest.raises(CorpusError, match=f"line 1: .*{said}"):
+        read(path)
+
+
+def test_a_faulty_record_comes_without_that_hint(jsonl) -> None:
+    for bad in (b'{"text": "cut\n', b"nothing\n", b'{"text": ["x"]}\n'):
+        with pytest.raises(CorpusError) as raised:
+            read(jsonl(bad))
+        assert "jq" not in str(raised.value)
 
 
 CASES = {"blank": 4, "bom": 4, "bomzst": 4, "map": 4, "view": 4, "viewmeta": 4}

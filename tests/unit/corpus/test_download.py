@@ -168,6 +168,13 @@ def test_a_shard_without_documents_is_an_error(stage: Stage, content: bytes) -> 
     assert stage.files() == []
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_which_nothing_is_left_comes_with_a_hint(stage: Stage, indent) -> None:
+    stage.put("train/00.jsonl", json.dumps(GOOD, indent=indent).encode())
+    with pytest.raises(CorpusError, match=r"has no document \(.*\)\. .*jq -c '\.\[\]'"):
+        stage.run(on_bad_record="reject")
+
+
 def test_a_wrong_digest_is_an_error(stage: Stage) -> None:
     stage.put("train/00.jsonl", jsonl(GOOD))
     digests = {"train/00.jsonl": "0" * 64}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -56,7 +57,7 @@ def serve() -> Iterator[Callable[[type[BaseHTTPRequestHandler]], str]]:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "train").mkdir()
     for name in ("train/00.jsonl.zst", "train/01.parquet", "val.jsonl"):
-        (tmp_path / name).write_bytes(name.encode())
+        (tmp_path / name).write_bytes(b"\0" + name.encode())
     return tmp_path
 
 
@@ -67,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 def test_local_finds_each_shard_in_its_format(folder: Path, shard: str, name: str) -> None:
     fetched = local.fetch(LocalSource(kind="local", path=str(folder)), shard, 4, UNUSED)
     assert fetched.path == folder / name
-    assert fetched.sha256 == hashlib.sha256(name.encode()).hexdigest()
+    assert fetched.sha256 == hashlib.sha256(b"\0" + name.encode()).hexdigest()
     assert not fetched.temporary
 
 
@@ -81,6 +82,44 @@ def test_local_says_what_it_looked_for_and_what_is_there(folder: Path) -> None:
         local.fetch(LocalSource(kind="local", path=str(folder / "nowhere")), "00", 4, UNUSED)
 
 
+def _write_as_link(path: Path) -> None:
+    path.symlink_to("../away/00.jsonl")
+
+
+NEAR = {
+    "00.jsonl.gz": (gzip.compress(b'{"text": "x"}\n'), "is compressed by gzip: .*gzip -dc"),
+    "00.ndjson": (b'{"text": "x"}\n', r"rename it to end in \.jsonl\."),
+    "00.json": (b'[\n  {"text": "x"}\n]\n', r"is not read\. .*jq -c '\.\[\]'"),
+    "00.csv": (b"text,subset\nx,ArXiv\n", "is not read: rename or convert"),
+    "00": (b'{"text": "x"}\n', r"rename it to end in \.jsonl\."),
+    "00.jsonl": (Path.mkdir, "is a folder: the shard must be one file"),
+    "00.parquet": (os.mkfifo, "is no file that can be read"),
+    "00.jsonl.zst": (_write_as_link, "is a link to ../away/00.jsonl, which .*: repair it"),
+}
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_local_says_what_to_do_with_the_very_entry_that_is_the_shards(name, tmp_path) -> None:
+    content, said = NEAR[name]
+    path = tmp_path / "train" / name
+    path.parent.mkdir()
+    (path.parent / "000.jsonl").touch()  # none of the shard's
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        content(path)
+    with pytest.raises(CorpusError, match=f"{path} {said}|{path} .*{said}") as raised:
+        local.fetch(LocalSource(kind="local", path=str(tmp_path)), "00", 4, UNUSED)
+    assert "lower corpus.shards" not in str(raised.value)
+    assert str(path.parent / "000.jsonl") not in str(raised.value)
+
+
+def test_local_tells_how_to_get_what_an_annex_holds(tmp_path: Path) -> None:
+    (tmp_path / "val.jsonl").symlink_to(".git/annex/objects/aB/cD/SHA256E-s9--00.jsonl/x.jsonl")
+    with pytest.raises(CorpusError, match=r"val\.jsonl is a link to .*git annex get"):
+        local.fetch(LocalSource(kind="local", path=str(tmp_path)), "val", 4, UNUSED)
+
+
 def test_local_refuses_two_files_of_one_shard(folder: Path) -> None:
     (folder / "train/00.jsonl").touch()
     with pytest.raises(CorpusError, match=r"train/00\.jsonl\.zst and train/00\.jsonl\."):
@@ -88,7 +127,7 @@ def test_local_refuses_two_files_of_one_shard(folder: Path) -> None:
 
 
 def test_local_checks_the_digest_whatever_its_case(folder: Path) -> None:
-    right = hashlib.sha256(b"val.jsonl").hexdigest()
+    right = hashlib.sha256(b"\0val.jsonl").hexdigest()
     source = LocalSource(kind="local", path=str(folder), sha256={"val.jsonl": right.upper()})
     local.fetch(source, "val", 4, UNUSED)
     source = LocalSource(kind="local", path=str(folder), sha256={"val.jsonl": "0" * 64})
