@@ -39,12 +39,23 @@ ZSTD = _kind(
 )
 PARQUET = _kind("a parquet file", "rename it to end in .parquet", rb"(?-i:PAR1)")
 JSON = _kind("plain text", "rename it to end in .jsonl", rb"(\xef\xbb\xbf)?\s*\{")
+POINTER = _kind(
+    "a Git LFS pointer, which stands for a file",
+    "fetch the file itself with `git lfs pull` where it was cloned",
+    rb"version https?://(git-lfs|hawser)\.github\.com/",
+)
+WIDE_TEXT = _kind(
+    "text in UTF-16 or UTF-32",
+    "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",
+    rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
+)
+WEB_PAGE = _kind(
+    "a web page or a server's message (HTML or XML)",
+    "the address is wrong or needs a login; open it in a browser to see",
+    rb"(\xef\xbb\xbf)?\s*<(!|\?xml|[a-z]+[\s>])",
+)
 OTHERS = (
-    _kind(
-        "a Git LFS pointer, which stands for a file",
-        "fetch the file itself with `git lfs pull` where it was cloned",
-        rb"version https?://(git-lfs|hawser)\.github\.com/",
-    ),
+    POINTER,
     _kind(
         "compressed by gzip",
         "decompress it with `gzip -dc` and compress it with `zstd`, or leave it as .jsonl",
@@ -75,16 +86,8 @@ OTHERS = (
         "write it anew as .parquet, with pyarrow or polars",
         rb"(?-i:ARROW1\x00\x00)",
     ),
-    _kind(
-        "text in UTF-16 or UTF-32",
-        "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",
-        rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
-    ),
-    _kind(
-        "a web page or a server's message (HTML or XML)",
-        "the address is wrong or needs a login; open it in a browser to see",
-        rb"(\xef\xbb\xbf)?\s*<(!|\?xml|[a-z]+[\s>])",
-    ),
+    WIDE_TEXT,
+    WEB_PAGE,
 )
 OF_SUFFIX = dict(zip(SUFFIXES, (ZSTD, JSON, PARQUET), strict=True))
 
