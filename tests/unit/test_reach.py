@@ -16,7 +16,7 @@ GROUND = "files digests sections.base sections.plain"
 DOCUMENTS = (
     "pile corpus.documents corpus.formats corpus.layout corpus.meta corpus.raw corpus.records"
 )
-MODEL = "reading models.folder models.model_files models.probes models.tensors"
+MODEL = "reading corpus.formats pile models.tokenizer models.folder models.model_files models.probes models.tensors"
 RESUMES = "provenance resume"
 
 REACHED = {

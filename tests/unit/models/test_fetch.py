@@ -136,6 +136,7 @@ def hub(folder: Path) -> Iterator[str]:
     (root / "full" / "pytorch_model.bin").write_bytes(b"a pickle")
     pickled = save_causal(root / "pickled")
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    (save_causal(root / "adapted") / "adapter_config.json").write_text("{}")
     bare = save_causal(root / "bare")
     (bare / "tokenizer.json").unlink()
     (bare / "tokenizer_config.json").unlink()
@@ -190,6 +191,7 @@ def online(hub: str, folder: Path) -> dict[str, str]:
         "no-tokenizer": {"id": "tttnn/bare", "revision": COMMIT},
         "unpinned-tokenizer": {"id": "tttnn/bare", "revision": COMMIT, "tokenizer": "tttnn/full"},
         "pickled": {"id": "tttnn/pickled", "revision": COMMIT},
+        "adapted": {"id": "tttnn/adapted", "revision": COMMIT},
         "no-revision": {"id": "tttnn/full", "revision": "v9"},
         "no-repository": {"id": "tttnn/none", "revision": "main"},
         "gated": {"id": "tttnn/gated", "revision": COMMIT},
@@ -243,6 +245,7 @@ def test_the_tokenizer_may_come_from_another_repository(
         ("no-tokenizer", ["tttnn/bare has no tokenizer", COMMIT, "tokenizer: id@revision"]),
         ("unpinned-tokenizer", ["tttnn/full", "id@revision"]),
         ("pickled", ["tttnn/pickled", "no safetensors", COMMIT, "refs/pr/N", "kind: local"]),
+        ("adapted", ["tttnn--adapted", "an adapter (adapter_config.json)", "merge_and_unload()"]),
         ("no-revision", ["tttnn/full has no revision v9"]),
         ("no-repository", ["no repository tttnn/none"]),
         ("gated", ["tttnn/gated", "is gated", "hf auth login"]),

@@ -6,6 +6,7 @@ Each is fetched and loaded, for both are ways in.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,22 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    WhisperConfig,
+    WhisperForCausalLM,
+)
 
 from families import save_class, save_decoder, save_masked
 from tiny import byte_tokenizer, save_causal
 from tttnn.__main__ import main
 from tttnn.models.fetch import FetchSpec, fetch_model
-from tttnn.models.folder import ModelError, load_causal, load_encoder
+from tttnn.models.folder import ModelError, context_length, load_causal, load_encoder
+from tttnn.models.probes import learned_positions
 
 
 def edit(file: Path, **values: object) -> None:
@@ -100,7 +110,8 @@ def test_a_tokenizer_of_another_format_is_refused(gpt2: Path, content: str) -> N
     (gpt2 / "tokenizer.json").write_text(content)
     refused(
         gpt2,
-        r"the tokenizer in .* cannot be read|tokenizer\.json (cannot be read as|holds no) JSON",
+        r"the tokenizer in .* cannot be read|"
+        r"tokenizer\.json (cannot be read as JSON|holds no JSON|has a model)",
     )
 
 
@@ -345,3 +356,184 @@ def test_a_tokenizer_with_beginning_of_text_alone_is_enough(tmp_path: Path) -> N
     assert AutoTokenizer.from_pretrained(model).eos_token_id is None
     (alone,) = adapt(tmp_path, fetch(model))
     assert alone == both
+
+
+# --- files that are not what their name says ------------------------------------------------
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n"
+FILES = ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "config.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (POINTER, r"is a Git LFS pointer, which stands for a file: .*`git lfs pull`"),
+        (PAGE, r"is a web page .*needs a login"),
+        (b"\x1f\x8b\x08\x00" + bytes(40), r"is compressed by gzip: put what its name says"),
+    ],
+)
+def test_a_file_that_stands_for_another_is_named(
+    gpt2: Path, name: str, content: bytes, said: str
+) -> None:
+    (gpt2 / name).write_bytes(content)
+    refused(gpt2, rf"{name} {said}")
+
+
+def test_a_pointer_is_no_vocabulary_of_three_lines(tmp_path: Path) -> None:
+    folder = save_masked(tmp_path / "source" / "bert", "bert")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+    (folder / "vocab.txt").write_bytes(POINTER)
+    refused(folder, r"vocab\.txt is a Git LFS pointer", load_encoder)
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_a_byte_order_mark_is_to_be_left_out(gpt2: Path, name: str) -> None:
+    (gpt2 / name).write_bytes(b"\xef\xbb\xbf" + (gpt2 / name).read_bytes())
+    refused(gpt2, rf"{name} begins with a byte-order mark.*save it without a byte-order mark")
+
+
+def test_a_tokenizer_s_config_that_is_no_json_is_named(gpt2: Path) -> None:
+    (gpt2 / "tokenizer_config.json").write_text("{eos_token:")
+    refused(gpt2, r"tokenizer_config\.json cannot be read as JSON .*: fetch or copy it again")
+
+
+@pytest.mark.parametrize("part", ["model", "pre_tokenizer"])
+def test_a_tokenizer_with_parts_of_a_newer_version_is_named(gpt2: Path, part: str) -> None:
+    content = json.loads((gpt2 / "tokenizer.json").read_text())
+    content[part]["type"] = "Newer"
+    (gpt2 / "tokenizer.json").write_text(json.dumps(content))
+    refused(gpt2, r"tokenizer\.json has .* was made by a newer tokenizers .*: update tokenizers")
+
+
+# --- adapters, and other formats ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_beside_its_base_is_not_passed_over(gpt2: Path, name: str) -> None:
+    (gpt2 / name).write_text("{}")
+    refused(gpt2, rf"an adapter \({name}\).*merge_and_unload\(\).*or remove {name} to use the base")
+    with pytest.raises(SystemExit, match=r"^tttnn adapt: .*merge_and_unload"):
+        adapt(gpt2.parent, gpt2)
+
+
+def test_an_adapter_alone_is_to_be_merged(tmp_path: Path) -> None:
+    folder = tmp_path / "source" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    refused(folder, r"holds only an adapter .*merge_and_unload\(\).*tokenizer beside it$")
+
+
+@pytest.mark.parametrize("config", [True, False])
+def test_weights_of_llama_cpp_alone_are_to_be_converted(gpt2: Path, config: bool) -> None:
+    (gpt2 / "model.safetensors").rename(gpt2 / "small.q4.gguf")
+    if not config:
+        (gpt2 / "config.json").unlink()
+    refused(gpt2, r"only as small\.q4\.gguf.*gguf_file='small\.q4\.gguf'\)\.save_pretrained")
+
+
+# --- what a config.json says ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_a_function_that_transformers_does_not_know_is_named(tmp_path: Path, kind: str) -> None:
+    folder = save_causal(tmp_path / "source" / kind, kind)
+    key = "activation_function" if kind == "gpt2" else "hidden_act"
+    edit(folder / "config.json", **{key: "nope"})
+    refused(folder, rf"config\.json says {key}: nope, which transformers does not know: correct")
+
+
+@pytest.mark.parametrize("stated", [0, -1, False])
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "mpt"])
+def test_a_model_has_positions_for_one_token_at_least(
+    tmp_path: Path, kind: str, stated: int
+) -> None:
+    folder = save_decoder(tmp_path / "source" / kind, kind)
+    keys = {"gpt2": "n_positions", "llama": "max_position_embeddings", "mpt": "max_seq_len"}
+    edit(folder / "config.json", **{keys[kind]: stated})
+    refused(folder, rf"config\.json says {keys[kind]}: {stated}: make it the number of tokens")
+
+
+def save_model(folder: Path, model: PreTrainedModel) -> Path:
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def whisper(tmp_path: Path) -> Path:
+    """The decoder of a Whisper, with 24 positions."""
+    config = WhisperConfig(
+        vocab_size=257,
+        d_model=16,
+        max_target_positions=24,
+        **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 32 for side in ("encoder", "decoder")},
+        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0),
+        decoder_start_token_id=0,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+        is_encoder_decoder=False,
+    )
+    return save_model(tmp_path / "source" / "whisper", WhisperForCausalLM(config))
+
+
+def test_a_decoder_of_speech_has_positions_for_its_targets(tmp_path: Path, whisper: Path) -> None:
+    model, _ = load_causal(whisper)
+    assert context_length(model) == 24
+    with pytest.raises(SystemExit, match=r"--window is 25 tokens.*positions for 24"):
+        adapt(tmp_path, whisper, "--window", "25")
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt", "biogpt", "llama", "mpt"])
+def test_a_table_of_positions_tells_where_config_json_does_not(tmp_path: Path, kind: str) -> None:
+    """OPT's kind has two rows more, from which no text begins; the last two have no table."""
+    model, _ = load_causal(save_decoder(tmp_path / kind, kind))
+    assert learned_positions(model) == (None if kind in ("llama", "mpt") else 64)
+
+
+SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize("kind", ["canine", "wav2vec2", "perceiver"])
+def test_a_model_without_a_table_of_tokens_is_refused(tmp_path: Path, kind: str) -> None:
+    sizes = {
+        "canine": SMALL | {"intermediate_size": 32, "num_hash_buckets": 16},
+        "wav2vec2": SMALL
+        | {"intermediate_size": 32, "conv_dim": [16] * 7, "num_conv_pos_embedding_groups": 2},
+        "perceiver": {
+            "num_latents": 4,
+            "d_latents": 16,
+            "d_model": 16,
+            "num_self_attends_per_block": 1,
+            "num_self_attention_heads": 2,
+            "num_cross_attention_heads": 2,
+        },
+    }
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **sizes[kind]))
+    folder = save_model(tmp_path / "source" / kind, model)
+    refused(folder, r"has no table of embeddings for tokens: take a model", load_encoder)
+
+
+def test_a_sentencepiece_model_is_refused_in_one_line_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save_causal(tmp_path / "source" / "llama", "llama")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
+    library = logging.getLogger("transformers")  # which does not hand on to others
+    level = library.level
+    library.setLevel(logging.WARNING)  # as it is when nobody has set another
+    library.addHandler(caplog.handler)
+    try:
+        refused(folder, r"only as tokenizer\.model")
+        assert not caplog.records
+        assert library.level == logging.WARNING
+    finally:
+        library.removeHandler(caplog.handler)
+        library.setLevel(level)

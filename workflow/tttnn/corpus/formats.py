@@ -48,12 +48,23 @@ ARROW = _kind(
     "write it anew as .parquet, with pyarrow or polars",
     rb"(?-i:ARROW1\x00\x00)",
 )
+POINTER = _kind(
+    "a Git LFS pointer, which stands for a file",
+    "fetch the file itself with `git lfs pull` where it was cloned",
+    rb"version https?://(git-lfs|hawser)\.github\.com/",
+)
+WIDE_TEXT = _kind(
+    "text in UTF-16 or UTF-32",
+    "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",
+    rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
+)
+WEB_PAGE = _kind(
+    "a web page or a server's message (HTML or XML)",
+    "the address is wrong or needs a login; open it in a browser to see",
+    rb"(\xef\xbb\xbf)?\s*<(!|\?xml|[a-z]+[\s>])",
+)
 OTHERS = (
-    _kind(
-        "a Git LFS pointer, which stands for a file",
-        "fetch the file itself with `git lfs pull` where it was cloned",
-        rb"version https?://(git-lfs|hawser)\.github\.com/",
-    ),
+    POINTER,
     _kind(
         "a git-annex pointer, which stands for a file",
         "fetch the file itself with `git annex get` where it was cloned",
@@ -88,16 +99,8 @@ OTHERS = (
         "write it anew as .parquet, with pyarrow (pyarrow.ipc.open_stream) or polars",
         rb"\xff{4}..[\x00-\x0f]\x00",  # the length of the schema after it, less than 1 MiB
     ),
-    _kind(
-        "text in UTF-16 or UTF-32",
-        "write it anew in UTF-8: `iconv -f UTF-16 -t UTF-8` (or UTF-32)",
-        rb"\xff\xfe|\xfe\xff|\x00\x00\xfe\xff",
-    ),
-    _kind(
-        "a web page or a server's message (HTML or XML)",
-        "the address is wrong or needs a login; open it in a browser to see",
-        rb"(\xef\xbb\xbf)?\s*<(!|\?xml|[a-z]+[\s>])",
-    ),
+    WIDE_TEXT,
+    WEB_PAGE,
 )
 TEXT = _kind(
     "other text",

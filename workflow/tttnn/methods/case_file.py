@@ -14,6 +14,7 @@ from tttnn.corpus.formats import (
     JSON,
     LOOKED_AT,
     PARQUET,
+    TEXT,
     ZSTD,
     kind_of,
 )
@@ -83,7 +84,7 @@ def _content(path: Path) -> bytes:
             f"`jq -c '{program}'`"
         )
     found = kind_of(content[:LOOKED_AT])
-    if found not in (None, JSON):
+    if found not in (None, JSON, TEXT):
         remedy = AS_LINES.get(found, found.remedy)
         raise ValueError(f"{path} is {found.name}, not lines of JSON: {remedy}")
     return content.removeprefix(BOM)

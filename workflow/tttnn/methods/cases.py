@@ -21,8 +21,9 @@ from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.split import SPLIT_TOKENS, split_text
 from tttnn.methods.ttt import engine
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.folder import choose_window, load_causal, load_tokenizer
+from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.model_files import ModelError, check_folder
+from tttnn.models.tokenizer import load_tokenizer
 from tttnn.models.tokens import tokens
 from tttnn.resume import identity
 from tttnn.spans import speller

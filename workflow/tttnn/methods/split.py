@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tttnn.corpus.omissions import with_left_out
 from tttnn.digests import check_model
-from tttnn.models.folder import load_tokenizer
+from tttnn.models.tokenizer import load_tokenizer
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import Section
 from tttnn.spans import speller

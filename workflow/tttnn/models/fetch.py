@@ -15,6 +15,7 @@ from tttnn.models.folder import write_manifest
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
 from tttnn.models.model_files import (
+    ADAPTER_FILES,
     CONFIG_FILES,
     TOKENIZER_FILES,
     VOCABULARIES,
@@ -23,6 +24,7 @@ from tttnn.models.model_files import (
     ModelError,
     check_config,
     check_folder,
+    check_no_adapter,
     weight_files,
 )
 
@@ -67,7 +69,9 @@ def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> Non
 def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     patterns = CONFIG_FILES + WEIGHT_PATTERNS
     # before gigabytes arrive: can the weights be used?
-    check_config(_snapshot(model.id, model.revision, CONFIG_FILES))
+    described = _snapshot(model.id, model.revision, (*CONFIG_FILES, ADAPTER_FILES[0]))
+    check_no_adapter(described)
+    check_config(described)
     if model.tokenizer is None:
         source = _snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
         tokenizer, tokenizer_source = model.id, source

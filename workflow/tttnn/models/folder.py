@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,28 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 from transformers.utils import logging
 
 from tttnn.files import sha256, write_json
 from tttnn.models.model_files import (
     CONFIG_FILES,
-    SENTENCEPIECE,
     TOKENIZER_FILES,
     ModelError,
+    as_model_error,
     check_config,
     check_folder,
-    read_object,
 )
-from tttnn.models.probes import check_causal, check_encoder, check_vocabulary, rows_of_positions
+from tttnn.models.probes import (
+    check_causal,
+    check_encoder,
+    check_vocabulary,
+    learned_positions,
+    rows_of_positions,
+)
 from tttnn.models.tensors import (
     check_counts,
     check_filled,
@@ -39,74 +41,17 @@ from tttnn.models.tensors import (
     check_tables,
     read_shapes,
 )
-from tttnn.reading import one_line
+from tttnn.models.tokenizer import LOCAL, load_tokenizer
 
 MANIFEST = "manifest.json"
-
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
 # --- loading ---------------------------------------------------------------------------------
 
 
-@contextmanager
-def _as_model_error(what: str) -> Iterator[None]:
-    """Whatever a library raises within, about files that it reads, as one line.
-
-    Nothing but calls of that library belongs within. Its kinds of error cannot be listed: the
-    tokenizers raise bare `Exception`, and configurations raise what their own code stumbles over.
-    """
-    try:
-        yield
-    except (ModelError, MemoryError):
-        raise
-    except Exception as error:
-        raise ModelError(f"{what} cannot be read: {one_line(error)}") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # what Rust raises, in the tokenizers
-            raise
-        raise ModelError(f"{what} cannot be read: {one_line(error)}") from error
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model's folder; raises `ModelError` where there is none."""
-    try:
-        with _as_model_error(f"the tokenizer in {folder}"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, **LOCAL)
-            # without its files, transformers makes one that knows nothing
-            names = {"tokenizer.json", *tokenizer.vocab_files_names.values()} - {None}
-            missing = sorted(name for name in names if not (folder / name).is_file())
-            if "tokenizer.json" in missing and len(missing) > 1:
-                raise ModelError(
-                    f"the tokenizer in {folder}, a {type(tokenizer).__name__}, lacks "
-                    f"{' or '.join(missing)}: save all files of the one the model was trained with"
-                )
-            most = tokenizer.model_max_length
-            if isinstance(most, bool) or not isinstance(most, (int, float)) or not most >= 1:
-                raise ModelError(
-                    f"{folder / 'tokenizer_config.json'} says model_max_length: {most!r}: make it "
-                    "the number of tokens that the model takes"
-                )
-            tokenizer.model_max_length = int(min(most, VERY_LARGE_INTEGER))
-            tokenizer("one text", add_special_tokens=False)  # some faults show only then
-            return tokenizer
-    except ModelError as error:
-        if (folder / "tokenizer.json").is_file():
-            read_object(folder / "tokenizer.json")  # which names the file, where that is why
-        pieces = [name for name in SENTENCEPIECE if (folder / name).is_file()]
-        if not pieces or (folder / "tokenizer.json").is_file():
-            raise
-        raise ModelError(
-            f"{folder} has its tokenizer only as {pieces[0]}, in sentencepiece's format, which "
-            "must be converted. Once, where sentencepiece and protobuf (or tiktoken) are "
-            "installed: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes "
-            "tokenizer.json beside it"
-        ) from error
-
-
 def _load_config(folder: Path) -> PreTrainedConfig:
     check_config(folder)
-    with _as_model_error(f"{folder / 'config.json'}"):
+    with as_model_error(f"{folder / 'config.json'}"):
         return AutoConfig.from_pretrained(folder, **LOCAL)
 
 
@@ -132,7 +77,7 @@ def _load(
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # it warns of heads that are left out, and of what is missing
     try:
-        with _as_model_error(what):
+        with as_model_error(what, folder):
             check_counts(config, shapes, folder)
             with torch.device("meta"):
                 sketch = auto_class.from_config(config, trust_remote_code=False)
@@ -141,7 +86,7 @@ def _load(
         options: dict[str, Any] = {"dtype": torch.float32, "use_safetensors": True}
         if "add_pooling_layer" in inspect.signature(type(sketch).__init__).parameters:
             options["add_pooling_layer"] = False
-        with _as_model_error(what):  # first without memory for the weights
+        with as_model_error(what, folder):  # first without memory for the weights
             planned, report = auto_class.from_pretrained(
                 folder,
                 output_loading_info=True,
@@ -151,7 +96,7 @@ def _load(
                 **LOCAL,
             )
         check_filled(report, planned, folder)
-        with _as_model_error(what):
+        with as_model_error(what, folder):
             model = auto_class.from_pretrained(folder, **options, **LOCAL)
     finally:
         logging.set_verbosity(verbosity)
@@ -214,15 +159,16 @@ def load_encoder(
 
 
 def _positions(model: PreTrainedModel) -> int | None:
-    """The number of tokens a model has positions for, or None where its config states none."""
+    """The number of tokens a model has positions for, or None where it has as many as one likes."""
     config = model.config.get_text_config()
-    # transformers maps GPT-2's n_positions and others to the first of these; the second is MPT's
-    for name in ("max_position_embeddings", "max_seq_len"):
+    # transformers maps GPT-2's n_positions and others to the first of these; the second is MPT's,
+    # the third that of decoders of speech, such as Whisper's
+    for name in ("max_position_embeddings", "max_seq_len", "max_target_positions"):
         stated = getattr(config, name, None)
         if isinstance(stated, int) and stated > 0:
             rows = rows_of_positions(model)
             return stated if rows is None else min(stated, rows)
-    return None
+    return learned_positions(model)
 
 
 def context_length(model: PreTrainedModel) -> int:

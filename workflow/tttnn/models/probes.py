@@ -24,9 +24,16 @@ def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def _embedded(model: PreTrainedModel) -> int:
-    """For how many token ids a model has an embedding."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, torch.Tensor)  # a module's attribute may be one, or a module
+    """For how many token ids a model has an embedding; raises `ModelError` if it has none."""
+    try:
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    except (NotImplementedError, AttributeError):  # what models of sound, bytes and pictures raise
+        weight = None
+    if not isinstance(weight, torch.Tensor) or weight.ndim != 2:
+        raise ModelError(
+            f"{model.config.name_or_path} holds a {type(model).__name__}, which has no table of "
+            "embeddings for tokens: take a model that reads text as a tokenizer's tokens"
+        )
     return weight.shape[0]
 
 
@@ -84,7 +91,7 @@ def check_causal(model: PreTrainedModel, folder: Path | str, longest: int | None
     if not logits.isfinite().all():
         raise ModelError(
             f"the model in {folder} gives logits that are not finite: its weights are damaged, or "
-            "need more than float32; fetch it again"
+            "need more than float32; fetch or copy it again"
         )
     difference = (logits[0] - logits[1]).abs()
     allowed = TOLERANCE * difference[half:].max()
@@ -117,7 +124,7 @@ def check_encoder(model: PreTrainedModel, folder: Path) -> None:
     if not finite:
         raise ModelError(
             f"the model in {folder} gives vectors that are not finite: its weights are damaged, or "
-            "need more than float32; fetch it again"
+            "need more than float32; fetch or copy it again"
         )
     if shape != (*ids.shape, model.config.hidden_size):
         raise ModelError(
@@ -155,3 +162,18 @@ def rows_of_positions(model: nn.Module) -> int | None:
         and isinstance(getattr(module, "weight", None), torch.Tensor)
     ]
     return min(fits, default=None)
+
+
+def learned_positions(model: nn.Module) -> int | None:
+    """How many tokens a model's tables of absolute positions have rows for; None without one.
+
+    Bart's kind and OPT begin at an `offset` into theirs.
+    """
+    rows = [
+        module.num_embeddings - (getattr(module, "offset", None) or 0)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Embedding)
+        and ("position" in (last := name.rpartition(".")[2]) or last == "wpe")
+        and "relative" not in last
+    ]
+    return min(rows, default=None)

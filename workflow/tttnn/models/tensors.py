@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from tttnn.models.model_files import ModelError
+from tttnn.models.model_files import ModelError, check_kind
 from tttnn.reading import one_line
 
 # What older checkpoints store although it is computed: tables of positions, and the scalar that
@@ -53,8 +53,10 @@ def read_shapes(folder: Path, weights: list[str]) -> Shapes:
         except ModelError:
             raise
         except (SafetensorError, OSError, ValueError) as error:
+            check_kind(folder / name)
             raise ModelError(
-                f"{folder / name} is damaged or cut short: {one_line(error)}. Fetch the model again"
+                f"{folder / name} is damaged or cut short: {one_line(error)}. Fetch or copy it "
+                "again"
             ) from error
     return shapes
 
