@@ -16,7 +16,10 @@ GROUND = "files digests sections.base sections.plain"
 DOCUMENTS = (
     "pile corpus.documents corpus.formats corpus.layout corpus.meta corpus.raw corpus.records"
 )
-MODEL = "reading corpus.formats pile models.tokenizer models.folder models.model_files models.probes models.tensors"
+MODEL = (
+    "reading models.folder models.model_files models.probes models.tensors models.tokenizer "
+    "corpus.formats pile"  # what a file is that its name does not say
+)
 RESUMES = "provenance resume"
 
 REACHED = {
