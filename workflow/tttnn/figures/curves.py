@@ -114,7 +114,7 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = "bits_per
         axes.set_title(tables.label(main, task))
         if place % columns == 0:
             axes.set_ylabel(metric.replace("_", " "))
-        axes.set_xlabel("neighbors")
+        axes.set_xlabel("neighbours")
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     models = tables.names(scores, "model")

@@ -82,6 +82,6 @@ def methods(folder: Path) -> Figure:
 def _label(row: pd.Series, clean: pd.DataFrame, usual: pd.Series, main: str) -> str:
     kept = clean["documents"].get(row.name, 0)
     label = row["method"] if row["against"] == main else f"{row['method']} against {row['against']}"
-    unusual = {"num_neighbors": "neighbors", "tasks": "tasks"}
+    unusual = {"num_neighbors": "neighbours", "tasks": "tasks"}
     more = [f"{row[key]} {word}" for key, word in unusual.items() if row[key] != usual[key]]
     return ", ".join([label, *more]) + f" ({row['documents']:,} / {kept:,})"
