@@ -233,7 +233,7 @@ def test_a_method_measured_at_fewer_neighbors_is_compared_there(tables, tmp_path
     late = (table["method"] == "lora") & (table["num_neighbors"] > 10)
     table[~late].to_csv(tmp_path / "comparisons.csv", index=False)
     labels = FIGURES["methods"](tmp_path).axes[0].get_yticklabels()
-    assert [text for label in labels if "lora, 10 neighbors (" in (text := label.get_text())]
+    assert [text for label in labels if "lora, 10 neighbours (" in (text := label.get_text())]
     assert len(labels) == len(ABLATIONS)
 
 
