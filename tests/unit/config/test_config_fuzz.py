@@ -31,7 +31,7 @@ OVERLAYS = [
     yaml.safe_load(path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "config").glob("*.yaml"))
 ]
-SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "8"))
+SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "15"))
 
 
 def laid_over(values: Any, overlay: Any) -> Any:

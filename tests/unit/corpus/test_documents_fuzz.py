@@ -1,7 +1,7 @@
 """Damaged and hostile corpus files: the right documents or one line that names the file.
 
-Ten seconds of inputs from a fixed seed; TTTNN_FUZZ_SECONDS gives it more, TTTNN_FUZZ_SEED another
-start. What an input needs to be made again is in the failure's message.
+Fifteen seconds of inputs from a fixed seed; TTTNN_FUZZ_SECONDS gives it more, TTTNN_FUZZ_SEED
+another start. What an input needs to be made again is in the failure's message.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tttnn.corpus.documents import read_documents
 from tttnn.corpus.download import DownloadSpec, download_shard
 from tttnn.corpus.formats import CorpusError
 
-SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "10"))
+SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "15"))
 SEED = int(os.environ.get("TTTNN_FUZZ_SEED", "0"))
 MEMORY = 1 << 30  # bytes that all inputs together may add to the process
 

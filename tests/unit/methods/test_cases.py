@@ -378,7 +378,7 @@ def test_any_file_is_read_rightly_or_refused_in_a_line(tmp_path):
         "\n".join(json.dumps(line, ensure_ascii=ascii) for line in lines).encode()
         for ascii in (True, False)
     ]
-    until = time.monotonic() + float(os.environ.get("TTTNN_FUZZ_SECONDS", "5"))
+    until = time.monotonic() + float(os.environ.get("TTTNN_FUZZ_SECONDS", "10"))
     path, read, refused = tmp_path / "cases.jsonl", 0, 0
     while time.monotonic() < until or read + refused < 200:
         path.write_bytes(harmed(generator, generator.choice(forms)))

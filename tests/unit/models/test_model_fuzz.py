@@ -1,6 +1,6 @@
 """Model folders damaged at random: an error in one line, or a model that can be used.
 
-About ten seconds; TTTNN_FUZZ_SECONDS sets another time, and TTTNN_FUZZ_SEED another start.
+About twenty seconds; TTTNN_FUZZ_SECONDS sets another time, and TTTNN_FUZZ_SEED another start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tttnn.models.tokens import tokens
 from tttnn.retrieval.embed import embed_texts
 from tttnn.sections.embed import Embed
 
-SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "10"))
+SECONDS = float(os.environ.get("TTTNN_FUZZ_SECONDS", "20"))
 SEED = int(os.environ.get("TTTNN_FUZZ_SEED", "0"))
 MEMORY = 2**30  # bytes that one input may take beside what is held already
 LONGEST = 20  # seconds for one input
