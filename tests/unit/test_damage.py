@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tiny import save_causal, save_encoder
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.pile import TASKS
 from tttnn.published import load
 from tttnn.published.names import MODELS

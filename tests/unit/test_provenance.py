@@ -329,12 +329,13 @@ def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
     """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves."""
     loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
     assert loading == {
-        "__main__.py",
+        "command.py",
         "figures/draw.py",
         "methods/evaluate.py",
         "needs/kinds.py",
         "retrieval/index.py",
         "sections/kinds.py",
+        "worker.py",
     }
 
 

@@ -16,7 +16,7 @@ import zstandard
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from tttnn import __main__ as program
+from tttnn import command as program
 from tttnn.reading import ReadingError, read_csv, read_json, read_parquet, reading
 
 GARBAGE = np.random.default_rng(0).bytes(4000)

@@ -15,10 +15,11 @@ import yaml
 import zstandard
 
 from configured import asked, read
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
 from tttnn.operations.costs import Costs
+from tttnn.operations.jobs import Job
 from tttnn.operations.plan import lines, plan, used
 from tttnn.operations.sizes import shape, texts
 
@@ -138,12 +139,16 @@ def test_sizes_of_models_on_the_hub_are_the_published_ones():
 
 def test_a_benchmark_file_is_read(tmp_path):
     header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    file = tmp_path / "0.tsv"
+    file, log = tmp_path / "0.tsv", tmp_path / "0.log"
+    job = Job("score", {}, [], [], "0.log", "0.tsv", False)
+    assert used(job, tmp_path) is None
     file.write_text(header + "9.5\t0:00:09\t200.00\t1\t1\t1\t0\t0\t0\t7.25\n")
-    assert used(file) == (200 * 2**20, 7.25, 9.5)
+    assert used(job, tmp_path) == (200 * 2**20, 7.25, 9.5)
+    log.write_text("a warning\nused 6.50 s of a processor and 300000000 bytes of memory\n")
+    assert used(job, tmp_path) == (3e8, 6.5, 9.5)  # Snakemake saw only who waited for the work
     file.write_text(header + "0.4\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n")
-    assert used(file) == (0, 0.4, 0.4)
-    assert used(tmp_path / "none.tsv") is None
+    log.write_text("used 6.50 s of a processor and 300000000 bytes of memory\nnot its end\n")
+    assert used(job, tmp_path) == (0, 0.4, 0.4)
 
 
 def test_what_a_run_used_stands_beside_what_was_expected(tmp_path, monkeypatch, capsys):

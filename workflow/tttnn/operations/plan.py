@@ -13,6 +13,7 @@ from tttnn.needs.need import Need
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, ask, kept
 from tttnn.reading import read_json
+from tttnn.worker import handed_over
 
 GPU_RULES = {
     "embed_chunk",
@@ -93,14 +94,20 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
         yield _row(name, some, kind)
 
 
-def used(benchmark: Path) -> Used | None:
-    """What a benchmark file of Snakemake's says; None where there is none."""
-    if not benchmark.is_file():
+def used(job: Job, folder: Path = Path()) -> Used | None:
+    """What a job used, by its benchmark file, below `folder`; None where there is none.
+
+    Of one that was handed to the run's worker Snakemake saw only who waited for it; the end of its
+    log says what it used.
+    """
+    if job.benchmark is None or not (folder / job.benchmark).is_file():
         return None
-    with benchmark.open(encoding="utf-8") as file:
+    with (folder / job.benchmark).open(encoding="utf-8") as file:
         row = next(csv.DictReader(file, delimiter="\t"))
     memory, cpu = (0.0 if row[n] in ("NA", "-") else float(row[n]) for n in ("max_rss", "cpu_time"))
-    return Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
+    spent = Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
+    handed = handed_over(folder / job.log) if job.log else None
+    return spent._replace(seconds=handed[0], memory=handed[1]) if handed else spent
 
 
 def compared(
@@ -115,7 +122,7 @@ def compared(
     costs = Costs(config)
     grouped: dict[str, list[tuple[Need, Used]]] = {}
     for job in listed:
-        spent = used(Path(job.benchmark)) if job.benchmark else None
+        spent = used(job)
         if spent is not None:
             estimate = costs.of(job.rule, job.wildcards)
             grouped.setdefault(job.rule, []).append((estimate, spent))
