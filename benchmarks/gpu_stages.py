@@ -43,7 +43,7 @@ ALLOWED = {
     # log-likelihoods, relative: float32 on both; adapting multiplies rounding
     "evaluate_part": 2e-3,
 }
-METHODS = ("ttt", "in_context", "interpolate", "knn_lm", "lora", "per_neighbor", "batch")
+METHODS = ("ttt", "in_context", "interpolate", "knn_lm", "lora", "per_neighbor")
 
 
 def _run(stage: str, on_gpu: bool, **options: object) -> float:
