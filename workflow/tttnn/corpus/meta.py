@@ -61,6 +61,14 @@ def _parsed(text: str) -> Any:
         return text
 
 
+def is_the_piles(meta: Any) -> bool:
+    """Whether `meta` is as in the Pile: an object that names a subset, and has nothing else."""
+    if type(meta) is not dict or len(meta) != 1:
+        return False
+    name = meta.get("pile_set_name")
+    return type(name) is str and name in TASK_OF_SUBSET
+
+
 def as_mapping(meta: Any) -> dict[str, Any]:
     """`meta` as an object: it may be null, an object, pairs of keys and values, or such as text.
 
