@@ -18,13 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
 from tttnn.corpus.documents import Document, read_documents
-from tttnn.corpus.meta import as_mapping, subset_of
+from tttnn.corpus.meta import CERTAIN, POSSIBLE
 from tttnn.demo.corpus import generate
 from tttnn.demo.settings import DemoSource
+from tttnn.pile import TASK_OF_SUBSET
 
 PIECE = 1 << 11  # bytes, as the workflow reads
 MOST = 1 << 27  # bytes of a line, and of zstd's window
@@ -54,6 +56,34 @@ def plain_lines(path: Path) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
+def deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(deeper(each, levels - 1) for each in inner)
+
+
+def stated(names: tuple[str, ...], meta: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{prefix}{name}": value
+        for prefix, values in (("meta.", meta), ("", record))
+        for name, value in values.items()
+        if name in names and value is not None
+    }
+
+
+def plain_subset(record: dict[str, Any], meta: dict[str, Any]) -> str | None:
+    certain = stated(CERTAIN, meta, record)
+    if not all(isinstance(name, str) and name in TASK_OF_SUBSET for name in certain.values()):
+        raise ValueError("unknown subset")
+    possible = stated(POSSIBLE, meta, record)
+    names = [name for name in possible.values() if isinstance(name, str)]
+    found = [*certain.values(), *(name for name in names if name in TASK_OF_SUBSET)]
+    if len(set(found)) > 1:
+        raise ValueError("two subsets")
+    return found[0] if found else None
+
+
 def plain_documents(path: Path) -> Iterator[Document]:
     """What `read_documents` gives of a file without faults, with the same checks."""
     for line, raw in enumerate(plain_lines(path), start=1):
@@ -66,8 +96,12 @@ def plain_documents(path: Path) -> Iterator[Document]:
         if text is None or not isinstance(text, str) or not text or text.isspace():
             raise ValueError("no text")
         text.encode("utf-8")  # raises for a lone surrogate
-        meta = as_mapping(record.get("meta"))
-        subset = subset_of(record, meta, needed=False)
+        meta = record.get("meta") or {}
+        if not isinstance(meta, dict) or not all(isinstance(key, str) for key in meta):
+            raise ValueError("meta is not an object")
+        if deeper(meta, 100):
+            raise ValueError("meta is too deep")
+        subset = plain_subset(record, meta)
         yield Document(line, text, subset, {**meta, "pile_set_name": subset} if subset else meta)
 
 
