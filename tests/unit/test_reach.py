@@ -24,8 +24,8 @@ RESUMES = "provenance resume"
 
 REACHED = {
     "download_shard": f"corpus.download {DOCUMENTS} {GROUND} sections.kinds sections.source",
-    "embed_chunk": f"retrieval.embed retrieval.rows retrieval.tensors tables environment {MODEL} "
-    f"{RESUMES} {GROUND} sections.embed",
+    "embed_chunk": f"retrieval.embed models.first_tokens retrieval.rows retrieval.tensors tables "
+    f"environment {MODEL} {RESUMES} {GROUND} sections.embed",
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
     "evaluate_part": f"methods.evaluate methods.likelihood methods.measure models.tokens spans "
