@@ -28,9 +28,9 @@ REACHED = {
     f"{RESUMES} {GROUND} sections.embed",
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
-    "evaluate_part": f"methods.evaluate methods.likelihood methods.measure models.tokens spans "
-    f"corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} sections.kinds "
-    "sections.method",
+    "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "
+    f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
+    "sections.kinds sections.method",
 }
 ENGINES = {
     "ttt": "methods.ttt.engine methods.ttt.settings",

@@ -28,6 +28,7 @@ from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.digests import check_model
 from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
+from tttnn.methods.deal import Lengths, deal, read_lengths
 from tttnn.methods.measure import Adapted, Query
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
@@ -102,14 +103,20 @@ def _is_copy(spec: EvaluateSpec, neighbor: dict[str, Any]) -> bool:
     return spec.max_overlap is not None and neighbor["overlap"] >= spec.max_overlap
 
 
+def _dealt(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> pa.Table:
+    """The part's rows of `queries`, in their order there."""
+    table = read_table(queries)
+    if spec.parts == 1:
+        return table
+    lengths = read_lengths(queries, neighbors, spec.recipe.num_neighbors, spec.max_overlap)
+    places = deal([one.work(spec.recipe) for one in lengths], spec.parts)[part]
+    return table.take(pa.array(places, pa.int64()))
+
+
 def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> list[Case]:
     """The part's documents with the neighbours that are to be used."""
     wanted = spec.recipe.num_neighbors
-    rows = [
-        row
-        for position, row in enumerate(read_table(queries).to_pylist())
-        if position % spec.parts == part
-    ]
+    rows = _dealt(spec, queries, neighbors, part).to_pylist()
     ids = [row["query_id"] for row in rows]
     by_query = _neighbors(neighbors[0], ids) if neighbors else {}
     cases = []
@@ -130,6 +137,14 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
         overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
         cases.append(Case(query, overlaps))
     return cases
+
+
+def _work(case: Case, recipe: Method) -> int:
+    """What the document is expected to cost, as it was dealt by."""
+    query = case.query
+    context = 0 if query.context is None else len(query.context.encode())
+    neighbors = [len(text.encode()) for text in query.neighbors]
+    return Lengths(len(query.text.encode()), context, neighbors).work(recipe)
 
 
 def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) -> Iterator[Query]:
@@ -193,11 +208,13 @@ def evaluate_part(
     part: int,
     output: Path,
 ) -> None:
-    """Evaluate the documents whose place in `queries` is `part` modulo `spec.parts`.
+    """Evaluate the part's share of the documents in `queries`, dealt so that parts cost the same.
 
     `neighbors` is the task's file of them, or empty for a method that uses none. `output` is
     parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
-    number of parts changes nothing. (Recipes that carry something from document to document do
+    number of parts changes nothing. Rows are in the order of `queries`; the costliest document is
+    evaluated first, so that one that is too long for the memory fails at once, and documents of
+    like length follow one another. (Recipes that carry something from document to document do
     depend on it, and a killed one starts again.) The file's metadata say what it was made with
     (`tttnn.environment`).
 
@@ -219,9 +236,18 @@ def evaluate_part(
     documents = _cases(spec, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
-    progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
+    work = {case.query.id: _work(case, spec.recipe) for case in documents}
+    progress = tqdm(  # of text to read, so that the time that is left is told by more than a count
+        total=sum(work.values()),
+        initial=sum(work[name] for name in done),
+        unit="B",
+        unit_scale=True,
+        mininterval=5,
+    )
     with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
+        if not spec.recipe.depends_on_order:
+            todo.sort(key=lambda case: -work[case.query.id])
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             made_with = environment(device)
@@ -237,7 +263,10 @@ def evaluate_part(
                 rows[0]["environment"] = made_with
                 finished.append(rows)
                 done[query.id] = rows
-                progress.update()
+                progress.set_postfix_str(
+                    f"{len(done)} of {len(documents)} documents", refresh=False
+                )
+                progress.update(work[query.id])
                 if stop and len(done) < len(documents):
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}

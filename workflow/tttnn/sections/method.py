@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -10,6 +12,10 @@ from tttnn.sections.base import Names, Section
 
 Parts = dict[str, Annotated[int, Field(ge=1, le=2**16)]]
 """Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
+
+
+TOKEN_BYTES = 4  # text of a token, with a vocabulary of 50,000
+WINDOW = 1024  # tokens of a model's window where a method gives none: GPT-2's
 
 
 class Placement(Section):
@@ -80,3 +86,17 @@ class Method(Placement):
         A kind that trains is taken to need it, unless it says otherwise.
         """
         return self.trains
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
+        """What a document is expected to cost, as bytes of text that the model reads forward.
+
+        Of bytes of the evaluated text, of the one before it where a document is split, and of the
+        neighbours used. Jobs are made of equal cost by it, and it changes no result. A kind that
+        does more than measure the text at each number of neighbours says so.
+        """
+        return len(self.evaluate_at) * self.read(text)
+
+    def read(self, text: int) -> int:
+        """Bytes that are read to evaluate a text once: the last of several windows is full."""
+        window = TOKEN_BYTES * (self.window or WINDOW)
+        return text if text <= window else ceil(text / window) * window

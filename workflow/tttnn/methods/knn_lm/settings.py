@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -15,3 +16,6 @@ class KnnLm(Mixture):
     kind: Literal["knn_lm"]
     nearest: int = Field(default=1024, gt=0)  # tokens of the neighbours that vote
     temperature: float = Field(default=1.0, gt=0)  # of the softmax over negative distances
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
+        return 2 * self.read(text) + sum(neighbors)  # for predictions, and for states

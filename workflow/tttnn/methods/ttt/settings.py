@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tttnn.sections.base import Section
-from tttnn.sections.method import Method
+from tttnn.sections.method import TOKEN_BYTES, WINDOW, Method
+
+STEP_PASSES = 3  # a training step: forward, and backward worth two
+STEP_BYTES = 256  # of text whose training takes as long as the optimiser's pass over all weights
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -68,3 +73,17 @@ class Recipe(Method):
     @property
     def depends_on_order(self) -> str | None:
         return next((key for key in ("as_released", "accumulate") if getattr(self, key)), None)
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
+        return super().work(text, context, neighbors) + STEP_PASSES * sum(
+            size + STEP_BYTES * ceil(size / (TOKEN_BYTES * (self.window or WINDOW)))
+            for size in self._trained(context, neighbors)
+        )
+
+    def _trained(self, context: int, neighbors: Sequence[int]) -> Sequence[int]:
+        """Lengths of the texts that are trained on, one as often as it is."""
+        if self.train_on == "query":
+            return [context] * self.num_neighbors
+        if self.step == "batch":
+            return [*neighbors] * len(neighbors)
+        return [context, *neighbors] if self.train_on == "query_then_neighbors" else neighbors
