@@ -29,11 +29,13 @@ REACHED = {
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
     "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "
+    "methods.snapshot retrieval.tensors "
     f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
     "sections.kinds sections.method",
 }
 ENGINES = {
-    "ttt": "methods.ttt.engine methods.ttt.settings",
+    "ttt": "methods.ttt.engine methods.ttt.settings methods.ttt.state methods.snapshot "
+    f"retrieval.tensors files digests {RESUMES}",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "
     "sections.mixture",

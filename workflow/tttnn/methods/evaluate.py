@@ -2,7 +2,9 @@
 
 Each finished document is a line in a journal beside the output. A job that is started again reads
 the journal and goes on with the next document; a journal of other inputs, settings or code is
-thrown away. A job that is told to end finishes the document it is at, if it is given the time.
+thrown away. A document that takes long is saved itself at numbers of neighbours where it is
+measured (`tttnn.methods.snapshot`), if the kind of method has a state that can be kept. A job that
+is told to end does so at the next of these, or when its document is finished.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
 from tttnn.methods.deal import Lengths, deal, read_lengths
 from tttnn.methods.measure import Adapted, Query
+from tttnn.methods.snapshot import Snapshot, forget, taken_by
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
-from tttnn.resume import Stop, identity, journal
+from tttnn.resume import Stop, identity, journal, snapshot
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import METHODS, checked, engine
 from tttnn.sections.method import Method
@@ -231,7 +234,8 @@ def evaluate_part(
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
     module = engine(METHODS, spec.recipe.kind)
-    finished = Journal(beside, identity([__name__, module], settings, inputs))
+    made_from = identity([__name__, module], settings, inputs)
+    finished = Journal(beside, made_from)
     done = {rows[0]["document_id"]: rows for rows in finished.entries}
     documents = _cases(spec, queries, neighbors, part)
     if done:
@@ -257,11 +261,27 @@ def evaluate_part(
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
             adapt = importlib.import_module(module).adapt
-            adapted = adapt(network, tokenizer, texts, spec.recipe, window)
+            resume = Snapshot(
+                snapshot(output),
+                made_from,
+                made_with,
+                stop,
+                lambda more: stop.leave(f"{len(done)} of {len(documents)} documents{more}"),
+            )
+            adapted = adapt(
+                network,
+                tokenizer,
+                texts,
+                spec.recipe,
+                window,
+                **taken_by(adapt, spec.recipe, resume),
+            )
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
-                rows[0]["environment"] = made_with
+                for row, where in zip(rows, [made_with, *resume.environments], strict=False):
+                    row["environment"] = where
                 finished.append(rows)
+                resume.remove()
                 done[query.id] = rows
                 progress.set_postfix_str(
                     f"{len(done)} of {len(documents)} documents", refresh=False
@@ -277,4 +297,5 @@ def evaluate_part(
     environments = [row["environment"] for row in rows if "environment" in row]
     schema = with_environments(schema, environments)
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
+    forget(snapshot(output))
     finished.remove()
