@@ -29,9 +29,9 @@ REACHED = {
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
     "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "
-    "methods.snapshot retrieval.tensors "
+    "methods.snapshot methods.flop retrieval.tensors "
     f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
-    "sections.kinds sections.method",
+    "sections.budget sections.fitting sections.kinds sections.lengths sections.method",
 }
 ENGINES = {
     "ttt": "methods.ttt.engine methods.ttt.settings methods.ttt.state methods.snapshot "
@@ -43,7 +43,7 @@ ENGINES = {
 }
 EVERY_ENGINE = (
     "methods.clock methods.likelihood methods.measure models.tokens "
-    "sections.base sections.method sections.plain"
+    "sections.base sections.budget sections.method sections.plain"
 )
 
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tttnn.methods.deal import Lengths, deal, read_lengths
+from tttnn.methods.deal import deal, read_lengths
 from tttnn.methods.in_context.settings import InContext
 from tttnn.methods.interpolate.settings import Interpolate
 from tttnn.methods.knn_lm.settings import KnnLm
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.retrieval.gather import NEIGHBORS
+from tttnn.sections.lengths import Lengths
 from tttnn.tables import write_table
 
 COSTS = st.lists(st.integers(1, 1000), max_size=7)
@@ -104,21 +105,25 @@ TTT = Recipe(num_neighbors=4, evaluate_at=[0, 1, 4], learning_rate=1e-3, window=
 @pytest.mark.parametrize(
     ("recipe", "passes"),
     [
-        (TTT, 3 * 1200 + 3 * (900 + 3 * 256)),
-        (TTT.model_copy(update={"step": "batch"}), 3 * 1200 + 3 * 2 * (900 + 3 * 256)),
-        (TTT.model_copy(update={"train_on": "query"}), 3 * 1200 + 3 * 4 * (300 + 256)),
+        (TTT, (3 * 1200 + 3 * 900, 3)),
+        (TTT.model_copy(update={"step": "batch"}), (3 * 1200 + 3 * 2 * 900, 6)),
+        (TTT.model_copy(update={"train_on": "query"}), (3 * 1200 + 3 * 4 * 300, 4)),
         (
             TTT.model_copy(update={"train_on": "query_then_neighbors"}),
-            3 * 1200 + 3 * (1200 + 4 * 256),
+            (3 * 1200 + 3 * 1200, 4),
         ),
-        (InContext(kind="in_context", evaluate_at=[0, 5], window=1000), 2 * 1000),
-        (Interpolate(kind="interpolate", alphas=[0.5], window=100), 1200),
-        (KnnLm(kind="knn_lm", alphas=[0.5], window=100), 2 * 1200 + 900),
+        (InContext(kind="in_context", evaluate_at=[0, 5], window=1000), (2 * 1000, 0)),
+        (Interpolate(kind="interpolate", alphas=[0.5], window=100), (1200, 0)),
+        (KnnLm(kind="knn_lm", alphas=[0.5], window=100), (2 * 1200 + 900, 0)),
     ],
 )
-def test_work_is_what_the_kind_reads(recipe, passes):
-    assert DOCUMENT.work(recipe) == passes
+def test_work_is_what_the_kind_reads_and_its_steps(recipe, passes):
+    assert recipe.work(*DOCUMENT) == passes
+
+
+def test_a_step_costs_as_much_as_reading_768_bytes():
+    assert DOCUMENT.cost(TTT) == 3 * 1200 + 3 * 900 + 3 * 768
 
 
 def test_an_empty_document_is_some_work():
-    assert Lengths(0, 0, []).work(TTT) == 1
+    assert Lengths(0, 0, []).cost(TTT) == 1

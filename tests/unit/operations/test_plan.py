@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -108,6 +109,35 @@ def evaluations(printed: list[str]) -> dict[str, list[str]]:
     block = "\n".join(printed).rpartition("\n\n")[2]
     rows = [re.split(r"\s{2,}", line) for line in block.splitlines()]
     return {row[0]: row for row in rows}
+
+
+def budget_lines(seconds: float) -> list[str]:
+    budgeted = f"methods={{slow: {{like: ttt, budget: {{seconds: {seconds}}}}}}}"
+    chosen = "evaluate={models: [gpt2], methods: [slow], tasks: [pile_arxiv, pile_enron]}"
+    ablations = "evaluate={ablations: null}"
+    return list(lines(*asked("paper", settings=(budgeted, chosen, ablations))))
+
+
+def test_the_plan_says_what_fits_into_a_document_s_seconds():
+    """GPT-2 takes 0.29 GFLOP a token of a full window; a step takes 0.05 s, at 125 TFLOP/s."""
+    (line,) = (line for line in budget_lines(2) if line.startswith("gpt2 slow: 2 s a document"))
+    found = {task: int(n) for task, n in re.findall(r"(pile_\S+) (\d+)", line)}
+    token = 2 * (85e6 + 50257 * 768) + 4 * 12 * 1024 * 768
+    for task, kib in (("pile_arxiv", 46.61), ("pile_enron", 1.78)):
+        size = round(1024 * kib)
+        windows = ceil(size / 4096)
+        read = size if windows == 1 else windows * 4096
+        fits = [
+            n
+            for n in range(51)
+            if (7 * read + 3 * n * size) / 4 * token / 125e12 + n * windows * 0.05 <= 2
+        ]
+        assert found[task] == max(fits)
+
+
+def test_a_budget_shortens_the_plan():
+    hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
+    assert hours[0] < hours[1] / 4
 
 
 def test_adapters_need_less_of_a_gpu_than_all_weights():

@@ -11,27 +11,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tttnn.sections.method import Method
+from tttnn.sections.lengths import Lengths
 from tttnn.tables import open_table
 
 ROWS_AT_ONCE = 256  # whose texts are in memory together
-
-
-class Lengths(NamedTuple):
-    """Bytes of a document's evaluated text, of the text before it, and of the neighbours used."""
-
-    text: int
-    context: int
-    neighbors: list[int]
-
-    def work(self, recipe: Method) -> int:
-        """What it costs to evaluate the document; see `Method.work`."""
-        return max(1, recipe.work(self.text, self.context, self.neighbors))
 
 
 def _rows(path: Path, columns: Sequence[str], texts: Sequence[str]) -> Iterator[dict[str, Any]]:

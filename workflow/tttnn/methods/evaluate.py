@@ -30,14 +30,17 @@ from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.digests import check_model
 from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
-from tttnn.methods.deal import Lengths, deal, read_lengths
+from tttnn.methods.deal import deal, read_lengths
+from tttnn.methods.flop import of_folder
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.snapshot import Snapshot, forget, taken_by
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity, journal, snapshot
 from tttnn.sections.base import Section
+from tttnn.sections.fitting import fitted
 from tttnn.sections.kinds import METHODS, checked, engine
+from tttnn.sections.lengths import Lengths
 from tttnn.sections.method import Method
 from tttnn.spans import speller
 from tttnn.tables import open_table, read_table, write_table
@@ -65,6 +68,9 @@ ROWS = pa.schema(
         ("exact", pa.bool_()),
         ("overlap", pa.float64()),
         ("jaccard", pa.float64()),
+        # fewer than num_neighbors where a selection stopped, copies or the budget left some out
+        ("used_neighbors", pa.int32()),
+        ("over_budget", pa.int32()),  # left out by the budget; null for a method without one
     ]
 )
 """A row per document, number of neighbours and alpha; see `tttnn.methods.measure.Measurement`."""
@@ -83,10 +89,16 @@ class EvaluateSpec(Section):
 
 
 class Case(NamedTuple):
-    """A query, and the overlaps of its neighbours: for each, in the order of `OVERLAPS`."""
+    """A query, the overlaps of its neighbours, what it costs and what it does without.
+
+    Overlaps are in the order of `OVERLAPS`, for each neighbour. `over_budget` counts those that the
+    method would use if they fitted into its budget, None for a method without one.
+    """
 
     query: Query
     overlaps: list[tuple[float, ...]]
+    cost: int
+    over_budget: int | None
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
@@ -106,28 +118,37 @@ def _is_copy(spec: EvaluateSpec, neighbor: dict[str, Any]) -> bool:
     return spec.max_overlap is not None and neighbor["overlap"] >= spec.max_overlap
 
 
-def _dealt(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> pa.Table:
-    """The part's rows of `queries`, in their order there."""
+def _dealt(
+    spec: EvaluateSpec, model: Path, queries: Path, neighbors: list[Path], part: int
+) -> Iterator[tuple[int, Lengths]]:
+    """The places of the part's documents in `queries`, with the lengths of what is to be used."""
+    recipe = spec.recipe
+    lengths = read_lengths(queries, neighbors, recipe.num_neighbors, spec.max_overlap)
+    if recipe.time_budget is not None:
+        flop, window = of_folder(model, recipe.window)
+        exact = recipe.model_copy(update={"window": window})
+        lengths = fitted(exact, recipe.time_budget, lengths, flop)
+    costs = [one.cost(recipe) for one in lengths]
+    return ((place, lengths[place]) for place in deal(costs, spec.parts)[part])
+
+
+def _cases(
+    spec: EvaluateSpec, model: Path, queries: Path, neighbors: list[Path], part: int
+) -> list[Case]:
+    """The part's documents, in the order of `queries`, with the neighbours to be used."""
+    recipe, wanted = spec.recipe, spec.recipe.num_neighbors
     table = read_table(queries)
-    if spec.parts == 1:
-        return table
-    lengths = read_lengths(queries, neighbors, spec.recipe.num_neighbors, spec.max_overlap)
-    places = deal([one.work(spec.recipe) for one in lengths], spec.parts)[part]
-    return table.take(pa.array(places, pa.int64()))
-
-
-def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> list[Case]:
-    """The part's documents with the neighbours that are to be used."""
-    wanted = spec.recipe.num_neighbors
-    rows = _dealt(spec, queries, neighbors, part).to_pylist()
-    ids = [row["query_id"] for row in rows]
-    by_query = _neighbors(neighbors[0], ids) if neighbors else {}
+    dealt = dict(_dealt(spec, model, queries, neighbors, part))
+    rows = table.take(pa.array(dealt, pa.int64())).to_pylist()
+    by_query = _neighbors(neighbors[0], [row["query_id"] for row in rows]) if neighbors else {}
     cases = []
-    for row in rows:
+    for row, lengths in zip(rows, dealt.values(), strict=True):
         found = by_query.get(row["query_id"], [])
-        used = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
+        fit = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
+        used = fit[: len(lengths.neighbors)]
         # enough were found, but too many of them are copies: the neighbours end early on purpose
-        passed_over = len(used) < wanted <= len(found)
+        passed_over = len(fit) < wanted <= len(found)
+        over_budget = len(fit) - len(used)
         is_split = "continuation" in row
         query = Query(
             id=row["query_id"],
@@ -135,24 +156,17 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
             neighbors=[neighbor["text"] for neighbor in used],
             distances=[neighbor["distance"] for neighbor in used],
             context=row["text"] if is_split else None,
-            stopped=spec.stops or passed_over,
+            stopped=spec.stops or passed_over or over_budget > 0,
         )
         overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
-        cases.append(Case(query, overlaps))
+        limited = None if recipe.time_budget is None else over_budget
+        cases.append(Case(query, overlaps, lengths.cost(recipe), limited))
     return cases
-
-
-def _work(case: Case, recipe: Method) -> int:
-    """What the document is expected to cost, as it was dealt by."""
-    query = case.query
-    context = 0 if query.context is None else len(query.context.encode())
-    neighbors = [len(text.encode()) for text in query.neighbors]
-    return Lengths(len(query.text.encode()), context, neighbors).work(recipe)
 
 
 def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) -> Iterator[Query]:
     """The queries; raises `ValueError` for one of which the tokenizer makes no token at all."""
-    for query, _ in todo:
+    for query in (case.query for case in todo):
         if not tokens(tokenizer, query.text):
             raise ValueError(
                 f"document {query.id}: the tokenizer of {model} has no token for any of its "
@@ -162,9 +176,8 @@ def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) 
         yield query
 
 
-def _rows(
-    adapted: Adapted, overlaps: list[tuple[float, ...]], lost: int | None
-) -> list[dict[str, Any]]:
+def _rows(adapted: Adapted, case: Case, lost: int | None) -> list[dict[str, Any]]:
+    overlaps = case.overlaps
     none = (0.0, 0.0, 0.0)
     largest = [none, *accumulate(overlaps, lambda a, b: tuple(map(max, a, b)))]
     rows = []
@@ -182,6 +195,7 @@ def _rows(
         row = {"document_id": adapted.query.id} | adapted.size._asdict() | asdict(measurement)
         used = min(measurement.num_neighbors, len(overlaps))
         row |= dict(zip(OVERLAPS, largest[used], strict=True))
+        row |= {"used_neighbors": used, "over_budget": case.over_budget}
         row["lost_characters"] = lost
         row["exact"] = bool(row["exact"])
         if math.isnan(row["train_loss"]):
@@ -237,13 +251,12 @@ def evaluate_part(
     made_from = identity([__name__, module], settings, inputs)
     finished = Journal(beside, made_from)
     done = {rows[0]["document_id"]: rows for rows in finished.entries}
-    documents = _cases(spec, queries, neighbors, part)
+    documents = _cases(spec, model, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
-    work = {case.query.id: _work(case, spec.recipe) for case in documents}
     progress = tqdm(  # of text to read, so that the time that is left is told by more than a count
-        total=sum(work.values()),
-        initial=sum(work[name] for name in done),
+        total=sum(case.cost for case in documents),
+        initial=sum(case.cost for case in documents if case.query.id in done),
         unit="B",
         unit_scale=True,
         mininterval=5,
@@ -251,7 +264,7 @@ def evaluate_part(
     with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
         if not spec.recipe.depends_on_order:
-            todo.sort(key=lambda case: -work[case.query.id])
+            todo.sort(key=lambda case: -case.cost)
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             made_with = environment(device)
@@ -276,21 +289,22 @@ def evaluate_part(
                 window,
                 **taken_by(adapt, spec.recipe, resume),
             )
-            for result, (query, overlaps) in zip(adapted, todo, strict=True):
-                rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
+            for result, case in zip(adapted, todo, strict=True):
+                lost = spelt.lost(case.query.text) if spelt else None
+                rows = _rows(result, case, lost)
                 for row, where in zip(rows, [made_with, *resume.environments], strict=False):
                     row["environment"] = where
                 finished.append(rows)
                 resume.remove()
-                done[query.id] = rows
+                done[case.query.id] = rows
                 progress.set_postfix_str(
                     f"{len(done)} of {len(documents)} documents", refresh=False
                 )
-                progress.update(work[query.id])
+                progress.update(case.cost)
                 if stop and len(done) < len(documents):
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
-    rows = [names | row for query, _ in documents for row in done[query.id]]
+    rows = [names | row for case in documents for row in done[case.query.id]]
     _warn([rows[0]["lost_characters"] or 0 for rows in done.values()], model, output)
     # a document that could not be split is nobody's; each part lists its share of them
     schema = with_left_out(ROWS, left_out(open_table(queries).schema_arrow)[part :: spec.parts])

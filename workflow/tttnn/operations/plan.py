@@ -67,6 +67,23 @@ def _cell(job: Job) -> str:
     return f"{job.wildcards['model']} {job.wildcards['method']}"
 
 
+def _budgets(config: Config, listed: list[Job], costs: Costs) -> Iterator[str]:
+    """For each model and method with a budget, how many neighbours fit, by task."""
+    fits: dict[tuple[str, str], dict[str, int]] = {}
+    for job in listed:
+        model, method, task = (job.wildcards[name] for name in ("model", "method", "task"))
+        if config.methods[method].time_budget is not None:
+            fits.setdefault((model, method), {})[task] = costs.fit(job.wildcards)
+    for (model, method), counts in fits.items():
+        asked = config.methods[method]
+        assert asked.time_budget is not None  # it was looked at above
+        yield (
+            f"{model} {method}: {asked.time_budget.seconds:g} s a document; of "
+            f"{asked.num_neighbors} neighbours fit, by the mean lengths: "
+            + ", ".join(f"{task} {count}" for task, count in counts.items())
+        )
+
+
 def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     """The plan's lines: a rule each; then the evaluations, a model and method each."""
     costs = Costs(config)
@@ -88,6 +105,8 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
     yield ""
     evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    if budgets := list(_budgets(config, evaluations, costs)):
+        yield from [*budgets, ""]
     kind = "GPU" if config.environment == "gpu" else "CPU"
     for name, some in _grouped(evaluations, costs, _cell).items():
         yield _row(name, some, kind)

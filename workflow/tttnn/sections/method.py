@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
 from tttnn.sections.base import Names, Section
+from tttnn.sections.budget import Budget
 
 Parts = dict[str, Annotated[int, Field(ge=1, le=2**16)]]
 """Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
@@ -16,6 +17,13 @@ Parts = dict[str, Annotated[int, Field(ge=1, le=2**16)]]
 
 TOKEN_BYTES = 4  # text of a token, with a vocabulary of 50,000
 WINDOW = 1024  # tokens of a model's window where a method gives none: GPT-2's
+
+
+class Work(NamedTuple):
+    """Bytes of text that a model reads forward, where training is worth three; training steps."""
+
+    read: int
+    steps: int
 
 
 class Placement(Section):
@@ -87,14 +95,19 @@ class Method(Placement):
         """
         return self.trains
 
-    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
-        """What a document is expected to cost, as bytes of text that the model reads forward.
+    @property
+    def time_budget(self) -> Budget | None:
+        """What a document may take, if its neighbours are chosen to fit."""
+        return None
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
+        """What a document is expected to cost.
 
         Of bytes of the evaluated text, of the one before it where a document is split, and of the
-        neighbours used. Jobs are made of equal cost by it, and it changes no result. A kind that
-        does more than measure the text at each number of neighbours says so.
+        neighbours used. Jobs are made of equal cost by it. A kind that does more than measure the
+        text at each number of neighbours says so.
         """
-        return len(self.evaluate_at) * self.read(text)
+        return Work(len(self.evaluate_at) * self.read(text), 0)
 
     def read(self, text: int) -> int:
         """Bytes that are read to evaluate a text once: the last of several windows is full."""

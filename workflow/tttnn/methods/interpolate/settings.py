@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from tttnn.sections.method import Work
 from tttnn.sections.mixture import Mixture
 
 
@@ -18,5 +19,5 @@ class Interpolate(Mixture):
     def chooses_on_test(self) -> bool:
         return self.as_released
 
-    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
-        return self.read(text)  # once: neighbours are counted and not read by the model
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
+        return Work(self.read(text), 0)  # once: neighbours are counted, not read by the model

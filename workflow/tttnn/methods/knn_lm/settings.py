@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tttnn.sections.method import Work
 from tttnn.sections.mixture import Mixture
 
 
@@ -17,5 +18,5 @@ class KnnLm(Mixture):
     nearest: int = Field(default=1024, gt=0)  # tokens of the neighbours that vote
     temperature: float = Field(default=1.0, gt=0)  # of the softmax over negative distances
 
-    def work(self, text: int, context: int, neighbors: Sequence[int]) -> int:
-        return 2 * self.read(text) + sum(neighbors)  # for predictions, and for states
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
+        return Work(2 * self.read(text) + sum(neighbors), 0)  # for predictions, and for states
