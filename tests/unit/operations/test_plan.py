@@ -19,6 +19,7 @@ from configured import asked, read
 from tttnn.__main__ import main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.plan import lines, plan, used
 from tttnn.operations.sizes import shape, texts
@@ -138,6 +139,26 @@ def test_the_plan_says_what_fits_into_a_document_s_seconds():
 def test_a_budget_shortens_the_plan():
     hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
     assert hours[0] < hours[1] / 4
+
+
+def test_documents_are_chosen_to_fit_into_hours():
+    """The most that the plan itself expects to take no longer; the others are counted."""
+    chosen, listed = asked("paper")
+
+    def takes(count: int) -> float:
+        select = chosen.select.model_copy(update={"fraction": None, "count": count})
+        costs = Costs(chosen.model_copy(update={"select": select}))
+        jobs = [job for job in listed if job.rule == "evaluate_part"]
+        return sum(costs.of(job.rule, job.wildcards).seconds for job in jobs) / 3600
+
+    fits, left_out = affordable(chosen, listed, hours=500)
+    count = int(re.search(r"select: {fraction: null, count: (\d+)}", fits)[1])
+    assert takes(count) <= 500 < takes(count + 1)
+    test = pd.read_csv(PUBLISHED / "documents.csv")["test_documents"].tolist()
+    beyond = sum(max(0, documents - count) for documents in test)
+    assert f"leaves out {beyond} of {sum(test)} documents" in left_out
+    with pytest.raises(ValueError, match=r"1e-06 hours are too few: a document of each task takes"):
+        list(affordable(chosen, listed, hours=1e-6))
 
 
 def test_adapters_need_less_of_a_gpu_than_all_weights():

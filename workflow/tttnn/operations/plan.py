@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.needs.need import Need
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, ask, kept
 from tttnn.reading import read_json
@@ -173,15 +174,20 @@ def plan(
     configfile: list[Path] | None = None,
     config: list[str] | None = None,
     against: Path | None = None,
+    hours: float | None = None,
 ) -> None:
     """Print what a run would cost, before it: nothing is read but the configuration.
 
     --configfile, --config  as Snakemake's: overlays over config.yaml, and single keys
     --against results/RUN   what that run was expected to use, beside what it used
+    --hours 10              how many documents can be evaluated in so many hours of a processor, or
+                            of a GPU: the `select` to put into the configuration
     """
     if against is not None:
         started_with = read_json(against / "config.json")
         printed = _against(load(started_with), kept(against / "jobs.json"))
+    elif hours is not None:
+        printed = affordable(*ask(configfile or [], config or []), hours)
     else:
         printed = lines(*ask(configfile or [], config or []))
     for line in printed:

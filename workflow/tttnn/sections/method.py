@@ -43,7 +43,8 @@ class Method(Placement):
 
     `kind` names the folder of `tttnn.methods`. Its `engine` has a function
     `adapt(model, tokenizer, queries, recipe, window)`, which yields an `Adapted` for each query,
-    and its `needs` says what that takes (see `tttnn.needs.kinds`).
+    and its `needs` says what that takes (see `tttnn.needs.kinds`). An `adapt` that also takes
+    `resume` is given a `tttnn.methods.snapshot.Snapshot` to save a query half done.
     """
 
     kind: str
