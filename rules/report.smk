@@ -25,6 +25,7 @@ rule score:
     output:
         "<results>/tables/efficiency.csv",
         "<results>/tables/alphas.csv",
+        "<results>/tables/budget.csv",
         "<results>/tables/recall.csv",
         "<results>/tables/documents.parquet",
         "<results>/tables/summary.tex",

@@ -356,6 +356,7 @@ class Pipeline:
                     cells=[("causal", "ttt", TASK, 1)],
                     mixtures={},
                     halves=[],
+                    budgets={},
                     resamples=50,
                 ),
                 self.folder,

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("train_seconds", "evaluate_seconds")),
         ("exact", pa.bool_()),
         *((name, pa.float64()) for name in ("overlap", "jaccard")),
+        *((name, pa.int32()) for name in ("used_neighbors", "over_budget")),
     ]
 )
 
@@ -85,6 +86,8 @@ def row(document: int, neighbors: int, **values: Any) -> dict[str, Any]:
         "exact": False,
         "overlap": 0.0,
         "jaccard": 0.0,
+        "used_neighbors": neighbors,
+        "over_budget": None,
     } | values
 
 
@@ -144,6 +147,7 @@ def run_score(
                 "candidates": CANDIDATES,
                 "mixtures": {},
                 "halves": list(HALVES),
+                "budgets": {},
             }
             | spec,
             cells=[(*name, parts) for name, parts in cells.items()],

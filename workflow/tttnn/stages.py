@@ -12,6 +12,8 @@ from typing import Any
 
 from tttnn.config.figures import FIGURES
 from tttnn.config.root import Config
+from tttnn.methods.needs import with_rates
+from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
@@ -172,11 +174,13 @@ class Specs:
 
     def _make_evaluation(self, model: str, method: str, parts: int) -> str:
         chosen = self._config.methods[method]
-        recipe = chosen.model_dump(mode="json", exclude=set(Placement.model_fields))
+        selection = self._config.selections.get(chosen.candidates or "")
+        rates = GPU if self._config.environment == "gpu" else CPU
+        # with numbers in the place of the plan's rates, so that these decide about a rerun
+        filled = with_rates(chosen, selection is not None, rates)
+        recipe = filled.model_dump(mode="json", exclude=set(Placement.model_fields))
         if "learning_rate" in recipe and recipe["learning_rate"] is None:
             recipe["learning_rate"] = self._config.models[model].adapt_learning_rate
-        source = chosen.candidates
-        selection = None if source is None else self._config.selections.get(source)
         return canonical(
             {
                 "recipe": recipe,
@@ -198,6 +202,11 @@ class Specs:
                 cells=cells,
                 mixtures={
                     name: mixture.chooses_on_test for name, mixture in config.mixtures.items()
+                },
+                budgets={
+                    name: method.time_budget.seconds
+                    for name, method in methods.items()
+                    if method.time_budget is not None
                 },
                 halves=[name for name in methods if config.queries(name) == "halves"],
             )

@@ -544,7 +544,7 @@ def test_a_run_as_released_starts_again(left, task, monkeypatch, capsys):
 def test_too_few_neighbours_are_an_error(task, tmp_path):
     ids = pq.read_table(task.queries)["query_id"].to_pylist()
     few = write_neighbors(tmp_path / "neighbors.parquet", ids, per_query=1)
-    with pytest.raises(ValueError, match=f"query {ids[0]} has 1 neighbours, but the method uses 2"):
+    with pytest.raises(ValueError, match=r"query \d+ has 1 neighbours, but the method uses 2"):
         evaluate(task._replace(neighbors=few), tmp_path / "0.parquet")
     none = write_neighbors(tmp_path / "neighbors.parquet", ids[1:])
     with pytest.raises(ValueError, match=f"query {ids[0]} has 0 neighbours"):
@@ -554,7 +554,7 @@ def test_too_few_neighbours_are_an_error(task, tmp_path):
 
 def test_divergence_names_document_and_remedy(task, tmp_path):
     diverging = RECIPE.model_copy(update={"learning_rate": 1e30})
-    first = pq.read_table(task.queries)["query_id"][0].as_py()
+    first = 10  # of three whose texts have a digit more than others', the first
     with pytest.raises(ValueError, match=rf"document {first} has .* nan after 1 .* learning_rate"):
         evaluate(task, tmp_path / "0.parquet", diverging)
     assert not (tmp_path / "0.parquet").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from configured import asked, read
 from tttnn.command import main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job
 from tttnn.operations.plan import lines, plan, used
@@ -109,6 +111,55 @@ def evaluations(printed: list[str]) -> dict[str, list[str]]:
     block = "\n".join(printed).rpartition("\n\n")[2]
     rows = [re.split(r"\s{2,}", line) for line in block.splitlines()]
     return {row[0]: row for row in rows}
+
+
+def budget_lines(seconds: float) -> list[str]:
+    budgeted = f"methods={{slow: {{like: ttt, budget: {{seconds: {seconds}}}}}}}"
+    chosen = "evaluate={models: [gpt2], methods: [slow], tasks: [pile_arxiv, pile_enron]}"
+    ablations = "evaluate={ablations: null}"
+    return list(lines(*asked("paper", settings=(budgeted, chosen, ablations))))
+
+
+def test_the_plan_says_what_fits_into_a_document_s_seconds():
+    """GPT-2 takes 0.29 GFLOP a token of a full window; a step takes 0.05 s, at 125 TFLOP/s."""
+    (line,) = (line for line in budget_lines(2) if line.startswith("gpt2 slow: 2 s a document"))
+    found = {task: int(n) for task, n in re.findall(r"(pile_\S+) (\d+)", line)}
+    token = 2 * (85e6 + 50257 * 768) + 4 * 12 * 1024 * 768
+    for task, kib in (("pile_arxiv", 46.61), ("pile_enron", 1.78)):
+        size = round(1024 * kib)
+        windows = ceil(size / 4096)
+        read = size if windows == 1 else windows * 4096
+        fits = [
+            n
+            for n in range(51)
+            if (7 * read + 3 * n * size) / 4 * token / 125e12 + n * windows * 0.05 <= 2
+        ]
+        assert found[task] == max(fits)
+
+
+def test_a_budget_shortens_the_plan():
+    hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
+    assert hours[0] < hours[1] / 4
+
+
+def test_documents_are_chosen_to_fit_into_hours():
+    """The most that the plan itself expects to take no longer; the others are counted."""
+    chosen, listed = asked("paper")
+
+    def takes(count: int) -> float:
+        select = chosen.select.model_copy(update={"fraction": None, "count": count})
+        costs = Costs(chosen.model_copy(update={"select": select}))
+        jobs = [job for job in listed if job.rule == "evaluate_part"]
+        return sum(costs.of(job.rule, job.wildcards).seconds for job in jobs) / 3600
+
+    fits, left_out = affordable(chosen, listed, hours=500)
+    count = int(re.search(r"select: {fraction: null, count: (\d+)}", fits)[1])
+    assert takes(count) <= 500 < takes(count + 1)
+    test = pd.read_csv(PUBLISHED / "documents.csv")["test_documents"].tolist()
+    beyond = sum(max(0, documents - count) for documents in test)
+    assert f"leaves out {beyond} of {sum(test)} documents" in left_out
+    with pytest.raises(ValueError, match=r"1e-06 hours are too few: a document of each task takes"):
+        list(affordable(chosen, listed, hours=1e-6))
 
 
 def test_adapters_need_less_of_a_gpu_than_all_weights():

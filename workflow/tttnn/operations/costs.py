@@ -14,6 +14,7 @@ from tttnn.config.root import Config
 from tttnn.corpus.needs import FORMULAS as CORPUS
 from tttnn.figures.needs import FORMULAS as FIGURES
 from tttnn.methods.needs import FORMULAS as METHOD_RULES
+from tttnn.methods.needs import fit
 from tttnn.models.needs import FORMULAS as MODELS
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
@@ -78,6 +79,10 @@ class Costs:
     def selected(self, task: str) -> float:
         """Test documents of a task that are evaluated."""
         return self._scale.texts.selected[task]
+
+    def fit(self, cell: Mapping[str, str]) -> int:
+        """Neighbours that a method's budget has room for, of a document of the mean length."""
+        return fit(self._scale, cell)
 
     def of(self, rule: str, wildcards: Mapping[str, str]) -> Need:
         """Of one job."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.needs.need import Need
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, ask, kept
 from tttnn.reading import read_json
@@ -68,6 +69,23 @@ def _cell(job: Job) -> str:
     return f"{job.wildcards['model']} {job.wildcards['method']}"
 
 
+def _budgets(config: Config, listed: list[Job], costs: Costs) -> Iterator[str]:
+    """For each model and method with a budget, how many neighbours fit, by task."""
+    fits: dict[tuple[str, str], dict[str, int]] = {}
+    for job in listed:
+        model, method, task = (job.wildcards[name] for name in ("model", "method", "task"))
+        if config.methods[method].time_budget is not None:
+            fits.setdefault((model, method), {})[task] = costs.fit(job.wildcards)
+    for (model, method), counts in fits.items():
+        asked = config.methods[method]
+        assert asked.time_budget is not None  # it was looked at above
+        yield (
+            f"{model} {method}: {asked.time_budget.seconds:g} s a document; of "
+            f"{asked.num_neighbors} neighbours fit, by the mean lengths: "
+            + ", ".join(f"{task} {count}" for task, count in counts.items())
+        )
+
+
 def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     """The plan's lines: a rule each; then the evaluations, a model and method each."""
     costs = Costs(config)
@@ -89,6 +107,8 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
     yield ""
     evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    if budgets := list(_budgets(config, evaluations, costs)):
+        yield from [*budgets, ""]
     kind = "GPU" if config.environment == "gpu" else "CPU"
     for name, some in _grouped(evaluations, costs, _cell).items():
         yield _row(name, some, kind)
@@ -161,15 +181,20 @@ def plan(
     configfile: list[Path] | None = None,
     config: list[str] | None = None,
     against: Path | None = None,
+    hours: float | None = None,
 ) -> None:
     """Print what a run would cost, before it: nothing is read but the configuration.
 
     --configfile, --config  as Snakemake's: overlays over config.yaml, and single keys
     --against results/RUN   what that run was expected to use, beside what it used
+    --hours 10              how many documents can be evaluated in so many hours of a processor, or
+                            of a GPU: the `select` to put into the configuration
     """
     if against is not None:
         started_with = read_json(against / "config.json")
         printed = _against(load(started_with), kept(against / "jobs.json"))
+    elif hours is not None:
+        printed = affordable(*ask(configfile or [], config or []), hours)
     else:
         printed = lines(*ask(configfile or [], config or []))
     for line in printed:

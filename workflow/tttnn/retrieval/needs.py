@@ -11,6 +11,7 @@ from types import ModuleType
 from tttnn.needs.kinds import SEARCH_THREADS, Vectors, load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import (
+    CHOOSING,
     DISK,
     DISTANCES,
     FLOAT,
@@ -54,7 +55,6 @@ PAIR_DISK = 12  # bytes in a table of candidates: assumed
 ROW_IN_PANDAS = 100  # bytes of a distance with its names: assumed
 ROW_DISK = 20
 ROWS_A_SECOND = 2e6  # of distances: assumed
-CHOOSING = 0.003  # seconds a query: docs/performance.md, SIFT and HullFT
 RECALL_DISK = 1e3
 GATHERED_BYTES = 500e6  # of passages a second, found and decompressed: assumed
 GATHERED = 4  # copies of neighbours' texts: as found, in columns, in words: assumed

@@ -25,7 +25,9 @@ from tttnn.methods.likelihood import (
     size,
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
+from tttnn.methods.snapshot import Snapshot
 from tttnn.methods.ttt.settings import Lora, Recipe
+from tttnn.methods.ttt.state import kept, restore
 from tttnn.models.tokens import tokens
 
 Pieces = list[list[int]]
@@ -38,6 +40,8 @@ class _Trainee(NamedTuple):
     model: PreTrainedModel
     parameters: list[torch.nn.Parameter]
     """Those that are trained: all of the model's, or its adapters'."""
+    state: list[torch.Tensor]
+    """What training changes: these and the buffers."""
     tokenizer: PreTrainedTokenizerBase
     recipe: Recipe
     window: int
@@ -206,20 +210,35 @@ def _measured(
     optimizer: torch.optim.Optimizer,
     query: Query,
     windows: list[Window],
-) -> Iterator[Measurement]:
-    """Train on the query's neighbours in turn, and measure at `recipe.evaluate_at`."""
-    progress = _Progress()
-    last: Measurement | None = None
-    for count in range(trainee.recipe.num_neighbors + 1):
+    resume: Snapshot | None,
+) -> list[Measurement]:
+    """Train on the query's neighbours in turn, and measure at `recipe.evaluate_at`.
+
+    Where an earlier job saved the query after one of these, it goes on from there.
+    """
+    progress, measured, begin = _Progress(), list[Measurement](), 0
+    if resume is not None and (before := resume.saved(query.id)) is not None:
+        restore(before.tensors, trainee.state, trainee.parameters, optimizer)
+        measured = list(before.measurements)
+        last = measured[-1]
+        progress = _Progress(last.train_loss, last.steps, last.train_tokens, last.train_seconds)
+        begin = last.num_neighbors + 1
+    recipe = trainee.recipe
+    for count in range(begin, recipe.num_neighbors + 1):
         if count > 0:
             progress = _train(trainee, optimizer, query, count, progress)
-        if count not in trainee.recipe.evaluate_at:
+        if count not in recipe.evaluate_at:
             continue
-        if last is not None and last.steps == progress.steps:  # the same weights, the same number
-            last = replace(last, num_neighbors=count, **progress._asdict())
+        if measured and measured[-1].steps == progress.steps:  # the same weights, the same number
+            again = replace(measured[-1], num_neighbors=count, **progress._asdict())
         else:
-            last = _measure(trainee.model, count, windows, progress)
-        yield last
+            again = _measure(trainee.model, count, windows, progress)
+        measured.append(again)
+        if resume is not None and count < recipe.evaluate_at[-1]:
+            steps = progress.steps
+            tensors = kept(trainee.state, trainee.parameters, optimizer) if steps else {}
+            resume.save(query.id, measured, tensors)
+    return measured
 
 
 def _put_back(state: list[torch.Tensor], original: list[torch.Tensor]) -> None:
@@ -234,6 +253,7 @@ def adapt(
     queries: Iterable[Query],
     recipe: Recipe,
     window: int,
+    resume: Snapshot | None = None,
 ) -> Iterator[Adapted]:
     """Adapt `model` to each query in turn and yield what was measured.
 
@@ -249,14 +269,17 @@ def adapt(
     and a window of a single token, which has nothing to predict, still moves the weights by
     momentum and decay.
 
+    `resume` is where a query that is being measured is saved, and gone on with after a kill. With a
+    recipe whose results depend on the queries before, leave it out.
+
     Raises `ValueError` if there is no learning rate, and if a query has fewer neighbours than the
     recipe trains on, or no context where that is trained on.
     """
     prefix = prefix_token(tokenizer)
     take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
-    trainee = _Trainee(model, parameters, tokenizer, recipe, window)
     state = [*parameters, *model.buffers()]
+    trainee = _Trainee(model, parameters, state, tokenizer, recipe, window)
     original = [tensor.detach().clone() for tensor in state]
     try:
         shared = _optimizer(parameters, recipe)
@@ -270,7 +293,7 @@ def adapt(
             optimizer = shared if recipe.as_released else _optimizer(parameters, recipe)
             ids = tokens(tokenizer, query.text)
             windows = rolling_windows(ids, prefix, window)
-            measurements = list(_measured(trainee, optimizer, query, windows))
+            measurements = _measured(trainee, optimizer, query, windows, resume)
             model.eval()
             if not recipe.accumulate:
                 _put_back(state, original)
