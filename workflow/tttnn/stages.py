@@ -25,13 +25,15 @@ MODULES = {
     "train_embedder": "tttnn.models.train",
     "embed_chunk": "tttnn.retrieval.embed",
     "embed_queries": "tttnn.retrieval.embed",
+    "list_embeddings": "tttnn.retrieval.vectors",
     "train_shard_index": "tttnn.retrieval.index",
     "merge_training": "tttnn.retrieval.index",
     "fill_shard_index": "tttnn.retrieval.index",
     "merge_index": "tttnn.retrieval.index",
     "select_documents": "tttnn.corpus.select",
     "split_documents": "tttnn.methods.split",
-    "search_index": "tttnn.retrieval.search",
+    "search_shard": "tttnn.retrieval.search",
+    "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
@@ -61,7 +63,7 @@ KINDS: dict[str, Kind] = {
             "merge_training",
             "fill_shard_index",
             "merge_index",
-            "search_index",
+            "search_shard",
             "measure_recall",
         ),
         lambda config, job: engine(INDEXES, config.indexes[job.index].kind),
@@ -141,9 +143,18 @@ class Specs:
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})
 
-    def search_index(self, wildcards: Any) -> str:
-        asked = self._config.indexes[wildcards.index].asked()
-        return canonical({"candidates": self._config.search.candidates, "asked": asked})
+    def _searched(self, name: str) -> dict[str, Any]:
+        """What those who search an index have to know of it."""
+        index = self._config.indexes[name]
+        built = {"kind": index.kind, "factory": index.factory, "share": index.share}
+        return {**built, "asked": index.asked()}
+
+    def search_shard(self, wildcards: Any) -> str:
+        candidates = self._config.search.candidates
+        return canonical({"candidates": candidates, **self._searched(wildcards.index)})
+
+    def merge_candidates(self, wildcards: Any) -> str:
+        return canonical({"candidates": self._config.search.candidates})
 
     def draw_random(self, wildcards: Any) -> str:
         seed = self._config.select.seed
@@ -152,8 +163,8 @@ class Specs:
     def measure_recall(self, wildcards: Any) -> str:
         search = self._config.search
         at = [k for k in search.recall_at if k <= search.candidates]
-        asked = self._config.indexes[wildcards.index].asked()
-        return canonical({"queries": search.recall_queries, "at": at, "asked": asked})
+        searched = self._searched(wildcards.index)
+        return canonical({"queries": search.recall_queries, "at": at, **searched})
 
     def measure_distances(self, wildcards: Any) -> str:
         indexes = {name: self._config.indexes[name] for name in self._config.built_indexes}
