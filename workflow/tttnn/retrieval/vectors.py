@@ -82,8 +82,8 @@ def list_embeddings(passages: list[Path], embeddings: list[Path], output: Path) 
 
 def _digest(manifest: dict[str, Any]) -> str:
     """Of the values that say what a chunk's vectors are, wherever they were made."""
-    said = [manifest[key] for key in ("rows", "dimension", "dtype", "passages", "embedder")]
-    return hashlib.sha256(repr([*said, manifest.get("sha256")]).encode()).hexdigest()
+    keys = ("rows", "dimension", "dtype", "sha256", "passages", "embedder")
+    return hashlib.sha256(repr([manifest[key] for key in keys]).encode()).hexdigest()
 
 
 def _listed(path: Path) -> Iterator[_Chunk]:
