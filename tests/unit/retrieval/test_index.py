@@ -310,7 +310,9 @@ def test_ids_that_are_not_the_passages_are_an_error(fault, shards, tmp_path, mon
         yield own[: 50 if fault == "fewer" else None]
 
     monkeypatch.setattr("tttnn.retrieval.indexes.ivf.engine.ids", ids)
-    with pytest.raises(ValueError, match=r"00\.faiss holds \d+ ids, its passages are 101, .* match"):
+    with pytest.raises(
+        ValueError, match=r"00\.faiss holds \d+ ids, its passages are 101, .* match"
+    ):
         merge_index(spec(), trained, filled, shards.lists, tmp_path / "merged", MEMORY_MB)
 
 
@@ -519,5 +521,7 @@ def test_a_list_of_chunks_that_were_made_again_is_an_error(shards, tmp_path):
     with pytest.raises(ValueError, match=r"0\.npy is not what .*some/00\.json lists: remove"):
         VectorStore.of(other.lists)
     other.embeddings[1][0].unlink()
-    with pytest.raises(ValueError, match=r"01/0\.npy is missing: .*01/0\.npy and .*01\.json and run"):
+    with pytest.raises(
+        ValueError, match=r"01/0\.npy is missing: .*01/0\.npy and .*01\.json and run"
+    ):
         VectorStore.of(other.lists[1:])
