@@ -47,7 +47,7 @@ class Call(NamedTuple):
 def words(stage: str, values: dict) -> list[str]:
     found = [stage]
     for name, value in values.items():
-        option = f"--{name}"
+        option = f"--{name.replace('_', '-')}"
         if value is True:
             found.append(option)
         elif isinstance(value, dict):

@@ -124,7 +124,8 @@ def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
     copy.edit("workflow/tttnn/retrieval/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
     plan = copy.plan(*TINY)
     assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 2  # test and val
-    assert plan["train_shard_index"] == 4
+    assert plan["list_embeddings"] == plan["train_shard_index"] == 2
+    assert plan["search_shard"] == 6  # of both indexes; the exact one's for validation, too
     assert plan["evaluate_part"] == 6  # dynamic evaluation has no neighbours
     for upstream in ("download_shard", "chunk_shard", "train_embedder", "train_model"):
         assert upstream not in plan
