@@ -6,7 +6,7 @@ rule train_shard_index:
     input:
         embeddings=collect(
             "<results>/embeddings/{embedder}/{{shard}}.json",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
         learnt="<results>/index/{index}/trained/{shard}.safetensors",
@@ -70,7 +70,7 @@ rule fill_shard_index:
         trained="<results>/index/{index}/trained.faiss",
         embeddings=collect(
             "<results>/embeddings/{embedder}/{{shard}}.json",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
         index="<results>/index/{index}/shards/{shard}.faiss",
@@ -106,7 +106,7 @@ rule merge_index:
         shards=collect("<results>/index/{{index}}/shards/{shard}.faiss", shard=SHARDS),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}.json",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
             shard=SHARDS,
         ),
     output:

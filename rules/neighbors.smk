@@ -9,16 +9,15 @@ rule search_shard:
         # of an exact index there is no file
         index=collect(
             "<results>/index/{learning}/shards/{{shard}}.faiss",
-            learning=lookup(dpath="{index}", within=LEARNING),
+            learning=picked(LEARNING, "index"),
         ),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{{shard}}.json",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
-        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
         # kept, small as it is: a shard that is added later is searched alone
@@ -34,7 +33,7 @@ rule search_shard:
     resources:
         mem_mb=cost.mem_mb("search_shard"),
         runtime=cost.runtime("search_shard"),
-        gpu=lookup(dpath="{index}", within=SEARCH_GPUS),
+        gpu=picked(SEARCH_GPUS, "index"),
     params:
         spec=spec.search_shard,
         code=code("search_shard"),
@@ -44,7 +43,6 @@ rule search_shard:
         "python -m tttnn search_shard --spec {params.spec:q}"
         " --index {input.index:q}"
         " --embeddings {input.embeddings:q}"
-        " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"
         " --output {output.found:q}"
         " --memory-mb {resources.mem_mb}"
@@ -56,7 +54,7 @@ rule merge_candidates:
     input:
         index=collect(
             "<results>/index/{learning}/merged",
-            learning=lookup(dpath="{index}", within=LEARNING),
+            learning=picked(LEARNING, "index"),
         ),
         found=collect("<results>/found/{{queries}}/{{index}}/{shard}.parquet", shard=SHARDS),
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
@@ -131,17 +129,17 @@ rule measure_recall:
     input:
         index=collect(
             "<results>/index/{learning}/merged",
-            learning=lookup(dpath="{index}", within=LEARNING),
+            learning=picked(LEARNING, "index"),
         ),
         candidates=collect("<results>/candidates/test/{{index}}/{task}.parquet", task=TASKS),
         queries=collect("<results>/queries/test/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/test/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}.json",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
             shard=SHARDS,
         ),
     output:
@@ -212,17 +210,17 @@ rule choose_neighbors:
     input:
         candidates=collect(
             "<results>/candidates/{{queries}}/{index}/{task}.parquet",
-            index=lookup(dpath="{selection}", within=SELECTIONS),
+            index=picked(SELECTIONS, "selection"),
             task=TASKS,
         ),
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "selection"),
         ),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}.json",
-            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "selection"),
             shard=SHARDS,
         ),
     output:

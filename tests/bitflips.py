@@ -278,7 +278,6 @@ class Pipeline:
                     SearchSpec(candidates=6, **built),
                     self.lists[place],
                     index,
-                    self.queries,
                     vectors,
                     out / of_shards[place].relative_to(self.folder),
                     MEMORY_MB,

@@ -187,7 +187,7 @@ def search(
         found.append(folder / f"{number:02d}.parquet")
         index = [] if merged is None else [merged.parent / f"shards/{number:02d}.faiss"]
         wanted = SearchSpec(candidates=k, **searched(spec, **asked))
-        search_shard(wanted, path, index, queries, vectors, found[-1], memory_mb)
+        search_shard(wanted, path, index, vectors, found[-1], memory_mb)
     index = [] if merged is None else [merged]
     merge_candidates(MergeSpec(candidates=k), found, index, queries, outputs, memory_mb)
     return outputs

@@ -204,8 +204,7 @@ def build(made: Pipeline) -> None:
     inside = [merged / name for name in ("manifest.json", "trained.faiss", "01.faiss")]
     built = {"kind": "ivf", "factory": INDEX["factory"], "share": 1.0}
     searched = built | {"asked": {"kind": "ivf", "nprobe": 4}}
-    asked = {"queries": test, "vectors": vectors}
-    found = {**asked, "embeddings": lists, **room}
+    found = {"queries": test, "vectors": vectors, "embeddings": lists, **room}
     read = [test[0], vectors, passages[0], embeddings[0], beside[0], lists[0]]
     near = [at / f"candidates/test/ivf/{task}.parquet" for task in TASKS]
     far = [at / f"candidates/test/random/{task}.parquet" for task in TASKS]
@@ -214,8 +213,8 @@ def build(made: Pipeline) -> None:
     for number, output in enumerate(of_shards):
         own = [passages[number], embeddings[number], beside[number]]
         run(
-            "search_shard", test[0], vectors, *own, lists[number], filled[number],
-            spec={"candidates": 5, **searched}, index=[filled[number]], **asked,
+            "search_shard", vectors, *own, lists[number], filled[number], vectors=vectors,
+            spec={"candidates": 5, **searched}, index=[filled[number]],
             embeddings=lists[number], output=output, **room,
         )  # fmt: skip
     run(

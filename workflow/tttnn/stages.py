@@ -6,8 +6,9 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 from tttnn.config.figures import FIGURES
@@ -47,6 +48,20 @@ MODULES = {
     "compare": "tttnn.published.compare",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
+
+
+def with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
+    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    return function
+
+
+def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
+    """A function of wildcards: what a table has for one of them.
+
+    As Snakemake's `lookup` does, which walks through a whole table, for every job.
+    """
+    return with_signature(lambda wildcards: table[getattr(wildcards, wildcard)])
 
 
 Kind = Callable[[Config, Any], str]
@@ -90,7 +105,7 @@ class Codes:
             kind = KINDS[stage](self._config, wildcards)
             return f"{fingerprint(MODULES[stage])},{fingerprint(kind)}"
 
-        return param
+        return with_signature(param)
 
 
 class Specs:
@@ -102,6 +117,9 @@ class Specs:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._evaluation = cache(self._make_evaluation)  # thousands of jobs share some dozens
+        self._embed = canonical(config.embed)
+        for name in [name for name in vars(Specs) if not name.startswith("_")]:
+            setattr(self, name, with_signature(partial(getattr(self, name))))
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
@@ -124,7 +142,7 @@ class Specs:
         return canonical(merged(self._config.models[wildcards.model], adapt_learning_rate=None))
 
     def embed(self, wildcards: Any) -> str:
-        return canonical(self._config.embed)
+        return self._embed
 
     def index(self, wildcards: Any) -> str:
         return canonical({"index": self._config.indexes[wildcards.index].built()})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import signature
 from math import ceil
 
 from tttnn.config.root import Config
@@ -26,6 +25,7 @@ from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
 from tttnn.scores.needs import FORMULAS as SCORES
 from tttnn.sections.kinds import INDEXES, METHODS
 from tttnn.sections.memory import BASE, SLACK, room
+from tttnn.stages import with_signature
 
 FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | SCORES | FIGURES | PUBLISHED
 """By rule."""
@@ -50,12 +50,6 @@ def _formula(rule: str) -> Formula:
             "beside its stage"
         )
     return FORMULAS[rule]
-
-
-def _with_signature(function: Callable[..., int]) -> Callable[..., int]:
-    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
-    function.__signature__ = signature(function)  # type: ignore[attr-defined]
-    return function
 
 
 class Costs:
@@ -116,7 +110,7 @@ class Costs:
                 memory = min(memory, self._scale.memory_mb)
             return round(memory)
 
-        return _with_signature(asked)
+        return with_signature(asked)
 
     def runtime(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `runtime`, in minutes."""
@@ -126,4 +120,4 @@ class Costs:
             minutes = PATIENCE * need(wildcards).seconds / 60
             return round(max(LEAST_MINUTES, minutes) * attempt)
 
-        return _with_signature(asked)
+        return with_signature(asked)

@@ -119,7 +119,6 @@ def search_shard(
     spec: SearchSpec,
     embeddings: Path,
     index: list[Path],
-    queries: list[Path],
     vectors: Path,
     output: Path,
     memory_mb: int,
@@ -128,15 +127,15 @@ def search_shard(
     """Write the K nearest passages of one shard for every query: `query_id, passage_id, distance`.
 
     `embeddings` is the shard's list; `index` its index's file, and empty for an exact index, which
-    is the embeddings. `vectors` holds the queries' embeddings in the order of the files `queries`.
-    Rows are by (distance, passage id), as many for each query, -1 where fewer were found.
+    is the embeddings. `vectors` holds the embeddings of all queries of a set, in whose order rows
+    are, and by (distance, passage id), as many for each query, -1 where fewer were found.
 
     In memory are the queries' ids, and of as many queries as `memory_mb` has room for their vectors
     and what was found; and blocks of the shard's vectors.
 
     Raises `ValueError` where the queries are of another embedder, and `DamagedError`.
     """
-    targets = Targets(vectors, read_query_ids(queries))
+    targets = Targets(vectors)
     shard = Shard(spec.kind, spec.factory, spec.share, embeddings, next(iter(index), None))
     _check_embedder(vectors, targets, embeddings, shard.store)
     memory, device = room(memory_mb), _device(gpus)

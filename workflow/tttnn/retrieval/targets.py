@@ -11,15 +11,18 @@ from tttnn.retrieval.tensors import Tensors
 
 
 class Targets:
-    """The embeddings of `query_ids`, task by task; rows (n, d) by slice, float32.
+    """The embeddings of `query_ids`, task by task, or of whatever is there; rows (n, d) by slice.
 
-    In memory are the queries' ids, and the rows that are asked for. Raises `ValueError` if there
-    are more or fewer, or of other queries, or in another order, and `DamagedError`.
+    They are float32. In memory are the queries' ids, and the rows that are asked for. Raises
+    `ValueError` if there are more or fewer, or of other queries, or in another order, and
+    `DamagedError`.
     """
 
-    def __init__(self, path: Path, query_ids: list[np.ndarray]) -> None:
+    def __init__(self, path: Path, query_ids: list[np.ndarray] | None = None) -> None:
         self._tensors = Tensors(path)
         self.embedder: str = self._tensors.said["embedder"]
+        if query_ids is None:
+            query_ids = [self._tensors.rows("query_id", slice(None))]
         self.ids = np.concatenate([np.empty(0, np.int64), *query_ids])
         bounds = np.cumsum([0, *map(len, query_ids)])
         self.tasks = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
