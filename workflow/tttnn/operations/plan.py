@@ -17,6 +17,7 @@ from tttnn.reading import read_json
 GPU_RULES = {
     "embed_chunk",
     "embed_queries",
+    "search_shard",  # of an exact index
     "train_model",
     "train_embedder",
     "evaluate_part",
