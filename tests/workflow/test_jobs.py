@@ -33,7 +33,7 @@ def test_the_jobs_are_those_of_a_dry_run(checkout, overlay, monkeypatch):
 def test_a_finished_run_is_done(finished):
     rows = status(finished)
     assert {tuple(row[1:7]) for row in rows.values()} == {("-",) * 6}
-    assert rows["search_shard"][0] == "4"
+    assert rows["search_shard"][0] == "6"
 
 
 def test_logs_and_benchmarks_are_where_the_list_says(finished, monkeypatch):

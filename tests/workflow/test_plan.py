@@ -139,10 +139,8 @@ SEARCHED = {"merge_candidates": 3, "choose_neighbors": 1, "measure_recall": 2}
 
 def test_what_a_changed_chunk_reruns(copy):
     """Its shard's searches, and what all shards' are merged into; a training is of all shards."""
-    results = copy.folder / "results/tiny"
-    for suffix in ("npy", "json"):
-        path = results / f"embeddings/embedder/01/0.{suffix}"
-        path.touch()
+    path = copy.folder / "results/tiny/embeddings/embedder/01/0.npy"
+    path.write_bytes(path.read_bytes() + b"x")
     plan = copy.plan(*TINY)
     assert plan["list_embeddings"] == plan["train_shard_index"] == 1
     assert plan["merge_training"] == plan["merge_index"] == plan["draw_random"] == 1
@@ -164,11 +162,14 @@ def test_what_a_lost_index_file_reruns(copy):
     assert not {"train_shard_index", "merge_training", "choose_neighbors"} & plan.keys()
 
 
-def test_a_shard_that_is_added_is_searched_alone(finished, overlay):
-    plan = finished.plan("--configfile", "tiny.yaml", overlay(corpus={"shards": 3}))
-    assert plan["embed_chunk"] == plan["list_embeddings"] == plan["train_shard_index"] == 1
-    assert plan["fill_shard_index"] == 3  # with the training that all shards share
-    assert plan["search_shard"] == 2 + 3
+@pytest.mark.parametrize("index", ["flat", "ivf"])
+def test_a_shard_s_search_needs_no_other_shard_but_for_the_training(index, checkout):
+    plan = checkout.plan(f"results/demo/found/test/{index}/00.parquet")
+    assert plan["search_shard"] == 1
+    assert plan["fill_shard_index"] == (1 if index == "ivf" else 0)
+    shards = 4 if index == "ivf" else 1
+    assert plan["embed_chunk"] == plan["list_embeddings"] == plan["chunk_shard"] == shards
+    assert "list_passages" not in plan and "merge_index" not in plan
 
 
 def test_an_edit_to_the_drawing_draws_and_nothing_else(copy):
