@@ -113,6 +113,17 @@ def test_a_setting_reaches_the_stages_that_read_it_and_no_others(path, value, st
     assert {name for name in STAGES if before[name] != after[name]} == stages
 
 
+@pytest.mark.parametrize(("source", "again"), [("folder", False), ("demo", True)])
+def test_a_shard_that_is_added_fetches_others_only_where_they_depend_on_it(source, again, values):
+    values["sources"]["folder"] = {"kind": "local", "path": "data"}
+    values["corpus"]["source"] = source
+    before = specs(values)
+    values["corpus"]["shards"] = 5
+    after = specs(values)
+    assert (after["download_shard"] != before["download_shard"]) == again
+    assert after["search_shard"] == before["search_shard"]
+
+
 def test_a_digest_of_another_shard_fetches_nothing_again(values):
     values["sources"]["folder"] = {"kind": "local", "path": "data"}
     values["corpus"]["source"] = "folder"

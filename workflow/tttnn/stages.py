@@ -128,7 +128,7 @@ class Specs:
         return canonical(
             {
                 "source": source,
-                "shards": corpus.shards,
+                "shards": corpus.shards if source.COUNTS_SHARDS else 1,
                 "on_bad_record": corpus.on_bad_record,
                 "train_has_subsets": corpus.train_has_subsets,
             }
