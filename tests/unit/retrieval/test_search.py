@@ -298,9 +298,11 @@ def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):
     ):
         vectors = np.zeros((len(ids), D), np.float32)
         path = write_query_vectors(tmp_path / "queries.safetensors", ids, vectors)
-        for stage in (corpus.search, corpus.draw):
-            with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
-                stage(10, vectors=path)
+        with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
+            corpus.draw(10, vectors=path)
+        # what was found says of which queries it is, and is merged with these and no others
+        with pytest.raises(ValueError, match=r"00\.parquet is not .* for each query of the task"):
+            corpus.search(10, vectors=path)
 
 
 # --- the control -----------------------------------------------------------------------------
