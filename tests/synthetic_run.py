@@ -118,10 +118,9 @@ def write_recall(path: Path, index: str) -> Path:
         f"{index},{factory},{k},{v},500,210000" for k, v in zip((1, 10, 100), values, strict=True)
     ]
     path.write_text("\n".join(["index,factory,k,recall,queries,ntotal", *lines, ""]))
-    manifest = path.parent / "merged/manifest.json"
-    manifest.parent.mkdir(exist_ok=True)
+    made = path.parent / "made.json"
     embeddings = [{"environment": MADE_WITH, "chunks": 16}]
-    write_record(manifest, {"environments": [MADE_WITH], "embeddings": embeddings})
+    write_record(made, {"environments": [MADE_WITH], "embeddings": embeddings})
     return path
 
 

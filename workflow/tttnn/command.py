@@ -37,15 +37,23 @@ COMMANDS = {
 }
 
 MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise chunk.chunks_per_shard"
+RAISE = "raise memory_mb"
 LOWER = {
     "adapt": "lower --window",
     "embed_chunk": "lower embed.batch_tokens",
     "embed_queries": "lower embed.batch_tokens",
     "evaluate_part": "lower the method's window, or give it lora",
-    "merge_training": "lower the index's sample_per_shard, or the number of its lists",
+    "merge_training": f"{RAISE}, or lower the index's sample_per_shard, or its lists",
+    **dict.fromkeys(
+        (
+            *("fill_shard_index", "merge_index", "search_shard", "merge_candidates"),
+            *("draw_random", "measure_recall", "measure_distances", "choose_neighbors"),
+        ),
+        RAISE,
+    ),
     "train_embedder": "lower the model's batch_size or sequence_tokens",
     "train_model": "lower the model's batch_size or sequence_tokens",
-    "train_shard_index": "lower the index's sample_per_shard, or the number of its lists",
+    "train_shard_index": f"{RAISE}, or lower the index's sample_per_shard, or its lists",
 }
 """What to do where memory was not enough."""
 

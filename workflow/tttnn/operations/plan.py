@@ -19,6 +19,7 @@ from tttnn.worker import handed_over
 GPU_RULES = {
     "embed_chunk",
     "embed_queries",
+    "search_shard",  # of an exact index
     "train_model",
     "train_embedder",
     "evaluate_part",

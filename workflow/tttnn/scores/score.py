@@ -268,7 +268,7 @@ def score(
     `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
     in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
     command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`;
-    `recalls` stand beside the merged indexes; `vectors` are the queries' embeddings.
+    `recalls` stand beside what the indexes were made with; `vectors` are the queries' embeddings.
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
@@ -350,7 +350,7 @@ def score(
     made = [
         *of_evaluations("evaluate_part", evaluations),
         *of_evaluations("validate_part", validations),
-        *of_indexes(path.parent / "merged" for path in recalls),
+        *of_indexes(path.parent / "made.json" for path in recalls),
         *of_queries(vectors),
     ]
     environments = pd.DataFrame(environment_rows(made, spec.run), columns=ENVIRONMENT_COLUMNS)
