@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +96,30 @@ class VectorStore:
         return np.concatenate([np.arange(start, start + len(vectors)) for start, vectors in pairs])
 
     def blocks(
-        self, rows: int = 65536, share: float = 1.0
+        self,
+        rows: int = 65536,
+        share: float = 1.0,
+        *,
+        as_stored: bool = False,
+        only: Container[int] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(ids, float32 vectors) of at most `rows` passages at a time, of a share of them all."""
+        """(ids, vectors) of at most `rows` passages at a time, of a share of them all.
+
+        Vectors are float32, or `as_stored`, float16 or float32. With `only`, those blocks are read
+        whose numbers, counted from 0 as they come, are in it.
+        """
+        number = -1
         for start, vectors in zip(self._starts, self._arrays, strict=True):
             for first in range(0, len(vectors), rows):
-                block = vectors[first : first + rows].astype(np.float32, copy=False)
-                ids = np.arange(start + first, start + first + len(block))
+                ids = np.arange(start + first, start + min(first + rows, len(vectors)))
                 keep = in_share(ids, share)
-                if keep.any():
-                    yield ids[keep], block[keep]
+                number += bool(keep.any())
+                if not keep.any() or (only is not None and number not in only):
+                    continue
+                block = vectors[first : first + rows]
+                if not keep.all():
+                    ids, block = ids[keep], block[keep]
+                yield ids, block if as_stored else block.astype(np.float32, copy=False)
 
     def fetch(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of `ids` (any shape) as float64, with one more axis at the end.
