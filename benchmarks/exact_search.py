@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests")]
 
 from shards import write_vectors  # noqa: E402
-
 from tttnn.retrieval.candidates import write_candidates  # noqa: E402
 from tttnn.retrieval.exact import search  # noqa: E402
 from tttnn.retrieval.exact_memory import MEMORY, SPARE  # noqa: E402

@@ -27,8 +27,8 @@ tensor cores, which cut off where they align (Fasi et al. 2021, doi:10.7717/peer
 most some bits more than 2^-24 of the largest term lost in each addition).
 
 **Why.** If the canonical distance is at most T, |a| <= |b| + |a - b| gives A. Rounding of the
-differences moves |a - b| by u (|a| + |b|) <= 2uN at most. Sums of n products err by gamma(n, u) times
-the sum of their sizes, for any order and with fused multiplication (Higham 2002, 3.1);
+differences moves |a - b| by u (|a| + |b|) <= 2uN at most. Sums of n products err by gamma(n, u)
+times the sum of their sizes, for any order and with fused multiplication (Higham 2002, 3.1);
 |a'|² + |b'|² + 2 |a'||b'| = (|a'| + |b'|)² bounds all of them together, which covers the
 cancellation of three large terms. Cauchy and Schwarz give the rest.
 

@@ -21,6 +21,10 @@ class Vectors(NamedTuple):
     share: float
     centre: np.ndarray
 
+    def blocks(self, only: Container[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(ids, vectors as stored) of each block."""
+        return self.store.blocks(self.plan.rows, self.share, as_stored=True, only=only)
+
     def centred(
         self, only: Container[int] | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -29,7 +33,7 @@ class Vectors(NamedTuple):
         The block ahead is read while one is searched. Raises `ValueError` for one that has a number
         that is not finite.
         """
-        blocks = self.store.blocks(self.plan.rows, self.share, as_stored=True, only=only)
+        blocks = self.blocks(only)
         rows = min(self.plan.rows, len(self.store))
         buffers = [np.empty((rows, self.store.dimension), np.float32) for _ in range(2)]
 
@@ -38,13 +42,15 @@ class Vectors(NamedTuple):
                 return None
             ids, vectors = block
             centred = buffers[number % 2][: len(ids)]
-            np.subtract(vectors, self.centre, out=centred)
             flat = centred.reshape(-1)
-            if not np.isfinite(np.dot(flat, flat)):  # or its square is too large
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.subtract(vectors, self.centre, out=centred)
+                square = np.dot(flat, flat)
+            if not np.isfinite(square):  # or one is too large
                 refuse_non_finite(ids, vectors)
             return ids, centred
 
-        with ThreadPoolExecutor(1) as reader, np.errstate(over="ignore"):
+        with ThreadPoolExecutor(1) as reader:
             number = 0
             ahead = reader.submit(read, number)
             while (block := ahead.result()) is not None:
