@@ -22,10 +22,11 @@ from tttnn.retrieval.bounds import FLOAT16
 from tttnn.retrieval.exact_pass import Found, Vectors, refuse_non_finite
 
 DEVICE = "cuda"
-SEED = 8192  # vectors from which each query has its first threshold
+SEED = 4096  # vectors from which each query has its first threshold
+GROWTH = 3  # times as many as were seen make the next step, where few more than wanted pass
 STEP = 1 << 20  # vectors at most that thresholds are kept for
 SCORES = 1 << 28  # at most of a step, where all are written
-PASSING = 4  # times as many as wanted may pass a threshold in a step; if more, it is halved
+PASSING = 6  # times as many as wanted may pass a threshold in a step; if more, it is halved
 WIDTH = 64  # a multiple of which numbers a vector has there, zeros behind
 EXPONENTS = (-40, 60)  # of scales, whose products float32 then holds
 
@@ -80,7 +81,7 @@ class Nearest:
         most = STEP if _kernel(self.best.device.type) else max(1, SCORES // len(self.best))
         start = 0
         while start < len(tile.ids):
-            stop = min(len(tile.ids), start + min(most, max(SEED, self.seen)))
+            stop = min(len(tile.ids), start + min(most, max(SEED, GROWTH * self.seen)))
             least = torch.minimum(least, self._step(tile.part(start, stop)))
             self.seen += stop - start
             start = stop

@@ -102,10 +102,10 @@ def _as_written(rows: np.ndarray, sums: np.ndarray) -> bool:
         expected += list(joined_checksums(sums[None, whole:], width))
     parts = [rows[start : start + step] for start in range(0, len(rows), step)]
     if len(parts) < SIDE_BY_SIDE:
-        found = [zlib.crc32(part) for part in parts]
+        found = [zlib.crc32(part.data) for part in parts]
     else:
         with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-            found = list(pool.map(lambda part: zlib.crc32(part), parts))
+            found = list(pool.map(lambda part: zlib.crc32(part.data), parts))
     return found == expected
 
 
