@@ -84,38 +84,13 @@ def resident(device: str, n: int, d: int, m: int) -> float:
     return 2.0 * n * d * m / seconds_of(device, search, 3)
 
 
-def shapes(device: str, n: int, d: int, m: int) -> dict[str, float]:
-    """FLOP a second of the resident search with each shape of the kernel's blocks; keeps the best.
-
-    Only where there is a kernel. A shape that does not compile is left out.
-    """
-    if exact_cuda._kernel(device) is None:
-        return {}
-    from tttnn.retrieval import exact_triton
-
-    tried = {}
-    given = dict(exact_triton.SHAPE)
-    for bq, bx, bk, warps, stages in (
-        (128, 128, 64, 4, 4),
-        (128, 128, 64, 8, 4),
-        (128, 256, 64, 8, 3),
-        (64, 256, 64, 8, 4),
-        (256, 128, 64, 8, 3),
-        (128, 128, 32, 4, 4),
-    ):
-        shape = {"BQ": bq, "BX": bx, "BK": bk, "num_warps": warps, "num_stages": stages}
-        exact_triton.SHAPE.update(shape)
-        try:
-            tried[json.dumps(shape)] = resident(device, n, d, m)
-        except Exception as error:
-            say(f"{shape}: {type(error).__name__} {str(error)[:300]}")
-    if tried:
-        exact_triton.SHAPE.update(json.loads(max(tried, key=lambda shape: tried[shape])))
-    else:
-        exact_triton.SHAPE.update(given)
-        say("the kernel does not run here: torch alone")
-        exact_cuda._kernel = lambda device: None  # type: ignore[assignment]
-    return tried
+def kernels(device: str, dimensions: tuple[int, ...]) -> dict[int, str]:
+    """Which shape of the kernel is used for vectors of so many numbers, if any."""
+    used = {}
+    for dimension in dimensions:
+        kernel = exact_cuda._kernel(device, dimension)
+        used[dimension] = str(kernel.keywords["shape"]) if kernel else "torch alone"
+    return used
 
 
 def write_store(folder: Path, parts: Iterable[np.ndarray]) -> VectorStore:
@@ -264,14 +239,12 @@ def main() -> None:
 
     sizes = [(20_000, 64, "float32")] if small else []
     sizes = sizes or [
-        (200_000, 256, "float32"),
-        (200_000, 256, "float16"),
-        (50_000, 1024, "float32"),
+        (60_000, 256, "float32"),
+        (60_000, 256, "float16"),
+        (20_000, 1024, "float32"),
     ]
-    if not small:
-        told["shapes"] = shapes(device, 1 << 20, 256, 2000)
-        say(f"shapes {told['shapes']}")
-    told["kernel"] = exact_cuda._kernel(device) is not None
+    told["kernels"] = kernels(device, (64,) if small else (256, 1024))
+    say(str(told["kernels"]))
     told["compared"] = [compare(device, *size) for size in sizes]
     told["used_of_bound"] = {d: used_of_bound(device, d) for d in (64, 256, 1024)}
     say(f"{told['compared']} {told['used_of_bound']}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ class Nearest:
     def add(self, tile: Tile) -> torch.Tensor:
         """Look at a tile in steps; returns what none of its scores is below, (m,)."""
         least = torch.full_like(self.best[:, 0], torch.inf)
-        most = STEP if _kernel(self.best.device.type) else max(1, SCORES // len(self.best))
+        most = STEP if self._kernel() else max(1, SCORES // len(self.best))
         start = 0
         while start < len(tile.ids):
             stop = min(len(tile.ids), start + min(most, max(SEED, GROWTH * self.seen)))
@@ -87,11 +87,14 @@ class Nearest:
             start = stop
         return least
 
+    def _kernel(self):
+        return _kernel(self.best.device.type, self.queries.shape[1])
+
     def _step(self, tile: Tile) -> torch.Tensor:
         wanted, worst = self.best.shape[1], self.best[:, -1].contiguous()
         passing = None
         if self.seen >= wanted:
-            passing = (_kernel(worst.device.type) or _passing)(
+            passing = (self._kernel() or _passing)(
                 self.queries, self.factors, tile.vectors, tile.norms, worst, PASSING * wanted
             )
         if passing is None and self.seen >= wanted and len(tile.ids) > SEED:
@@ -151,16 +154,62 @@ def _passing(
 
 
 @cache
-def _kernel(device: str):
-    """The fused kernel, where Triton is there to compile it."""
+def _kernel(device: str, width: int):
+    """The fused kernel for vectors of `width` numbers, where one compiles that can be trusted.
+
+    A search is proven from what the kernel says, so each is tried beside torch first, and passed
+    over if it leaves anything out.
+    """
     if device != "cuda":
         return None
     try:
-        from tttnn.retrieval.exact_triton import passing
+        from tttnn.retrieval.exact_triton import SHAPES, passing
     except ImportError as error:
         print(f"exact search without Triton ({error}): slower", file=sys.stderr)
         return None
-    return passing
+    faults = []
+    for shape in SHAPES:
+        kernel = partial(passing, shape=shape)
+        try:
+            if not (fault := _fault(kernel, device, width)):
+                return kernel
+        except Exception as error:  # a compiler's, of whatever class
+            fault = f"{type(error).__name__}: {error}".partition("\n")[0]
+        faults.append(f"{shape}: {fault}")
+    print(f"exact search without its kernel, slower: {'; '.join(faults)}", file=sys.stderr)
+    return None
+
+
+def _fault(kernel, device: str, width: int) -> str:
+    """What a kernel does otherwise than `_passing` on vectors drawn at random; empty if nothing.
+
+    Scores whose rounding decides whether they pass may be in either.
+    """
+    generator = torch.Generator(device).manual_seed(0)
+
+    def drawn(rows: int) -> torch.Tensor:
+        vectors = torch.randn(rows, width, generator=generator, device=device)
+        return (vectors / width**0.5).to(torch.float16)
+
+    for m, n, part in ((300, 20_001, 0.02), (257, 5_000, 0.5)):
+        queries, vectors = drawn(m), drawn(n)
+        norms = vectors.float().square().sum(1)
+        factors = torch.full((m,), 2.0, device=device)
+        scores = _scores(queries, factors, vectors, norms)
+        worst = scores.quantile(part, dim=1)
+        found = kernel(queries, factors, vectors, norms, worst, n)
+        if found is None:
+            return f"found more than {n} of {n}"
+        values, places = found
+        got = torch.full((m, n + 1), torch.inf, device=device)
+        places = torch.where(values.isinf(), n, places.long())
+        got.scatter_(1, places, values)
+        near = (scores - worst[:, None]).abs() < 1e-4
+        wrong = (got[:, :n].isinf() == (scores < worst[:, None])) & ~near
+        wrong |= ~got[:, :n].isinf() & ((got[:, :n] - scores).abs() > 1e-4)
+        if wrong.any():
+            return f"{int(wrong.sum())} of {m * n} scores are wrong, or wrongly passed over"
+    return ""
 
 
 def _on_device(vectors: Vectors, device: str) -> Iterator[tuple[np.ndarray, torch.Tensor]]:

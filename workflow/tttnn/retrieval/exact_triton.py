@@ -6,8 +6,13 @@ import torch
 import triton
 import triton.language as tl
 
-SHAPE = {"BQ": 128, "BX": 128, "BK": 64, "num_warps": 4, "num_stages": 4}
-"""Queries, vectors and numbers of a block of the product: see benchmarks/gpu_search.py."""
+SHAPES = [
+    {"BQ": 128, "BX": 256, "BK": 64, "num_warps": 8, "num_stages": 4},
+    {"BQ": 128, "BX": 128, "BK": 64, "num_warps": 4, "num_stages": 3},
+    {"BQ": 128, "BX": 128, "BK": 64, "num_warps": 8, "num_stages": 3},
+]
+"""Queries, vectors and numbers of a block of the product, the fastest first (measured on an H200:
+benchmarks/gpu_search.py)."""
 
 
 @triton.jit
@@ -46,10 +51,14 @@ def _kernel(
     score = norm[None, :] - factor[:, None] * product
     passes = score < bound[:, None]
     if tl.max(tl.max(passes.to(tl.int32), axis=1), axis=0) > 0:
-        row = q[:, None] + tl.zeros((BQ, BX), dtype=tl.int32)
-        at = tl.atomic_add(counts + row, 1, mask=passes, sem="relaxed")
+        ones = passes.to(tl.int32)
+        some = tl.sum(ones, axis=1)
+        # a place for each that passes, taken for a whole row at once: of the many that would add to
+        # one number side by side, a compiled kernel lost half
+        taken = tl.atomic_add(counts + q, some, mask=some > 0, sem="relaxed")
+        at = taken[:, None] + tl.cumsum(ones, axis=1) - 1
         kept = passes & (at < most)
-        to = row.to(tl.int64) * most + at
+        to = q.to(tl.int64)[:, None] * most + at
         tl.store(values + to, score, mask=kept)
         tl.store(places + to, x[None, :] + tl.zeros((BQ, BX), dtype=tl.int32), mask=kept)
 
@@ -61,13 +70,14 @@ def passing(
     norms: torch.Tensor,
     worst: torch.Tensor,
     most: int,
+    shape: dict[str, int],
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """As `tttnn.retrieval.exact_cuda._passing`, without writing scores that do not pass."""
     m, n, device = len(queries), len(vectors), queries.device
     counts = torch.zeros(m, dtype=torch.int32, device=device)
     values = torch.empty((m, most), dtype=torch.float32, device=device)
     places = torch.empty((m, most), dtype=torch.int32, device=device)
-    grid = (triton.cdiv(m, SHAPE["BQ"]) * triton.cdiv(n, SHAPE["BX"]),)
+    grid = (triton.cdiv(m, shape["BQ"]) * triton.cdiv(n, shape["BX"]),)
     _kernel[grid](
         queries,
         vectors,
@@ -81,7 +91,7 @@ def passing(
         n,
         most,
         D=queries.shape[1],
-        **SHAPE,
+        **shape,
     )
     width = int(counts.max())
     if width > most:
