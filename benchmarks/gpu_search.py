@@ -262,7 +262,7 @@ def main() -> None:
         told["resident"].append({"vectors": n, "dimension": d, "queries": m, "rate": got})
         say(f"{n} x {d}, {m} queries: {got / 1e12:.0f} TFLOP/s, {got / rate:.2f} of the product's")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        size = (20_000, 64, 50) if small else (16_000_000, 256, 2000)
+        size = (20_000, 64, 50) if small else (8_000_000, 256, 2000)
         told["disk"] = from_disk(device, Path(folder), *size)
     say(str(told["disk"]))
 
