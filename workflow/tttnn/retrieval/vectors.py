@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -196,23 +196,30 @@ class VectorStore:
             raise DamagedError(f"{error}{self._remedies[file]}") from None
 
     def blocks(
-        self, rows: int = 65536, share: float = 1.0, dtype: str | None = "float32"
+        self,
+        rows: int = 65536,
+        share: float = 1.0,
+        *,
+        as_stored: bool = False,
+        only: Container[int] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(ids, vectors) of at most `rows` passages at a time, of a share of them all.
 
-        Vectors are of `dtype`; None: of the type they are stored in.
+        Vectors are float32, or `as_stored`, float16 or float32. With `only`, those blocks are read
+        whose numbers, counted from 0 as they come, are in it.
         """
+        number = -1
         for file, (start, vectors) in enumerate(zip(self._starts, self._arrays, strict=True)):
             for first in range(0, len(vectors), rows):
-                block = self._rows(file, slice(first, first + rows))
-                if dtype is not None:
-                    block = block.astype(dtype, copy=False)
-                ids = np.arange(start + first, start + first + len(block))
+                ids = np.arange(start + first, start + min(first + rows, len(vectors)))
                 keep = in_share(ids, share)
-                if keep.all():
-                    yield ids, block
-                elif keep.any():
-                    yield ids[keep], block[keep]
+                number += bool(keep.any())
+                if not keep.any() or (only is not None and number not in only):
+                    continue
+                block = self._rows(file, slice(first, first + rows))
+                if not keep.all():
+                    ids, block = ids[keep], block[keep]
+                yield ids, block if as_stored else block.astype(np.float32, copy=False)
 
     def fetch(self, ids: np.ndarray) -> np.ndarray:
         """Vectors of `ids` (any shape) as float64, with one more axis at the end.
