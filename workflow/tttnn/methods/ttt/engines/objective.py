@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 ELEMENTS = 2**24
 """Logits at once, at most, but for those of one row: 64 MiB in float32."""
+ALIGNED = 64  # elements
 TRIED = 8  # tokens
 AGREES = 1e-4  # relative, of the losses in float32
 
@@ -55,11 +56,12 @@ class _HeadLoss(torch.autograd.Function):
         size = _rows(len(hidden), len(weight))
         for start in range(0, len(hidden), size):
             part = slice(start, start + size)
-            losses = log_softmax(linear(hidden[part], weight, bias), -1, dtype=torch.float32)
+            logits = _logits(hidden[part], weight, bias)
+            losses = log_softmax(logits, -1, dtype=torch.float32)
             total -= losses.gather(1, wanted[part]).squeeze(1).mul(scale[part]).sum()
             # of the loss by the logits: probabilities, less 1 at the target
             slope = losses.exp_().scatter_add_(1, wanted[part], _minus_one(wanted[part]))
-            slope = slope.to(hidden.dtype)
+            slope = slope if slope.dtype == logits.dtype else logits.copy_(slope)
             if to_hidden is not None:
                 to_hidden[part] = slope @ weight
             if by_weight:
@@ -79,6 +81,21 @@ class _HeadLoss(torch.autograd.Function):
     def backward(ctx: Any, *_: torch.Tensor) -> Any:
         gradients, ctx.gradients = ctx.gradients, None
         return *gradients, None, None
+
+
+def _logits(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """(n, v) of hidden states (n, d).
+
+    On a GPU in low precision each row begins where its matrix units can read it, and vocabularies
+    of an odd size, as GPT-2's, are not read element by element.
+    """
+    if hidden.device.type != "cuda" or hidden.dtype == torch.float32 or bias is not None:
+        return linear(hidden, weight, bias)
+    width = -(-len(weight) // ALIGNED) * ALIGNED
+    room = torch.empty(len(hidden), width, dtype=hidden.dtype, device=hidden.device)
+    return torch.mm(hidden, weight.T, out=room[:, : len(weight)])
 
 
 def _minus_one(like: torch.Tensor) -> torch.Tensor:
@@ -141,26 +158,30 @@ class Objective:
             logits = self._model(input_ids=inputs, use_cache=False).logits.float()
             return cross_entropy(logits.flatten(0, 1), goals, reduction="sum") * scale
         hidden = self._hidden(inputs, self._head)
-        scales = torch.as_tensor(scale, device=hidden.device).float().expand(len(hidden))
+        if not isinstance(scale, torch.Tensor):  # filled there, not copied there, which would wait
+            scale = torch.full((), scale, device=hidden.device)
+        scales = scale.expand(len(hidden))
         return _HeadLoss.apply(hidden, self._head.weight, self._head.bias, goals, scales)
 
     @torch.no_grad()
     def log_likelihood(
-        self, inputs: torch.Tensor, targets: torch.Tensor, places: torch.Tensor
+        self, inputs: torch.Tensor, targets: torch.Tensor, places: torch.Tensor | None
     ) -> torch.Tensor:
         """Sum over targets, in float64, of inputs (b, t).
 
-        `targets` (n,) are at `places` (n,) of the flattened inputs; -100 counts nothing.
+        `targets` (n,) are at `places` (n,) of the flattened inputs, None for all of these; -100
+        counts nothing.
         """
         total = torch.zeros((), dtype=torch.float64, device=inputs.device)
         if self._head is None:
-            logits = self._model(input_ids=inputs, use_cache=False).logits.flatten(0, 1)[places]
-            return total - _losses(logits, targets)
-        hidden = self._hidden(inputs, self._head)[places]
+            logits = self._model(input_ids=inputs, use_cache=False).logits.flatten(0, 1)
+            return total - _losses(logits if places is None else logits[places], targets)
+        hidden = self._hidden(inputs, self._head)
+        hidden = hidden if places is None else hidden[places]
         size = _rows(len(hidden), len(self._head.weight))
         for start in range(0, len(hidden), size):
             part = slice(start, start + size)
-            logits = linear(hidden[part], self._head.weight, self._head.bias)
+            logits = _logits(hidden[part], self._head.weight, self._head.bias)
             total -= _losses(logits, targets[part])
         return total
 

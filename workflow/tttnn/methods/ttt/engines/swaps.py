@@ -7,13 +7,13 @@ rounding, and draws the same random numbers, or the part stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch.nn.functional import gelu, scaled_dot_product_attention
 from transformers import PreTrainedModel, masking_utils
 from transformers.activations import NewGELUActivation
-from transformers.models.gpt_neo.modeling_gpt_neo import GPTNeoSelfAttention
+from transformers.models.gpt_neo import modeling_gpt_neo
 
 Forward = Callable[..., object]
 
@@ -49,31 +49,42 @@ def _neo_attention(module: torch.nn.Module) -> tuple[str, Forward] | None:
     return "_attn", attend
 
 
-SWAPS = {NewGELUActivation: _gelu, GPTNeoSelfAttention: _neo_attention}
+SWAPS = {NewGELUActivation: _gelu, modeling_gpt_neo.GPTNeoSelfAttention: _neo_attention}
+
+
+def _no_padding(*_: object) -> None:
+    """Nothing to warn of; to look for padding tokens would be to wait for the device."""
 
 
 def _one_sequence(position_ids: torch.Tensor) -> None:
     """No text is packed with others; to look at the positions would be to wait for the device."""
-    return
+
+
+def _no_mask(*_: object, **__: object) -> None:
+    """GPT-Neo's attention has its causal mask in itself, and there is no other."""
+
+
+FUNCTIONS = (
+    (masking_utils, "find_packed_sequence_indices", _one_sequence),
+    (modeling_gpt_neo, "create_causal_mask", _no_mask),
+)
+"""What transformers' modules call that waits for the device, or copies to it, to no end here."""
 
 
 @contextmanager
 def swapped(model: PreTrainedModel) -> Iterator[None]:
     """Swap what can be in, and take it out at the end."""
-    done: list[tuple[torch.nn.Module, str]] = []
-    looks = getattr(masking_utils, "find_packed_sequence_indices", None)
-    try:
-        if looks is not None:
-            masking_utils.find_packed_sequence_indices = _one_sequence
+    with ExitStack() as undo:
+        for where, name, function in FUNCTIONS:
+            if hasattr(where, name):  # they are no part of what transformers promises
+                undo.callback(setattr, where, name, getattr(where, name))
+                setattr(where, name, function)
         for module in model.modules():
             swap = SWAPS.get(type(module))
             found = swap(module) if swap else None
+            if isinstance(module, PreTrainedModel):
+                found = "warn_if_padding_and_no_attention_mask", _no_padding
             if found is not None:
                 setattr(module, *found)
-                done.append((module, found[0]))
+                undo.callback(delattr, module, found[0])
         yield
-    finally:
-        for module, name in done:
-            delattr(module, name)
-        if looks is not None:
-            masking_utils.find_packed_sequence_indices = looks
