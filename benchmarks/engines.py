@@ -68,7 +68,9 @@ def main() -> None:
             seconds[way].append(clock() - started)
             apart[way] = max(apart[way], *(abs(v / plain[k] - 1) for k, v in found.items()))
         ratios = [seconds["plain"][repeat] / seconds[way][repeat] for way in options.ways]
-        print(repeat, *(f"{w} {r:.2f}" for w, r in zip(options.ways, ratios, strict=True)), flush=True)
+        print(
+            repeat, *(f"{w} {r:.2f}" for w, r in zip(options.ways, ratios, strict=True)), flush=True
+        )
     print(f"{options.shape}, {options.tokens} tokens, {options.neighbors} neighbours")
     print(f"{'':10}{'seconds':>9}{'plain / it':>12}{'spread':>16}{'apart':>10}")
     for way, values in seconds.items():

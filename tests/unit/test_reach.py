@@ -33,7 +33,7 @@ REACHED = {
     "sections.method",
 }
 ENGINES = {
-    "ttt": "methods.ttt.engine methods.ttt.settings",
+    "ttt": "methods.ttt.engine methods.ttt.precision methods.ttt.settings",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "
     "sections.mixture",

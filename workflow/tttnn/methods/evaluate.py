@@ -33,7 +33,8 @@ from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity, journal
 from tttnn.sections.base import Section
-from tttnn.sections.kinds import METHODS, checked, engine
+from tttnn.sections.kinds import METHODS, checked
+from tttnn.sections.kinds import engine as engine_of
 from tttnn.sections.method import Method
 from tttnn.spans import speller
 from tttnn.tables import open_table, read_table, write_table
@@ -192,6 +193,7 @@ def evaluate_part(
     task: str,
     part: int,
     output: Path,
+    engine: str = "auto",
 ) -> None:
     """Evaluate the documents whose place in `queries` is `part` modulo `spec.parts`.
 
@@ -199,7 +201,8 @@ def evaluate_part(
     parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
     number of parts changes nothing. (Recipes that carry something from document to document do
     depend on it, and a killed one starts again.) The file's metadata say what it was made with
-    (`tttnn.environment`).
+    (`tttnn.environment`), and by which engine of the method's kind (`tttnn.methods.engines`):
+    `engine` names one, which changes no result beyond rounding.
 
     Where the tokenizer has no token for some of a document's characters, the others are evaluated,
     all bytes are counted, and a warning and the column `lost_characters` say so. Documents that are
@@ -213,7 +216,7 @@ def evaluate_part(
         beside.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
-    module = engine(METHODS, spec.recipe.kind)
+    module = engine_of(METHODS, spec.recipe.kind)
     finished = Journal(beside, identity([__name__, module], settings, inputs))
     done = {rows[0]["document_id"]: rows for rows in finished.entries}
     documents = _cases(spec, queries, neighbors, part)
@@ -224,13 +227,15 @@ def evaluate_part(
         todo = [case for case in documents if case.query.id not in done]
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            made_with = environment(device)
             check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
-            adapt = importlib.import_module(module).adapt
+            # by name, so that another engine is no other code
+            choice = importlib.import_module("tttnn.methods.engines")
+            chosen, adapt = choice.choose(engine, network, spec.recipe, device)
+            made_with = environment(device, spec.recipe.computes_in) | {"engine": chosen}
             adapted = adapt(network, tokenizer, texts, spec.recipe, window)
             for result, (query, overlaps) in zip(adapted, todo, strict=True):
                 rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)

@@ -2,9 +2,9 @@
 
 In bfloat16 the model's weights are a low-precision copy, with which forward and backward run; their
 gradients are taken to float32, where they are clipped and AdamW, whose moments are float32 too,
-moves weights that are kept in float32. After each step the copy is renewed from those. What of the
-model is no weight, such as the frequencies of rotary positions, stays as it is, and logits are taken
-to float32 before the log-softmax, in training and in evaluation.
+moves weights that are kept in float32. After each step the copy is renewed from those. What is no
+weight, such as the frequencies of rotary positions, stays as it is, and logits are taken to float32
+before the log-softmax, in training and in evaluation.
 """
 
 from __future__ import annotations

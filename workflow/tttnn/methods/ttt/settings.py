@@ -56,6 +56,10 @@ class Recipe(Method):
         return self.text == "split"
 
     @property
+    def computes_in(self) -> str:
+        return self.precision
+
+    @property
     def uses_neighbors(self) -> bool:
         return self.train_on != "query"
 

@@ -91,7 +91,11 @@ evaluation, None where no step was taken since."""
 
 
 def _run(
-    machine: Machine, trainee: Trainee, query: Query, windows: list[Window], ahead: ThreadPoolExecutor
+    machine: Machine,
+    trainee: Trainee,
+    query: Query,
+    windows: list[Window],
+    ahead: ThreadPoolExecutor,
 ) -> Done:
     """Give the device all that a document takes."""
     mark, recipe = Marks(trainee.model.device), trainee.recipe

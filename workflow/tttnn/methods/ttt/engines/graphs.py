@@ -87,7 +87,11 @@ class Graphs(lean.Lean):
             used.grad = None
 
     def _captured(
-        self, length: int, dtype: torch.dtype, run: Callable[[torch.Tensor], torch.Tensor], steps: bool
+        self,
+        length: int,
+        dtype: torch.dtype,
+        run: Callable[[torch.Tensor], torch.Tensor],
+        steps: bool,
     ) -> Captured:
         """A graph of `run` on packed texts of `length`; if it `steps`, then a step follows."""
         device = self.model.device
@@ -194,5 +198,5 @@ def adapt(
     recipe: Recipe,
     window: int,
 ) -> Iterator[Adapted]:
-    """As the reference loop, `tttnn.methods.ttt.engine.adapt`, where `fits` has nothing against it."""
+    """As the reference loop, `tttnn.methods.ttt.engine.adapt`, for recipes that this fits."""
     return lean.adapt_with(Graphs, model, tokenizer, queries, recipe, window)

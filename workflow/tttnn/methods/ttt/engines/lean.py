@@ -8,8 +8,11 @@ are swapped for faster ones (`tttnn.methods.ttt.engines.swaps`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,6 +37,20 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: str) -> str | None:
     return None
 
 
+def _one_pass(trained: Weights, recipe: Recipe, device: torch.device) -> Any:
+    """AdamW that renews the copies on its way; None where there are none, or it does not work."""
+    if not trained.are_copies or device.type != "cuda":
+        return None
+    try:
+        fused = importlib.import_module("tttnn.methods.ttt.engines.fused")
+        fused.check(recipe, device)
+        return fused.OnePass(trained, recipe)
+    except Exception as error:  # whatever a compiler says: there is another way
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        print(f"warning: AdamW takes several passes over memory ({said})", file=sys.stderr)
+        return None
+
+
 class Optimizer:
     """Clips and steps, and can be emptied: as new, without new memory."""
 
@@ -43,23 +60,37 @@ class Optimizer:
         self._optimizer = optimizer_of(trained.kept, recipe)
         for group in self._optimizer.param_groups:
             group["capturable"] = device.type == "cuda"
+        self._one_pass = _one_pass(trained, recipe, device)
+        self._unscaled = torch.ones((), device=device)
 
     @torch.no_grad()
     def empty(self) -> None:
         """Forget all steps."""
+        if self._one_pass is not None:
+            self._one_pass.empty()
         held = [t for state in self._optimizer.state.values() for t in state.values()]
         if held:
             torch._foreach_zero_(held)
 
     @torch.no_grad()
+    def _scale(self, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+        """What gradients are to be divided by, so that their norm is at most the clip norm."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        if self._clip_norm is None or not gradients:
+            return self._unscaled
+        norms = torch._foreach_norm(gradients, 2, torch.float32)
+        norm = torch.linalg.vector_norm(torch.stack(norms))
+        return ((norm + 1e-6) / self._clip_norm).clamp(min=1.0)
+
+    @torch.no_grad()
     def step(self) -> None:
         """A step along the gradients, clipped; they are gone afterwards."""
+        if self._one_pass is not None:
+            self._one_pass.step(self._scale(self.weights.used))
+            return
         self.weights.take_gradients()
-        gradients = [kept.grad for kept in self.weights.kept if kept.grad is not None]
-        if self._clip_norm is not None and gradients:
-            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-            # AdamW divides gradients by this while it reads them
-            self._optimizer.grad_scale = ((norm + 1e-6) / self._clip_norm).clamp(min=1.0)
+        if self._clip_norm is not None:  # AdamW divides gradients by it while it reads them
+            self._optimizer.grad_scale = self._scale(self.weights.kept)
         self._optimizer.step()
         for kept in self.weights.kept:
             kept.grad = None

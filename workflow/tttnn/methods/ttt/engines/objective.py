@@ -83,9 +83,7 @@ class _HeadLoss(torch.autograd.Function):
         return *gradients, None, None
 
 
-def _logits(
-    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
-) -> torch.Tensor:
+def _logits(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """(n, v) of hidden states (n, d).
 
     On a GPU in low precision each row begins where its matrix units can read it, and vocabularies
@@ -193,5 +191,3 @@ def _losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def shifted(ids: torch.Tensor) -> torch.Tensor:
     """Of ids (b, t) what each must predict: the next, and at the end nothing (-100)."""
     return torch.cat([ids[:, 1:], torch.full_like(ids[:, :1], -100)], 1)
-
-
