@@ -58,7 +58,7 @@ def choose(wanted: str, model: PreTrainedModel, recipe: Method, device: str) -> 
         )
     asked = [] if wanted in (AUTO, REFERENCE) else [wanted]
     rest = [] if wanted == REFERENCE else [name for name in PREFERRED if name not in asked]
-    passed_over = []
+    passed_over: list[str] = []
     for name in (name for name in [*asked, *rest] if name in there):
         module = _load(recipe.kind, name)
         why = module.fits(model, recipe, device)

@@ -42,7 +42,7 @@ class Weights(NamedTuple):
     def renew(self) -> None:
         """Copy the weights that are kept into those that are used."""
         if self.are_copies:
-            torch._foreach_copy_(self.used, self.kept)
+            torch._foreach_copy_(list[torch.Tensor](self.used), self.kept)
 
 
 def weights(

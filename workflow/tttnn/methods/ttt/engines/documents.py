@@ -49,8 +49,8 @@ class Marks:
     @staticmethod
     def between(first: torch.cuda.Event | float, last: torch.cuda.Event | float) -> float:
         """Seconds; the device must have passed both."""
-        if isinstance(first, float):
-            return last - first
+        if isinstance(first, float) or isinstance(last, float):
+            return float(last) - float(first)  # type: ignore[arg-type]
         return first.elapsed_time(last) / 1000
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-not-found]  # comes with PyTorch for CUDA alone
+import triton.language as tl  # type: ignore[import-not-found]
 
 from tttnn.methods.ttt.precision import Weights
 from tttnn.methods.ttt.settings import Recipe

@@ -90,7 +90,9 @@ class Optimizer:
             return
         self.weights.take_gradients()
         if self._clip_norm is not None:  # AdamW divides gradients by it while it reads them
-            self._optimizer.grad_scale = self._scale(self.weights.kept)
+            self._optimizer.grad_scale = self._scale(  # type: ignore[attr-defined]
+                self.weights.kept
+            )
         self._optimizer.step()
         for kept in self.weights.kept:
             kept.grad = None

@@ -107,10 +107,17 @@ def _head(model: PreTrainedModel) -> torch.nn.Linear | None:
 
 
 @contextmanager
-def _without_head(head: torch.nn.Module) -> Iterator[None]:
-    head.forward = lambda hidden: hidden  # type: ignore[method-assign]
+def _without_head(head: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """The head hands on what it is given, and lists it."""
+    given: list[torch.Tensor] = []
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        given.append(hidden)
+        return hidden
+
+    head.forward = forward
     try:
-        yield
+        yield given
     finally:
         del head.forward
 
@@ -122,17 +129,22 @@ class Objective:
         self._model = model
         self._head = _head(model)
         self.why = None if self._head is not None else "its head is not linear"
-        if self._head is not None and not self._agrees():
+        if self._head is not None and not self._agrees(self._head):
             self._head, self.why = None, "its logits are not those of its head"
 
     @torch.no_grad()
-    def _agrees(self) -> bool:
-        """Whether the loss is the model's own, on some tokens."""
+    def _agrees(self, head: torch.nn.Linear) -> bool:
+        """Whether the head comes last, and the loss is the model's own, on some tokens."""
         was_training = self._model.training
         self._model.eval()
-        vocabulary = self._model.get_input_embeddings().num_embeddings
+        vocabulary = head.out_features
         ids = (torch.arange(TRIED, device=self._model.device) * 7 % vocabulary)[None]
         try:
+            with _without_head(head) as given:
+                last = self._model(input_ids=ids, use_cache=False).logits
+            # capped, small logits would hardly differ, but hidden states do
+            if len(given) != 1 or not torch.equal(last, given[0]):
+                return False
             own = self._model(input_ids=ids, labels=ids, use_cache=False).loss
             ours = self.loss(ids, shifted(ids), 1.0 / (TRIED - 1))
         except (TypeError, ValueError, RuntimeError, AttributeError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch.nn.functional import gelu, scaled_dot_product_attention
@@ -18,12 +19,12 @@ from transformers.models.gpt_neo import modeling_gpt_neo
 Forward = Callable[..., object]
 
 
-def _gelu(module: torch.nn.Module) -> tuple[str, Forward]:
+def _gelu(module: Any) -> tuple[str, Forward]:
     """GPT-2's activation, which is eight passes as it is written, in one."""
     return "forward", lambda hidden: gelu(hidden, approximate="tanh")
 
 
-def _neo_attention(module: torch.nn.Module) -> tuple[str, Forward] | None:
+def _neo_attention(module: Any) -> tuple[str, Forward] | None:
     """GPT-Neo's attention, whose scores are not scaled, without holding them for all pairs.
 
     Scores are summed in float32 as there. With dropout on them the random numbers would be others.
