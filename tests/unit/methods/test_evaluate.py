@@ -84,7 +84,13 @@ def task(tmp_path_factory):
 
 
 def evaluate(
-    task: Task, output: Path, recipe: Recipe = RECIPE, parts: int = 1, part: int = 0, **spec
+    task: Task,
+    output: Path,
+    recipe: Recipe = RECIPE,
+    parts: int = 1,
+    part: int = 0,
+    engine: str = "reference",
+    **spec,
 ) -> pa.Table:
     evaluate_part(
         EvaluateSpec(recipe=recipe, parts=parts, **spec),
@@ -95,6 +101,7 @@ def evaluate(
         task="pile_github",
         part=part,
         output=output,
+        engine=engine,
     )
     return pq.read_table(output)
 
@@ -217,6 +224,7 @@ def test_the_second_half_is_evaluated_and_the_first_trained_on(task, tmp_path):
         task="pile_github",
         part=0,
         output=tmp_path / "0.parquet",
+        engine="reference",
     )
     rows = pq.read_table(tmp_path / "0.parquet").to_pylist()
     assert {row["bytes"] for row in rows} == {len("and the second")}
@@ -298,10 +306,12 @@ def test_a_mixture_has_a_row_for_each_alpha(task, tmp_path):
 def test_the_file_says_with_what_it_was_made(task, tmp_path, monkeypatch):
     """Of a job that went on elsewhere, with both."""
     evaluate(task, tmp_path / "0.parquet")
-    assert environments_of(pq.read_schema(tmp_path / "0.parquet")) == [environment()]
-    monkeypatch.setattr("tttnn.methods.evaluate.environment", lambda _: {"torch": "other"})
-    evaluate(task, tmp_path / "1.parquet")
-    assert environments_of(pq.read_schema(tmp_path / "1.parquet")) == [{"torch": "other"}]
+    made_with = environment() | {"engine": "reference"}
+    assert environments_of(pq.read_schema(tmp_path / "0.parquet")) == [made_with]
+    monkeypatch.setattr("tttnn.methods.evaluate.environment", lambda *_: {"torch": "other"})
+    evaluate(task, tmp_path / "1.parquet", engine="lean")
+    made_with = {"torch": "other", "engine": "lean"}
+    assert environments_of(pq.read_schema(tmp_path / "1.parquet")) == [made_with]
 
 
 def test_weights_that_are_not_the_manifests_are_not_evaluated(task, tmp_path):
@@ -367,6 +377,7 @@ def killed(task, tmp_path_factory):
     spec = EvaluateSpec(recipe=RECIPE, parts=1).model_dump_json()
     options = {**task._asdict(), "method": "ttt", "task": "pile_github", "part": 0}
     command = [sys.executable, "-m", "tttnn", "evaluate_part", "--spec", spec]
+    command += ["--engine", "reference"]
     command += [text for name, value in options.items() for text in (f"--{name}", str(value))]
     command += ["--output", str(folder / "0.parquet")]
     journal = folder / ".0.journal"

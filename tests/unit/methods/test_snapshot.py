@@ -22,6 +22,7 @@ from tttnn.methods.in_context.settings import InContext
 from tttnn.methods.measure import Measurement
 from tttnn.methods.snapshot import Snapshot
 from tttnn.methods.ttt import engine
+from tttnn.methods.ttt.engines import lean
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.methods.ttt.state import kept, restore
 from tttnn.retrieval.gather import NEIGHBORS
@@ -62,7 +63,7 @@ def task(tmp_path_factory):
     )
 
 
-def evaluate(task, output, recipe=RECIPE) -> list[dict]:
+def evaluate(task, output, recipe=RECIPE, by="auto") -> list[dict]:
     """Rows without what a clock measured."""
     evaluate_part(
         EvaluateSpec(recipe=recipe, parts=1),
@@ -73,6 +74,7 @@ def evaluate(task, output, recipe=RECIPE) -> list[dict]:
         task="pile_github",
         part=0,
         output=output,
+        engine=by,
     )
     return pq.read_table(output).drop_columns(SECONDS).to_pylist()
 
@@ -86,15 +88,20 @@ def eager(monkeypatch):
 
 @pytest.fixture
 def steps(monkeypatch):
-    """A list that grows by each gradient step."""
+    """A list that grows by each gradient step, of the reference or of the lean engine."""
     taken = []
-    step = engine._step
 
-    def counted(*arguments):
-        taken.append(arguments)
-        return step(*arguments)
+    def count(owner, name):
+        step = getattr(owner, name)
 
-    monkeypatch.setattr(engine, "_step", counted)
+        def counted(*arguments):
+            taken.append(arguments)
+            return step(*arguments)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(engine, "_step")
+    count(lean.Lean, "step")
     return taken
 
 
@@ -125,19 +132,21 @@ RECIPES = {
 
 @pytest.mark.parametrize("number", range(1, 1 + len(SAVED)))
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("by", ["reference", "lean"])
 def test_killed_at_any_measured_number_it_goes_on_from_there(
-    recipe, number, task, tmp_path, monkeypatch, eager, steps, capsys
+    by, recipe, number, task, tmp_path, monkeypatch, eager, steps, capsys
 ):
-    whole = evaluate(task, tmp_path / "whole/0.parquet", recipe)
+    whole = evaluate(task, tmp_path / "whole/0.parquet", recipe, by)
     in_all, output = len(steps), tmp_path / "0.parquet"
+    assert in_all
     steps.clear()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         places = after_saving(patch, number, kill)
-        evaluate(task, output, recipe)
+        evaluate(task, output, recipe, by)
     assert places == SAVED[:number]
     name, after = places[-1]
     capsys.readouterr()
-    assert evaluate(task, output, recipe) == whole
+    assert evaluate(task, output, recipe, by) == whole
     assert f"document {name}: going on after {after} neighbours" in capsys.readouterr().err
     assert len(steps) == in_all, "steps were taken twice"
     assert list(tmp_path.glob(".*")) == []

@@ -39,7 +39,8 @@ from tttnn.models.tokens import tokens
 from tttnn.resume import Stop, identity, journal, snapshot
 from tttnn.sections.base import Section
 from tttnn.sections.fitting import fitted
-from tttnn.sections.kinds import METHODS, checked, engine
+from tttnn.sections.kinds import METHODS, checked
+from tttnn.sections.kinds import engine as engine_of
 from tttnn.sections.lengths import Lengths
 from tttnn.sections.method import Method
 from tttnn.spans import speller
@@ -224,6 +225,7 @@ def evaluate_part(
     task: str,
     part: int,
     output: Path,
+    engine: str = "auto",
 ) -> None:
     """Evaluate the part's share of the documents in `queries`, dealt so that parts cost the same.
 
@@ -233,7 +235,8 @@ def evaluate_part(
     evaluated first, so that one that is too long for the memory fails at once, and documents of
     like length follow one another. (Recipes that carry something from document to document do
     depend on it, and a killed one starts again.) The file's metadata say what it was made with
-    (`tttnn.environment`).
+    (`tttnn.environment`), and by which engine of the method's kind (`tttnn.methods.engines`):
+    `engine` names one, which changes no result beyond rounding.
 
     Where the tokenizer has no token for some of a document's characters, the others are evaluated,
     all bytes are counted, and a warning and the column `lost_characters` say so. Documents that are
@@ -247,7 +250,7 @@ def evaluate_part(
         beside.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
-    module = engine(METHODS, spec.recipe.kind)
+    module = engine_of(METHODS, spec.recipe.kind)
     made_from = identity([__name__, module], settings, inputs)
     finished = Journal(beside, made_from)
     done = {rows[0]["document_id"]: rows for rows in finished.entries}
@@ -267,13 +270,15 @@ def evaluate_part(
             todo.sort(key=lambda case: -case.cost)
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            made_with = environment(device)
             check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
-            adapt = importlib.import_module(module).adapt
+            # by name, so that another engine is no other code
+            choice = importlib.import_module("tttnn.methods.engines")
+            chosen, adapt = choice.choose(engine, network, spec.recipe, device)
+            made_with = environment(device, spec.recipe.computes_in) | {"engine": chosen}
             resume = Snapshot(
                 snapshot(output),
                 made_from,

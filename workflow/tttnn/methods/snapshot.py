@@ -117,6 +117,15 @@ class Snapshot:
             },
         )
 
+    def _is_worth(self, size: int) -> bool:
+        takes = self._seconds_per_byte * size
+        least = takes if self._stop else max(LEAST_SECONDS, WORTH * takes)
+        return time.monotonic() - self._since > least
+
+    def wants(self, size: int) -> bool:
+        """Whether `save` would do anything with tensors of so many bytes."""
+        return self._is_able and (bool(self._stop) or self._is_worth(size))
+
     def save(
         self,
         query: int | str,
@@ -129,10 +138,7 @@ class Snapshot:
         there is no room: the document is finished first, if the job is given the time.
         """
         size = sum(tensor.nbytes for tensor in tensors.values())
-        takes = self._seconds_per_byte * size
-        elapsed = time.monotonic() - self._since
-        worth = takes if self._stop else max(LEAST_SECONDS, WORTH * takes)
-        is_written = elapsed > worth and self._write(query, measurements, tensors, size)
+        is_written = self._is_worth(size) and self._write(query, measurements, tensors, size)
         if is_written:
             self._since = time.monotonic()
         if self._stop and self._is_able:

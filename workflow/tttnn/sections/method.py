@@ -79,6 +79,11 @@ class Method(Placement):
         return None
 
     @property
+    def computes_in(self) -> str:
+        """The precision of the model's passes."""
+        return "float32"
+
+    @property
     def uses_neighbors(self) -> bool:
         """Whether it needs neighbours at all."""
         return True

@@ -26,6 +26,7 @@ from tttnn.methods.likelihood import (
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.snapshot import Snapshot
+from tttnn.methods.ttt.precision import Weights, weights
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.methods.ttt.state import kept, restore
 from tttnn.models.tokens import tokens
@@ -34,11 +35,11 @@ Pieces = list[list[int]]
 """Windows of texts to train on: token ids, at most a model's context length of them in each."""
 
 
-class _Trainee(NamedTuple):
+class Trainee(NamedTuple):
     """A model, and how it is trained: all that stays the same from query to query."""
 
     model: PreTrainedModel
-    parameters: list[torch.nn.Parameter]
+    weights: Weights
     """Those that are trained: all of the model's, or its adapters'."""
     state: list[torch.Tensor]
     """What training changes: these and the buffers."""
@@ -56,13 +57,13 @@ class _Progress(NamedTuple):
     train_seconds: float = 0.0
 
 
-def _seed(recipe: Recipe, query: Query) -> int:
+def seed_of(recipe: Recipe, query: Query) -> int:
     """A seed that depends on the query alone, so that neither order nor parts change a result."""
     digest = hashlib.sha256(f"{recipe.seed}:{query.id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.AdamW:
     if recipe.learning_rate is None:
         raise ValueError(
             "the recipe has no learning_rate: set it, or take the model's adapt_learning_rate"
@@ -77,7 +78,7 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
     )
 
 
-def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
+def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
     """Freeze the weights and put low-rank adapters beside them; returns what takes them off.
 
     Adapters start at zero effect, so the model is still the same function.
@@ -121,7 +122,7 @@ def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
     return [query.context, *neighbor] if count == 1 else neighbor
 
 
-def _pieces(text: str, trainee: _Trainee) -> Pieces:
+def _pieces(text: str, trainee: Trainee) -> Pieces:
     """A text to train on, cut into windows that do not overlap."""
     tokenizer, recipe, window = trainee.tokenizer, trainee.recipe, trainee.window
     ids = tokens(tokenizer, text)
@@ -137,7 +138,7 @@ def _pieces(text: str, trainee: _Trainee) -> Pieces:
     return [piece for piece in cut if len(piece) > 1]
 
 
-def _steps(query: Query, trainee: _Trainee, count: int) -> list[Pieces]:
+def steps_of(query: Query, trainee: Trainee, count: int) -> list[Pieces]:
     """The steps between measurements `count - 1` and `count`, each the pieces it is of."""
     step = trainee.recipe.step
     if step == "batch":
@@ -153,7 +154,7 @@ def _steps(query: Query, trainee: _Trainee, count: int) -> list[Pieces]:
     return [[piece] for pieces in cut for piece in pieces]
 
 
-def _step(trainee: _Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
+def _step(trainee: Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
     """One gradient step on the mean of the pieces' losses; what each of these was before it."""
     losses = []
     optimizer.zero_grad()
@@ -162,14 +163,16 @@ def _step(trainee: _Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -
         loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
         (loss / len(pieces)).backward()
         losses.append(loss.item())
+    trainee.weights.take_gradients()
     if trainee.recipe.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(trainee.parameters, trainee.recipe.clip_norm)
+        torch.nn.utils.clip_grad_norm_(trainee.weights.kept, trainee.recipe.clip_norm)
     optimizer.step()
+    trainee.weights.renew()
     return losses
 
 
 def _train(
-    trainee: _Trainee,
+    trainee: Trainee,
     optimizer: torch.optim.Optimizer,
     query: Query,
     count: int,
@@ -178,7 +181,7 @@ def _train(
     """Train on what lies between measurements `count - 1` and `count`."""
     model = trainee.model
     started = clock(model.device)
-    todo = _steps(query, trainee, count)
+    todo = steps_of(query, trainee, count)
     model.train(trainee.recipe.dropout == "as_model")
     losses = [loss for pieces in todo for loss in _step(trainee, optimizer, pieces)]
     losses = [loss for loss in losses if not math.isnan(loss)]  # of a single token
@@ -206,7 +209,7 @@ def _measure(
 
 
 def _measured(
-    trainee: _Trainee,
+    trainee: Trainee,
     optimizer: torch.optim.Optimizer,
     query: Query,
     windows: list[Window],
@@ -218,7 +221,8 @@ def _measured(
     """
     progress, measured, begin = _Progress(), list[Measurement](), 0
     if resume is not None and (before := resume.saved(query.id)) is not None:
-        restore(before.tensors, trainee.state, trainee.parameters, optimizer)
+        restore(before.tensors, trainee.state, trainee.weights.kept, optimizer)
+        trainee.weights.renew()
         measured = list(before.measurements)
         last = measured[-1]
         progress = _Progress(last.train_loss, last.steps, last.train_tokens, last.train_seconds)
@@ -236,7 +240,7 @@ def _measured(
         measured.append(again)
         if resume is not None and count < recipe.evaluate_at[-1]:
             steps = progress.steps
-            tensors = kept(trainee.state, trainee.parameters, optimizer) if steps else {}
+            tensors = kept(trainee.state, trainee.weights.kept, optimizer) if steps else {}
             resume.save(query.id, measured, tensors)
     return measured
 
@@ -276,30 +280,33 @@ def adapt(
     recipe trains on, or no context where that is trained on.
     """
     prefix = prefix_token(tokenizer)
-    take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
+    take_off = add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
-    state = [*parameters, *model.buffers()]
-    trainee = _Trainee(model, parameters, state, tokenizer, recipe, window)
+    trained, give_back = weights(model, parameters, recipe.precision)
+    state = [*trained.kept, *model.buffers()]
+    trainee = Trainee(model, trained, state, tokenizer, recipe, window)
     original = [tensor.detach().clone() for tensor in state]
     try:
-        shared = _optimizer(parameters, recipe)
+        shared = optimizer_of(trained.kept, recipe)
         for query in queries:
             if recipe.train_on != "query":
                 check_neighbors(query, recipe.num_neighbors)
-            torch.manual_seed(_seed(recipe, query))
+            torch.manual_seed(seed_of(recipe, query))
             # A fresh one for each query: moments and step count start again, as the weights do,
             # or a result would depend on the queries before it, as in the released code, where
             # one serves all (eval_tttlm.py:82, 114-116).
-            optimizer = shared if recipe.as_released else _optimizer(parameters, recipe)
+            optimizer = shared if recipe.as_released else optimizer_of(trained.kept, recipe)
             ids = tokens(tokenizer, query.text)
             windows = rolling_windows(ids, prefix, window)
             measurements = _measured(trainee, optimizer, query, windows, resume)
             model.eval()
             if not recipe.accumulate:
                 _put_back(state, original)
+                trained.renew()
             yield Adapted(query, size(query.text, ids), measurements)
     finally:
         model.eval()
         _put_back(state, original)
+        give_back()
         if take_off is not None:
             take_off()

@@ -41,6 +41,8 @@ class Recipe(Method):
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
     lora: Lora | None = None  # null: all weights are trained
     accumulate: bool = False
+    # bfloat16: of passes; weights and moments are kept in float32 (see tttnn.methods.ttt.precision)
+    precision: Literal["float32", "bfloat16"] = "float32"
     as_released: bool = False
     budget: Budget | None = None  # null: all of num_neighbors are used, however long they take
 
@@ -63,6 +65,10 @@ class Recipe(Method):
     @property
     def evaluates_halves(self) -> bool:
         return self.text == "split"
+
+    @property
+    def computes_in(self) -> str:
+        return self.precision
 
     @property
     def uses_neighbors(self) -> bool:

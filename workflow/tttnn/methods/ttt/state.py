@@ -13,7 +13,7 @@ import torch
 
 def kept(
     state: Sequence[torch.Tensor],
-    parameters: Sequence[torch.nn.Parameter],
+    parameters: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> dict[str, torch.Tensor]:
     """By name; the tensors themselves, not copies. `state` are those that training changes."""
@@ -31,7 +31,7 @@ def kept(
 def restore(
     tensors: Mapping[str, torch.Tensor],
     state: Sequence[torch.Tensor],
-    parameters: Sequence[torch.nn.Parameter],
+    parameters: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Make everything what `kept` saw; nothing is done where that was before the first step."""
