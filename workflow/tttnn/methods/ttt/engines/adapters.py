@@ -1,0 +1,91 @@
+"""Adapters in flight: low-rank adapters of many documents are trained in one batch.
+
+The product with the frozen weights is one for all documents, those with adapters are batched.
+Each document has its own steps, clipping and AdamW, so that it comes out as one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tttnn.methods.measure import Adapted, Query
+from tttnn.methods.ttt.engines.flight import Fleet, fly, why_not
+from tttnn.methods.ttt.engines.low_rank import AdaptedLinear, adapters
+from tttnn.methods.ttt.engines.room import check_rate, documents_by_memory
+from tttnn.methods.ttt.engines.seats import computing_in, replaced
+from tttnn.methods.ttt.engines.stacked_adamw import Stack
+from tttnn.methods.ttt.settings import Recipe
+
+ARCHITECTURES = {
+    "cohere",
+    "falcon",
+    "gemma2",
+    "gpt2",
+    "gpt_bigcode",
+    "gpt_neo",
+    "gpt_neox",
+    "gptj",
+    "granite",
+    "llama",
+    "mistral",
+    "mpt",
+    "olmo2",
+    "opt",
+    "phi",
+    "qwen2",
+    "qwen3",
+    "stablelm",
+    "starcoder2",
+}
+"""Causal models whose linear layers all see (documents, t, in)."""
+AT_MOST = {"cpu": 16, "cuda": 64}
+
+
+def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> str | None:
+    """Why this engine cannot take the model under this recipe; None if it can."""
+    if recipe.lora is None:
+        return "lora: null, and this engine trains adapters"
+    if model.config.model_type not in ARCHITECTURES:
+        return (
+            f"{model.config.model_type} is not among the architectures whose linear layers are "
+            "known to see one row for each document"
+        )
+    return why_not(model, recipe)
+
+
+def adapt(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    queries: Iterable[Query],
+    recipe: Recipe,
+    window: int,
+    in_flight: int | None = None,
+) -> Iterator[Adapted]:
+    """What `tttnn.methods.ttt.engine.adapt` yields, with `in_flight` documents at a time.
+
+    None: as many as memory allows, at most `AT_MOST`. The model's modules are replaced while it
+    runs, and put back when the generator ends or is closed.
+
+    Raises `ValueError` if `fits` says why not, and where the reference does.
+    """
+    if reason := fits(model, recipe, model.device):
+        raise ValueError(f"adapters in flight: {reason}")
+    assert recipe.lora is not None
+    check_rate(recipe)
+    made = adapters(model, recipe.lora, recipe.seed)
+    size = sum(adapter.down.numel() + adapter.up.numel() for adapter in made)
+    at_most = AT_MOST.get(model.device.type, 1)
+    documents = documents_by_memory(model, size, at_most) if in_flight is None else in_flight
+    factors = [factor for adapter in made for factor in (adapter.down, adapter.up)]
+    places: dict[str, torch.nn.Module] = {}
+    with computing_in(model, recipe) as dtype:
+        stack = Stack(factors, [False] * len(factors), documents, dtype)
+        anchor = torch.zeros((), device=model.device, requires_grad=True)
+        for adapter, down, up in zip(made, stack.entries[::2], stack.entries[1::2], strict=True):
+            base = model.get_submodule(adapter.layer)
+            places[adapter.layer] = AdaptedLinear(base, stack, anchor, down, up, adapter.scale)
+        with replaced(model, places):
+            yield from fly(Fleet(model, stack, recipe), tokenizer, queries, window, documents)
