@@ -15,7 +15,7 @@ from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engines.flight import Fleet, fly, why_not
 from tttnn.methods.ttt.engines.low_rank import AdaptedLinear, adapters
 from tttnn.methods.ttt.engines.room import check_rate, documents_by_memory
-from tttnn.methods.ttt.engines.seats import computing_in, replaced
+from tttnn.methods.ttt.engines.seats import computing_in, precision, replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Recipe
 
@@ -31,9 +31,7 @@ ARCHITECTURES = {
     "granite",
     "llama",
     "mistral",
-    "mpt",
     "olmo2",
-    "opt",
     "phi",
     "qwen2",
     "qwen3",
@@ -81,11 +79,10 @@ def adapt(
     documents = documents_by_memory(model, size, at_most) if in_flight is None else in_flight
     factors = [factor for adapter in made for factor in (adapter.down, adapter.up)]
     places: dict[str, torch.nn.Module] = {}
-    with computing_in(model, recipe) as dtype:
-        stack = Stack(factors, [False] * len(factors), documents, dtype)
-        anchor = torch.zeros((), device=model.device, requires_grad=True)
-        for adapter, down, up in zip(made, stack.entries[::2], stack.entries[1::2], strict=True):
-            base = model.get_submodule(adapter.layer)
-            places[adapter.layer] = AdaptedLinear(base, stack, anchor, down, up, adapter.scale)
-        with replaced(model, places):
-            yield from fly(Fleet(model, stack, recipe), tokenizer, queries, window, documents)
+    stack = Stack(factors, [False] * len(factors), documents, precision(recipe))
+    anchor = torch.zeros((), device=model.device, requires_grad=True)
+    for adapter, down, up in zip(made, stack.entries[::2], stack.entries[1::2], strict=True):
+        base = model.get_submodule(adapter.layer)
+        places[adapter.layer] = AdaptedLinear(base, stack, anchor, down, up, adapter.scale)
+    with computing_in(model, recipe), replaced(model, places):
+        yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)

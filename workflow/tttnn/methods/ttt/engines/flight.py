@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.methods.clock import clock
@@ -28,19 +29,22 @@ from tttnn.methods.likelihood import (
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.ttt.engine import Pieces, _Progress, _steps, _Trainee
+from tttnn.methods.ttt.engines.captured import Captured, Step
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.tokens import tokens
 
 GROUPS = 4  # so many groups' documents are looked at together, to find those of equal work
 BATCH_TOKENS = 8192  # at most in a forward pass, as in `log_likelihood`; or one row
+WIDTHS = 32  # on CUDA, lengths are padded to multiples of it, so that few graphs do
+UNSEEN = -100  # a target that is none, as in `padded`
 NOTHING = Window([], [])
 
 
-class Segment(NamedTuple):
+@dataclass(frozen=True)
+class Segment:
     """What a document does before a measurement: its steps, each the windows it is of."""
 
-    count: int
     steps: list[list[Window]]
     last: int
     """How many of the steps, at the end, are of the last neighbour."""
@@ -70,6 +74,7 @@ class Fleet(NamedTuple):
     model: PreTrainedModel
     stack: Stack
     recipe: Recipe
+    window: int
 
 
 def why_not(model: PreTrainedModel, recipe: Recipe) -> str | None:
@@ -114,7 +119,7 @@ def _segments(query: Query, trainee: _Trainee) -> Iterator[Segment]:
         if count in trainee.recipe.evaluate_at:
             windows = [[_window(piece) for piece in step] for step in steps]
             trained = sum(len(piece) for step in steps for piece in step)
-            yield Segment(count, windows, len(last), trained)
+            yield Segment(windows, len(last), trained)
             steps = []
 
 
@@ -126,6 +131,18 @@ def _planned(query: Query, trainee: _Trainee) -> Document:
     return Document(query, windows, size(query.text, ids), list(_segments(query, trainee)))
 
 
+def _on(device: torch.device, batch: torch.Tensor, window: int, filler: int) -> torch.Tensor:
+    """A batch on the device; for CUDA padded to a multiple of `WIDTHS`, and nobody waits for it."""
+    if device.type != "cuda":
+        return batch.to(device)
+    width = min(-(-batch.shape[1] // WIDTHS) * WIDTHS, window)
+    return (
+        pad(batch, (0, width - batch.shape[1]), value=filler)
+        .pin_memory()
+        .to(device, non_blocking=True)
+    )
+
+
 def _batches(
     windows: Sequence[Window], fleet: Fleet
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
@@ -133,15 +150,13 @@ def _batches(
     start = 0
     device = fleet.model.device
     for inputs, targets in padded(windows, BATCH_TOKENS):
-        if device.type == "cuda":  # so that the copy waits for nothing
-            inputs, targets = inputs.pin_memory(), targets.pin_memory()
         rows = slice(start, start + len(inputs))
         start += len(inputs)
         if any(window.targets for window in windows[rows]):
             yield (
                 rows,
-                inputs.to(device, non_blocking=True),
-                targets.to(device, non_blocking=True),
+                _on(device, inputs, fleet.window, 0),
+                _on(device, targets, fleet.window, UNSEEN),
             )
 
 
@@ -149,32 +164,59 @@ def _losses(fleet: Fleet, inputs: torch.Tensor, targets: torch.Tensor) -> torch.
     """(rows, t): of each position, 0 without a target."""
     logits = fleet.model(input_ids=inputs, use_cache=False).logits.float()
     losses = cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none"
+        logits.flatten(0, 1), targets.flatten(), ignore_index=UNSEEN, reduction="none"
     )
     return losses.view_as(targets)
 
 
-def _step(fleet: Fleet, steps: Sequence[list[Window]]) -> list[torch.Tensor]:
-    """One step of the first `len(steps)` documents; of each pass, the rows' losses (rows,)."""
-    passes = max(map(len, steps))
-    fleet.stack.begin(len(steps), passes)
-    weights = torch.tensor([1 / len(step) for step in steps]).to(fleet.model.device)
-    losses = []
-    for number in range(passes):
-        windows = [step[number] if number < len(step) else NOTHING for step in steps]
-        found = torch.full((len(steps),), math.nan, device=fleet.model.device)
-        for rows, inputs, targets in _batches(windows, fleet):
-            fleet.stack.rows = rows
-            counts = (targets != -100).sum(1).clamp_(min=1)
-            means = _losses(fleet, inputs, targets).sum(1) / counts
-            (means * weights[rows]).sum().backward()
-            found[rows] = means.detach()
-        losses.append(found)
-    fleet.stack.step(len(steps), fleet.recipe)
+def _backward(
+    fleet: Fleet, rows: slice, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Gradients of each row's mean loss times its weight, (rows,), and these means, (rows,).
+
+    It is their sum that is taken backward: each row's weights have a part in its own loss alone.
+    """
+    fleet.stack.rows = rows
+    counts = (targets != UNSEEN).sum(1).clamp_(min=1)
+    means = _losses(fleet, inputs, targets).sum(1) / counts
+    (means * weights).sum().backward()
+    return means.detach()
+
+
+def _one_pass(
+    fleet: Fleet, count: int, inputs: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """A step of the first `count` documents, each of one piece, all in one batch; their losses."""
+    fleet.stack.begin(count, 1)
+    weights = torch.ones(count, device=inputs.device)
+    losses = _backward(fleet, slice(0, count), inputs, targets, weights)
+    fleet.stack.step(count, fleet.recipe)
     return losses
 
 
-def _train(fleet: Fleet, documents: list[Document], number: int) -> None:
+def _step(fleet: Fleet, step: Step, steps: Sequence[list[Window]]) -> list[torch.Tensor]:
+    """One step of the first `len(steps)` documents; of each pass, the rows' losses (rows,)."""
+    passes = max(map(len, steps))
+    count = len(steps)
+    device = fleet.model.device
+    if passes == 1:
+        batches = list(_batches([window for (window,) in steps], fleet))
+        if len(batches) == 1:
+            return [step(count, *batches[0][1:])]
+    fleet.stack.begin(count, passes)
+    weights = torch.tensor([1 / len(pieces) for pieces in steps]).to(device)
+    losses = []
+    for number in range(passes):
+        windows = [pieces[number] if number < len(pieces) else NOTHING for pieces in steps]
+        found = torch.full((count,), math.nan, device=device)
+        for rows, inputs, targets in _batches(windows, fleet):
+            found[rows] = _backward(fleet, rows, inputs, targets, weights[rows])
+        losses.append(found)
+    fleet.stack.step(count, fleet.recipe)
+    return losses
+
+
+def _train(fleet: Fleet, step: Step, documents: list[Document], number: int) -> None:
     """Train on what lies before measurement `number`; documents and rows change their order."""
     todo = [document.segments[number] for document in documents]
     order = sorted(range(len(todo)), key=lambda row: -len(todo[row].steps))
@@ -186,9 +228,9 @@ def _train(fleet: Fleet, documents: list[Document], number: int) -> None:
     losses = []
     for index in range(len(todo[0].steps)):
         active = [segment.steps[index] for segment in todo if index < len(segment.steps)]
-        losses.append(_step(fleet, active))
+        losses.append(_step(fleet, step, active))
     seconds = clock(device) - started
-    values = [[found.tolist() for found in step] for step in losses]
+    values = [[found.tolist() for found in passes] for passes in losses]
     trained = sum(segment.tokens for segment in todo)
     for row, (document, segment) in enumerate(zip(documents, todo, strict=True)):
         steps = range(len(segment.steps) - segment.last, len(segment.steps))
@@ -242,13 +284,13 @@ def _measure(fleet: Fleet, documents: Sequence[Document], count: int) -> None:
         )
 
 
-def _fly(fleet: Fleet, group: list[Document]) -> None:
+def _fly(fleet: Fleet, step: Step, group: list[Document]) -> None:
     """Adapt a group of documents, each in its own row."""
     documents = list(group)
     fleet.stack.reset()
     for number, count in enumerate(fleet.recipe.evaluate_at):
         if any(document.segments[number].steps for document in documents):
-            _train(fleet, documents, number)
+            _train(fleet, step, documents, number)
         else:
             for document in documents:
                 document.progress = document.progress._replace(train_loss=math.nan)
@@ -259,21 +301,22 @@ def fly(
     fleet: Fleet,
     tokenizer: PreTrainedTokenizerBase,
     queries: Iterable[Query],
-    window: int,
     in_flight: int,
 ) -> Iterator[Adapted]:
     """Adapt the model to queries, `in_flight` of them at a time, and yield them in their order.
 
     Seconds are a document's share of its group's, by tokens.
     """
-    trainee = _Trainee(fleet.model, [], tokenizer, fleet.recipe, window)
-    fleet.model.eval()
+    trainee = _Trainee(fleet.model, [], tokenizer, fleet.recipe, fleet.window)
+    step: Step = partial(_one_pass, fleet)
+    if fleet.model.device.type == "cuda":
+        step = Captured(step)
     queue = iter(queries)
     while planned := [_planned(query, trainee) for query in islice(queue, GROUPS * in_flight)]:
         ready = 0
         alike = sorted(range(len(planned)), key=lambda i: planned[i].work)
         for start in range(0, len(alike), in_flight):
-            _fly(fleet, [planned[i] for i in alike[start : start + in_flight]])
+            _fly(fleet, step, [planned[i] for i in alike[start : start + in_flight]])
             while ready < len(planned) and planned[ready].measurements:
                 document = planned[ready]
                 ready += 1

@@ -43,16 +43,18 @@ def adapters(model: PreTrainedModel, lora: Lora, seed: int) -> list[Adapter]:
         adapted = get_peft_model(model, config)  # says that GPT-2 stores its weights transposed
     try:
         found = []
-        for name, module in adapted.get_base_model().named_modules():
+        for name, module in model.named_modules():
             if not isinstance(module, LoraLayer):
                 continue
-            if not isinstance(module.get_base_layer(), nn.Linear | Conv1D):
+            base = model.get_submodule(f"{name}.base_layer")
+            if not isinstance(base, nn.Linear | Conv1D):
                 raise ValueError(
-                    f"{name} is a {type(module.get_base_layer()).__name__}, and many documents' "
+                    f"{name} is a {type(base).__name__}, and many documents' "
                     "adapters are trained at once beside linear layers only: leave it out of "
                     "lora.targets, or train one document at a time"
                 )
-            down, up = module.lora_A["default"].weight, module.lora_B["default"].weight
+            down: Any = module.lora_A["default"].weight
+            up: Any = module.lora_B["default"].weight
             scale = module.scaling["default"]
             found.append(Adapter(name, down.detach(), up.detach(), scale))
         return found
@@ -77,7 +79,7 @@ class _Adapted(torch.autograd.Function):
         low = torch.bmm(x, down.transpose(1, 2))
         ctx.layer = layer
         ctx.save_for_backward(x, low)
-        result = linear(x, layer.matrix, layer.base.bias)
+        result = linear(x, layer.matrix, layer.bias)
         return result.baddbmm_(low, up.transpose(1, 2), alpha=layer.scale)
 
     @staticmethod
@@ -100,7 +102,7 @@ class AdaptedLinear(nn.Module):
 
     def __init__(
         self,
-        base: nn.Linear | Conv1D,
+        base: nn.Module,
         stack: Stack,
         anchor: torch.Tensor,
         down: Entry,
@@ -114,13 +116,17 @@ class AdaptedLinear(nn.Module):
     @property
     def matrix(self) -> torch.Tensor:
         """(out, in)"""
-        weight = self.base.weight
+        weight: Any = self.base.weight
         return weight.T if isinstance(self.base, Conv1D) else weight
 
     @property
-    def weight(self) -> torch.Tensor:
+    def weight(self) -> Any:
         """For models that look at a layer's dtype."""
         return self.base.weight
+
+    @property
+    def bias(self) -> Any:
+        return self.base.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return _Adapted.apply(x, self.anchor, self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 from transformers import PreTrainedModel
 
@@ -19,6 +18,8 @@ def free(device: torch.device) -> int:
     """Bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    import psutil  # which a bare GPU machine may lack
+
     return psutil.virtual_memory().available
 
 

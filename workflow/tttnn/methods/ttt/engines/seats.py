@@ -4,14 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tttnn.methods.ttt.settings import Recipe
 
+CAUSAL = "causal_without_mask"
+"""An attention for which transformers makes no masks: it knows none of this name."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def _attends_to_all(config: Any) -> bool:
+    """Whether every layer sees all that comes before a token."""
+    kinds = getattr(config, "layer_types", None) or ["full_attention"]
+    return getattr(config, "sliding_window", None) is None and set(kinds) == {"full_attention"}
+
+
+@contextmanager
+def _waiting_for_nothing(model: PreTrainedModel) -> Iterator[None]:
+    """No mask is made where causal attention needs none, and no batch is looked at for padding.
+
+    For either, transformers reads from the device in each forward pass, which the host waits for.
+    """
+    config = model.config
+    attention, padding = config._attn_implementation, config.pad_token_id
+    try:
+        config.pad_token_id = None
+        if attention == "sdpa" and _attends_to_all(config):
+            AttentionInterface.register(CAUSAL, sdpa_attention_forward)
+            config._attn_implementation = CAUSAL
+        yield
+    finally:
+        config._attn_implementation, config.pad_token_id = attention, padding
 
 
 @contextmanager
@@ -25,7 +53,8 @@ def replaced(model: PreTrainedModel, places: Mapping[str, nn.Module]) -> Iterato
         for name, module in places.items():
             model.set_submodule(name, module, strict=True)
         model.eval()
-        yield
+        with _waiting_for_nothing(model):
+            yield
     finally:
         for name, module in before.items():
             model.set_submodule(name, module, strict=True)
@@ -33,16 +62,21 @@ def replaced(model: PreTrainedModel, places: Mapping[str, nn.Module]) -> Iterato
             parameter.requires_grad_()
 
 
+def precision(recipe: Recipe) -> torch.dtype:
+    """What a recipe has the model compute in."""
+    return PRECISIONS[getattr(recipe, "precision", "float32")]
+
+
 @contextmanager
-def computing_in(model: PreTrainedModel, recipe: Recipe) -> Iterator[torch.dtype]:
+def computing_in(model: PreTrainedModel, recipe: Recipe) -> Iterator[None]:
     """The model's weights in the recipe's precision; after, they are bit for bit what they were."""
-    dtype = PRECISIONS[getattr(recipe, "precision", "float32")]
+    dtype = precision(recipe)
     kept = [(parameter, parameter.data) for parameter in model.parameters()]
     try:
         if dtype != torch.float32:
             for parameter, data in kept:
                 parameter.data = data.to(dtype)
-        yield dtype
+        yield
     finally:
         for parameter, data in kept:
             parameter.data = data

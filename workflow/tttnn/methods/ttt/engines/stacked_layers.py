@@ -136,7 +136,8 @@ class StackedLayerNorm(StackedLayer):
 class StackedRMSNorm(StackedLayer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = x.float()
-        normal = wide * torch.rsqrt(wide.square().mean(-1, True) + self.base.variance_epsilon)
+        epsilon: Any = self.base.variance_epsilon
+        normal = wide * torch.rsqrt(wide.square().mean(-1, True) + epsilon)
         return _Scaled.apply(normal.to(x.dtype), self.anchor, self)
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engines.flight import Fleet, fly, why_not
 from tttnn.methods.ttt.engines.room import check_rate, documents_by_memory
-from tttnn.methods.ttt.engines.seats import computing_in, replaced
+from tttnn.methods.ttt.engines.seats import computing_in, precision, replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.engines.stacked_layers import StackedLayer, stacked
 from tttnn.methods.ttt.settings import Recipe
@@ -78,8 +78,7 @@ def _places(
 def _is_table(holders: dict[str, nn.Module], key: int) -> bool:
     """Whether a weight is an embedding's, whose gradient is added row by row."""
     return any(
-        isinstance(module, nn.Embedding) and id(module.weight) == key
-        for module in holders.values()
+        isinstance(module, nn.Embedding) and id(module.weight) == key for module in holders.values()
     )
 
 
@@ -104,7 +103,6 @@ def adapt(
     size = sum(parameter.numel() for parameter in model.parameters())
     at_most = AT_MOST.get(model.device.type, 1)
     documents = documents_by_memory(model, size, at_most) if in_flight is None else in_flight
-    with computing_in(model, recipe) as dtype:
-        stack, places = _places(model, documents, dtype)
-        with replaced(model, places):
-            yield from fly(Fleet(model, stack, recipe), tokenizer, queries, window, documents)
+    stack, places = _places(model, documents, precision(recipe))
+    with computing_in(model, recipe), replaced(model, places):
+        yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)
