@@ -18,8 +18,11 @@ CAUSAL = "causal_without_mask"
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def _attends_to_all(config: Any) -> bool:
-    """Whether every layer sees all that comes before a token."""
+def _attends_to_all(model: PreTrainedModel) -> bool:
+    """Whether every layer sees all that comes before a token, by a function that has a name."""
+    config: Any = model.config
+    if config._attn_implementation != "sdpa" or not model._supports_attention_backend:
+        return False
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
     return getattr(config, "sliding_window", None) is None and set(kinds) == {"full_attention"}
 
@@ -34,7 +37,7 @@ def _waiting_for_nothing(model: PreTrainedModel) -> Iterator[None]:
     attention, padding = config._attn_implementation, config.pad_token_id
     try:
         config.pad_token_id = None
-        if attention == "sdpa" and _attends_to_all(config):
+        if _attends_to_all(model):
             AttentionInterface.register(CAUSAL, sdpa_attention_forward)
             config._attn_implementation = CAUSAL
         yield

@@ -150,7 +150,8 @@ class Stack:
     @torch.no_grad()
     def reorder(self, order: Sequence[int]) -> None:
         """Row i becomes what row `order[i]` was, by way of one spare row."""
-        for tensor in (self.values, self.means, self.squares, self.steps):
+        # gradients too: what no module overwrites is 0, or NaN where a document diverged
+        for tensor in (self.values, self.gradients, self.means, self.squares, self.steps):
             _permute(tensor, order)
         if self.computed is not self.values:
             _permute(self.computed, order)

@@ -66,9 +66,13 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         (ids,) = ctx.saved_tensors
+        gradient = gradients[0]
+        padding = ctx.layer.base.padding_idx
+        if padding is not None:  # whose embedding is not trained
+            gradient = gradient.masked_fill((ids == padding)[..., None], 0)
         into = ctx.layer.stack.gradient(ctx.layer.entries["weight"])
         rows = torch.arange(len(into), device=ids.device)[:, None]
-        into.index_put_((rows, ids), gradients[0].to(into.dtype), accumulate=True)
+        into.index_put_((rows, ids), gradient.to(into.dtype), accumulate=True)
         return None, None, None
 
 
@@ -145,7 +149,7 @@ def stacked(module: nn.Module) -> type[StackedLayer] | None:
     """What stands in for a module that holds weights itself; None if nothing is known to."""
     if isinstance(module, nn.Linear | Conv1D):
         return StackedLinear
-    if type(module) is nn.Embedding:
+    if type(module) is nn.Embedding and module.max_norm is None:
         return StackedEmbedding
     if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
         return StackedLayerNorm
