@@ -14,8 +14,8 @@ from families import save_decoder
 from tiny import CAUSAL, save_causal
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engine import adapt as reference
-from tttnn.methods.ttt.engines import adapters, captured, flight, weights
-from tttnn.methods.ttt.engines.room import documents_by_memory
+from tttnn.methods.ttt.engines import adapters, batches, captured, flight, weights
+from tttnn.methods.ttt.engines.room import AT_MOST, documents_by_memory
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.models.folder import load_causal
@@ -122,7 +122,7 @@ def test_under_every_recipe(name, changes, llama):
 def test_passes_of_few_tokens_come_to_the_same(name, llama, monkeypatch):
     recipe = recipe_for(name, step="neighbor")
     expected = in_flight(ENGINES[name], llama, QUERIES, recipe, 8)
-    monkeypatch.setattr(flight, "BATCH_TOKENS", WINDOW)  # a row or two at a time
+    monkeypatch.setitem(batches.BATCH_TOKENS, "cpu", WINDOW)  # a row or two at a time
     check_equal(in_flight(ENGINES[name], llama, QUERIES, recipe, 8), expected)
 
 
@@ -284,9 +284,9 @@ def test_as_many_documents_as_memory_holds(llama, monkeypatch):
     model, _ = llama
     room = "tttnn.methods.ttt.engines.room.free"
     monkeypatch.setattr(room, lambda device: 0)
-    assert documents_by_memory(model, 1000, 16) == 1
+    assert documents_by_memory(model, 1000) == 1
     monkeypatch.setattr(room, lambda device: 10**15)
-    assert documents_by_memory(model, 1000, 16) == 16
+    assert documents_by_memory(model, 1000) == AT_MOST["cpu"]
 
 
 def test_seconds_are_shared_out_by_tokens(llama, monkeypatch):

@@ -12,10 +12,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.methods.measure import Adapted, Query
-from tttnn.methods.ttt.engines.flight import Fleet, fly, why_not
+from tttnn.methods.ttt.engines.flight import Fleet, fly
 from tttnn.methods.ttt.engines.low_rank import AdaptedLinear, adapters
-from tttnn.methods.ttt.engines.room import check_rate, documents_by_memory
-from tttnn.methods.ttt.engines.seats import computing_in, precision, replaced
+from tttnn.methods.ttt.engines.recipes import check_rate, precision, why_not
+from tttnn.methods.ttt.engines.room import documents_by_memory
+from tttnn.methods.ttt.engines.seats import computing_in, replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Recipe
 
@@ -39,7 +40,6 @@ ARCHITECTURES = {
     "starcoder2",
 }
 """Causal models whose linear layers all see (documents, t, in)."""
-AT_MOST = {"cpu": 16, "cuda": 64}
 
 
 def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> str | None:
@@ -64,8 +64,8 @@ def adapt(
 ) -> Iterator[Adapted]:
     """What `tttnn.methods.ttt.engine.adapt` yields, with `in_flight` documents at a time.
 
-    None: as many as memory allows, at most `AT_MOST`. The model's modules are replaced while it
-    runs, and put back when the generator ends or is closed.
+    None: as many as memory holds (`documents_by_memory`). The model's modules are replaced
+    while it runs, and put back when the generator ends or is closed.
 
     Raises `ValueError` if `fits` says why not, and where the reference does.
     """
@@ -75,8 +75,7 @@ def adapt(
     check_rate(recipe)
     made = adapters(model, recipe.lora, recipe.seed)
     size = sum(adapter.down.numel() + adapter.up.numel() for adapter in made)
-    at_most = AT_MOST.get(model.device.type, 1)
-    documents = documents_by_memory(model, size, at_most) if in_flight is None else in_flight
+    documents = documents_by_memory(model, size) if in_flight is None else in_flight
     factors = [factor for adapter in made for factor in (adapter.down, adapter.up)]
     places: dict[str, torch.nn.Module] = {}
     stack = Stack(factors, [False] * len(factors), documents, precision(recipe))

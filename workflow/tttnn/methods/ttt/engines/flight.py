@@ -8,64 +8,31 @@ rows, so that the batch shrinks as documents are done, and none that is done mov
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import torch
-from torch.nn.functional import cross_entropy, pad
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.methods.clock import clock
-from tttnn.methods.likelihood import (
-    Size,
-    Window,
-    padded,
-    prefix_token,
-    rolling_windows,
-    size,
-)
-from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
-from tttnn.methods.ttt.engine import Pieces, _Progress, _steps, _Trainee
+from tttnn.methods.likelihood import Window
+from tttnn.methods.measure import Adapted, Measurement, Query
+from tttnn.methods.ttt.engine import _Progress, _Trainee
+from tttnn.methods.ttt.engines.batches import BATCH_TOKENS, UNSEEN, batches, losses
 from tttnn.methods.ttt.engines.captured import Captured, Step
+from tttnn.methods.ttt.engines.plan import Document, planned
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Recipe
-from tttnn.models.tokens import tokens
 
-GROUPS = 4  # so many groups' documents are looked at together, to find those of equal work
-BATCH_TOKENS = 8192  # at most in a forward pass, as in `log_likelihood`; or one row
-WIDTHS = 32  # on CUDA, lengths are padded to multiples of it, so that few graphs do
-UNSEEN = -100  # a target that is none, as in `padded`
+GROUPS = {"cpu": 1, "cuda": 4}
+"""So many groups' documents are looked at together, to find those of equal work.
+
+On a CPU a batch that shrinks costs little, and after a kill nobody wants four groups again.
+"""
 NOTHING = Window([], [])
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What a document does before a measurement: its steps, each the windows it is of."""
-
-    steps: list[list[Window]]
-    last: int
-    """How many of the steps, at the end, are of the last neighbour."""
-    tokens: int
-
-
-@dataclass
-class Document:
-    """A query under way."""
-
-    query: Query
-    windows: list[Window]
-    size: Size
-    segments: list[Segment]
-    progress: _Progress = field(default_factory=_Progress)
-    measurements: list[Measurement] = field(default_factory=list)
-
-    @property
-    def work(self) -> tuple[int, int]:
-        """What is alike in documents of a group: steps, and tokens to train on."""
-        return sum(len(s.steps) for s in self.segments), sum(s.tokens for s in self.segments)
 
 
 class Fleet(NamedTuple):
@@ -77,98 +44,6 @@ class Fleet(NamedTuple):
     window: int
 
 
-def why_not(model: PreTrainedModel, recipe: Recipe) -> str | None:
-    """Why documents cannot be trained side by side under this recipe, if they cannot."""
-    if key := recipe.depends_on_order:
-        return f"{key}: a document's result depends on those before it"
-    if recipe.dropout == "as_model" and (name := _dropout(model)):
-        return (
-            f"dropout: as_model, and {name} is above 0: its masks come from one stream of random "
-            "numbers for each document; set dropout: none"
-        )
-    if getattr(recipe, "optimizer", "adamw") != "adamw":
-        return "optimizer: documents in flight are trained with adamw"
-    if getattr(recipe, "reuse", 1) != 1:
-        return "reuse: gradients are not reused with documents in flight"
-    return None
-
-
-def _dropout(model: PreTrainedModel) -> str | None:
-    """The first place where the model drops something while it is trained."""
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Dropout) and module.p > 0:
-            return name
-        for key, value in vars(module).items():
-            if "drop" in key and isinstance(value, float) and value > 0:
-                return f"{name}.{key}"
-    return None
-
-
-def _window(piece: list[int]) -> Window:
-    """A piece to train on, without the last token, after which nothing is predicted."""
-    return Window(piece[:-1], piece[1:])
-
-
-def _segments(query: Query, trainee: _Trainee) -> Iterator[Segment]:
-    steps: list[Pieces] = []
-    last: list[Pieces] = []
-    for count in range(trainee.recipe.evaluate_at[-1] + 1):
-        if count > 0:
-            last = _steps(query, trainee, count)
-            steps += last
-        if count in trainee.recipe.evaluate_at:
-            windows = [[_window(piece) for piece in step] for step in steps]
-            trained = sum(len(piece) for step in steps for piece in step)
-            yield Segment(windows, len(last), trained)
-            steps = []
-
-
-def _planned(query: Query, trainee: _Trainee) -> Document:
-    if trainee.recipe.train_on != "query":
-        check_neighbors(query, trainee.recipe.num_neighbors)
-    ids = tokens(trainee.tokenizer, query.text)
-    windows = rolling_windows(ids, prefix_token(trainee.tokenizer), trainee.window)
-    return Document(query, windows, size(query.text, ids), list(_segments(query, trainee)))
-
-
-def _on(device: torch.device, batch: torch.Tensor, window: int, filler: int) -> torch.Tensor:
-    """A batch on the device; for CUDA padded to a multiple of `WIDTHS`, and nobody waits for it."""
-    if device.type != "cuda":
-        return batch.to(device)
-    width = min(-(-batch.shape[1] // WIDTHS) * WIDTHS, window)
-    return (
-        pad(batch, (0, width - batch.shape[1]), value=filler)
-        .pin_memory()
-        .to(device, non_blocking=True)
-    )
-
-
-def _batches(
-    windows: Sequence[Window], fleet: Fleet
-) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """Rows of the stack with their inputs and targets, (rows, t), on the device."""
-    start = 0
-    device = fleet.model.device
-    for inputs, targets in padded(windows, BATCH_TOKENS):
-        rows = slice(start, start + len(inputs))
-        start += len(inputs)
-        if any(window.targets for window in windows[rows]):
-            yield (
-                rows,
-                _on(device, inputs, fleet.window, 0),
-                _on(device, targets, fleet.window, UNSEEN),
-            )
-
-
-def _losses(fleet: Fleet, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """(rows, t): of each position, 0 without a target."""
-    logits = fleet.model(input_ids=inputs, use_cache=False).logits.float()
-    losses = cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=UNSEEN, reduction="none"
-    )
-    return losses.view_as(targets)
-
-
 def _backward(
     fleet: Fleet, rows: slice, inputs: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
@@ -178,7 +53,7 @@ def _backward(
     """
     fleet.stack.rows = rows
     counts = (targets != UNSEEN).sum(1).clamp_(min=1)
-    means = _losses(fleet, inputs, targets).sum(1) / counts
+    means = losses(fleet.model, inputs, targets).sum(1) / counts
     (means * weights).sum().backward()
     return means.detach()
 
@@ -189,9 +64,9 @@ def _one_pass(
     """A step of the first `count` documents, each of one piece, all in one batch; their losses."""
     fleet.stack.begin(count, 1)
     weights = torch.ones(count, device=inputs.device)
-    losses = _backward(fleet, slice(0, count), inputs, targets, weights)
+    means = _backward(fleet, slice(0, count), inputs, targets, weights)
     fleet.stack.step(count, fleet.recipe)
-    return losses
+    return means
 
 
 def _step(fleet: Fleet, step: Step, steps: Sequence[list[Window]]) -> list[torch.Tensor]:
@@ -200,37 +75,41 @@ def _step(fleet: Fleet, step: Step, steps: Sequence[list[Window]]) -> list[torch
     count = len(steps)
     device = fleet.model.device
     if passes == 1:
-        batches = list(_batches([window for (window,) in steps], fleet))
-        if len(batches) == 1:
-            return [step(count, *batches[0][1:])]
+        whole = list(batches([window for (window,) in steps], device, fleet.window))
+        if len(whole) == 1:
+            return [step(count, *whole[0][1:])]
     fleet.stack.begin(count, passes)
     weights = torch.tensor([1 / len(pieces) for pieces in steps]).to(device)
-    losses = []
+    means = []
     for number in range(passes):
         windows = [pieces[number] if number < len(pieces) else NOTHING for pieces in steps]
         found = torch.full((count,), math.nan, device=device)
-        for rows, inputs, targets in _batches(windows, fleet):
+        for rows, inputs, targets in batches(windows, device, fleet.window):
             found[rows] = _backward(fleet, rows, inputs, targets, weights[rows])
-        losses.append(found)
+        means.append(found)
     fleet.stack.step(count, fleet.recipe)
-    return losses
+    return means
+
+
+def _sort(fleet: Fleet, documents: list[Document], many: Callable[[Document], int]) -> None:
+    """Those with many of something become the first rows."""
+    order = sorted(range(len(documents)), key=lambda row: -many(documents[row]))
+    fleet.stack.reorder(order)
+    documents[:] = [documents[row] for row in order]
 
 
 def _train(fleet: Fleet, step: Step, documents: list[Document], number: int) -> None:
     """Train on what lies before measurement `number`; documents and rows change their order."""
+    _sort(fleet, documents, lambda document: len(document.segments[number].steps))
     todo = [document.segments[number] for document in documents]
-    order = sorted(range(len(todo)), key=lambda row: -len(todo[row].steps))
-    fleet.stack.reorder(order)
-    documents[:] = [documents[row] for row in order]
-    todo = [todo[row] for row in order]
     device = fleet.model.device
     started = clock(device)
-    losses = []
+    means = []
     for index in range(len(todo[0].steps)):
         active = [segment.steps[index] for segment in todo if index < len(segment.steps)]
-        losses.append(_step(fleet, step, active))
+        means.append(_step(fleet, step, active))
     seconds = clock(device) - started
-    values = [[found.tolist() for found in passes] for passes in losses]
+    values = [[found.tolist() for found in passes] for passes in means]
     trained = sum(segment.tokens for segment in todo)
     for row, (document, segment) in enumerate(zip(documents, todo, strict=True)):
         steps = range(len(segment.steps) - segment.last, len(segment.steps))
@@ -246,42 +125,45 @@ def _train(fleet: Fleet, step: Step, documents: list[Document], number: int) -> 
 
 
 @torch.inference_mode()
-def _evaluate(fleet: Fleet, documents: Sequence[Document]) -> list[float]:
-    """The log-likelihoods of the texts, document by document, under their own weights as they are.
-
-    Those whose weights did not move since they were measured last are left out: 0.
-    """
-    texts = [
-        []
-        if document.measurements and document.measurements[-1].steps == document.progress.steps
-        else document.windows
-        for document in documents
-    ]
-    totals = torch.zeros(len(texts), dtype=torch.float64, device=fleet.model.device)
-    for number in range(max(map(len, texts))):
-        windows = [text[number] if number < len(text) else NOTHING for text in texts]
-        for rows, inputs, targets in _batches(windows, fleet):
-            fleet.stack.rows = rows
-            totals[rows] -= _losses(fleet, inputs, targets).double().sum(1)
+def _evaluate(fleet: Fleet, texts: Sequence[Sequence[Window]]) -> list[float]:
+    """The log-likelihoods of texts, the longest first, each under the weights of its own row."""
+    device = fleet.model.device
+    totals = torch.zeros(len(texts), dtype=torch.float64, device=device)
+    number = 0
+    while active := [text for text in texts if len(text) > number]:
+        count = len(active)
+        longest = max(len(text[number].inputs) for text in active)
+        fit = max(1, BATCH_TOKENS[device.type] // (longest * count))
+        each = min(fit, len(active[-1]) - number)
+        windows = [window for text in active for window in text[number : number + each]]
+        for rows, inputs, targets in batches(windows, device, fleet.window):
+            # windows of more than one each are of one batch
+            fleet.stack.rows, fleet.stack.each = rows if each == 1 else slice(0, count), each
+            found = losses(fleet.model, inputs, targets).double()
+            totals[fleet.stack.rows] -= found.view(-1, each * found.shape[1]).sum(1)
+        fleet.stack.each = 1
+        number += each
     return totals.tolist()
 
 
-def _measure(fleet: Fleet, documents: Sequence[Document], count: int) -> None:
-    """Measure all documents after `count` neighbours."""
+def _measure(fleet: Fleet, documents: list[Document], count: int) -> None:
+    """Measure all documents after `count` neighbours; they and rows change their order."""
     started = clock(fleet.model.device)
-    totals = _evaluate(fleet, documents)
+    moved = [document for document in documents if document.has_moved]
+    _sort(fleet, documents, lambda document: len(document.windows) * document.has_moved)
+    totals = _evaluate(fleet, [document.windows for document in documents[: len(moved)]])
     seconds = clock(fleet.model.device) - started
-    evaluated = sum(document.size.tokens for document in documents)
-    for document, total in zip(documents, totals, strict=True):
-        last = document.measurements[-1] if document.measurements else None
-        progress = document.progress._asdict()
-        if last is not None and last.steps == document.progress.steps:  # the same weights
-            document.measurements.append(replace(last, num_neighbors=count, **progress))
-            continue
+    evaluated = sum(document.size.tokens for document in moved)
+    for document, total in zip(documents, totals, strict=False):
         share = seconds * document.size.tokens / max(evaluated, 1)
+        progress = document.progress._asdict()
         document.measurements.append(
             Measurement(count, loglikelihood=total, **progress, evaluate_seconds=share)
         )
+    for document in documents[len(moved) :]:  # the same weights, the same number
+        last = document.measurements[-1]
+        progress = document.progress._asdict()
+        document.measurements.append(replace(last, num_neighbors=count, **progress))
 
 
 def _fly(fleet: Fleet, step: Step, group: list[Document]) -> None:
@@ -312,12 +194,13 @@ def fly(
     if fleet.model.device.type == "cuda":
         step = Captured(step)
     queue = iter(queries)
-    while planned := [_planned(query, trainee) for query in islice(queue, GROUPS * in_flight)]:
+    read_ahead = in_flight * GROUPS[fleet.model.device.type]
+    while documents := [planned(query, trainee) for query in islice(queue, read_ahead)]:
         ready = 0
-        alike = sorted(range(len(planned)), key=lambda i: planned[i].work)
+        alike = sorted(documents, key=lambda document: document.work)
         for start in range(0, len(alike), in_flight):
-            _fly(fleet, step, [planned[i] for i in alike[start : start + in_flight]])
-            while ready < len(planned) and planned[ready].measurements:
-                document = planned[ready]
+            _fly(fleet, step, alike[start : start + in_flight])
+            while ready < len(documents) and documents[ready].measurements:
+                document = documents[ready]
                 ready += 1
                 yield Adapted(document.query, document.size, document.measurements)

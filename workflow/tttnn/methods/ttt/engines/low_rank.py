@@ -129,4 +129,5 @@ class AdaptedLinear(nn.Module):
         return self.base.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Adapted.apply(x, self.anchor, self)
+        result = _Adapted.apply(self.stack.by_document(x), self.anchor, self)
+        return result.view(*x.shape[:-1], -1)

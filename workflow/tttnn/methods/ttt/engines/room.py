@@ -1,16 +1,16 @@
-"""How many documents fit in flight, and what is asked of a recipe."""
+"""How many documents fit in flight."""
 
 from __future__ import annotations
 
 import torch
 from transformers import PreTrainedModel
 
-from tttnn.methods.ttt.engines.flight import BATCH_TOKENS
-from tttnn.methods.ttt.settings import Recipe
+from tttnn.methods.ttt.engines.batches import BATCH_TOKENS
 
 BYTES = 4 + 4 + 8 + 2  # of a trained number: itself, gradient, two moments, a copy in bfloat16
 WIDTHS = 40  # numbers kept of a token for backward in a layer, in multiples of the model's width
-LOGITS = 3  # copies of a batch's: themselves, log-probabilities, gradients
+LOGITS = 4  # copies of a batch's: themselves, log-probabilities, the gradients of both
+AT_MOST = {"cpu": 16, "cuda": 64}  # documents: with more, products are no faster
 SHARE = 0.7  # of what is free: the rest is for fragments and for what kernels need
 
 
@@ -28,18 +28,10 @@ def batch_bytes(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     numbers = config.vocab_size * LOGITS
     numbers += config.hidden_size * config.num_hidden_layers * WIDTHS
-    return numbers * 4 * BATCH_TOKENS
+    return numbers * 4 * BATCH_TOKENS[model.device.type]
 
 
-def documents_by_memory(model: PreTrainedModel, trained: int, at_most: int) -> int:
+def documents_by_memory(model: PreTrainedModel, trained: int) -> int:
     """How many documents, each of `trained` numbers, the device holds beside a pass; 1 at least."""
     room = int(free(model.device) * SHARE) - batch_bytes(model)
-    return max(1, min(at_most, room // (trained * BYTES)))
-
-
-def check_rate(recipe: Recipe) -> None:
-    """Raises `ValueError` for a recipe without a learning rate."""
-    if recipe.learning_rate is None:
-        raise ValueError(
-            "the recipe has no learning_rate: set it, or take the model's adapt_learning_rate"
-        )
+    return min(AT_MOST[model.device.type], max(1, room // (trained * BYTES)))

@@ -11,11 +11,11 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from tttnn.methods.ttt.engines.recipes import precision
 from tttnn.methods.ttt.settings import Recipe
 
 CAUSAL = "causal_without_mask"
 """An attention for which transformers makes no masks: it knows none of this name."""
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def _attends_to_all(model: PreTrainedModel) -> bool:
@@ -63,11 +63,6 @@ def replaced(model: PreTrainedModel, places: Mapping[str, nn.Module]) -> Iterato
             model.set_submodule(name, module, strict=True)
         for parameter in trained:
             parameter.requires_grad_()
-
-
-def precision(recipe: Recipe) -> torch.dtype:
-    """What a recipe has the model compute in."""
-    return PRECISIONS[getattr(recipe, "precision", "float32")]
 
 
 @contextmanager

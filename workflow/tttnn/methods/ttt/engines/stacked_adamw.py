@@ -32,7 +32,8 @@ class Stack:
     """Copies of `initial`, one for each document, with gradients, moments and steps.
 
     `dtype` is what the model computes in: if that is not float32, a copy in it is renewed in each
-    step. Modules read and write the rows `self.rows` alone: those of the batch that is computed.
+    step. Modules read and write the rows `self.rows` alone: those of the batch that is computed, in
+    which each document has `self.each` texts, one after another.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Stack:
         self.steps = torch.zeros(documents, device=device)
         self.computed = self.values if dtype == torch.float32 else self.values.to(dtype)
         self.rows = slice(0, documents)
+        self.each = 1
         self._adds = True
         self.reset()
 
@@ -77,6 +79,10 @@ class Stack:
         end = entry.start + math.prod(entry.shape)
         rows = buffer[self.rows]
         return rows[:, entry.start : end].view(len(rows), *entry.shape)
+
+    def by_document(self, x: torch.Tensor) -> torch.Tensor:
+        """What a layer is given, texts or tokens in a row, as (rows, t, size)."""
+        return x.reshape(self.rows.stop - self.rows.start, -1, x.shape[-1])
 
     def value(self, entry: Entry) -> torch.Tensor:
         """(rows, *shape), in what the model computes in."""

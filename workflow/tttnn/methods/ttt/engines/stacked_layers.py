@@ -57,7 +57,6 @@ class _Lookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ids: torch.Tensor, anchor: torch.Tensor, layer: StackedLayer) -> Any:
         table = layer.stack.value(layer.entries["weight"])
-        ids = ids.expand(len(table), -1)  # positions come once for all rows
         ctx.layer = layer
         ctx.save_for_backward(ids)
         rows = torch.arange(len(table), device=ids.device)[:, None]
@@ -118,15 +117,23 @@ class StackedLayer(nn.Module):
         weight = self.stack.value(self.entries["weight"])
         return weight if self.is_transposed else weight.transpose(1, 2)
 
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        """A norm's last part."""
+        return _Scaled.apply(self.stack.by_document(x), self.anchor, self).view_as(x)
+
 
 class StackedLinear(StackedLayer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Product.apply(x, self.anchor, self)
+        result = _Product.apply(self.stack.by_document(x), self.anchor, self)
+        return result.view(*x.shape[:-1], -1)
 
 
 class StackedEmbedding(StackedLayer):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return _Lookup.apply(ids, self.anchor, self)
+        documents, each = self.stack.rows.stop - self.stack.rows.start, self.stack.each
+        ids = ids.expand(documents * each, -1)  # positions come once for all texts
+        found = _Lookup.apply(ids.reshape(documents, -1), self.anchor, self)
+        return found.view(*ids.shape, -1)
 
 
 class StackedLayerNorm(StackedLayer):
@@ -134,7 +141,7 @@ class StackedLayerNorm(StackedLayer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         normal = layer_norm(x, self.base.normalized_shape, eps=self.base.eps)
-        return _Scaled.apply(normal, self.anchor, self)
+        return self.scaled(normal)
 
 
 class StackedRMSNorm(StackedLayer):
@@ -142,7 +149,7 @@ class StackedRMSNorm(StackedLayer):
         wide = x.float()
         epsilon: Any = self.base.variance_epsilon
         normal = wide * torch.rsqrt(wide.square().mean(-1, True) + epsilon)
-        return _Scaled.apply(normal.to(x.dtype), self.anchor, self)
+        return self.scaled(normal.to(x.dtype))
 
 
 def stacked(module: nn.Module) -> type[StackedLayer] | None:

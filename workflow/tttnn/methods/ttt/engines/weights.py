@@ -14,15 +14,15 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.methods.measure import Adapted, Query
-from tttnn.methods.ttt.engines.flight import Fleet, fly, why_not
-from tttnn.methods.ttt.engines.room import check_rate, documents_by_memory
-from tttnn.methods.ttt.engines.seats import computing_in, precision, replaced
+from tttnn.methods.ttt.engines.flight import Fleet, fly
+from tttnn.methods.ttt.engines.recipes import check_rate, precision, why_not
+from tttnn.methods.ttt.engines.room import documents_by_memory
+from tttnn.methods.ttt.engines.seats import computing_in, replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.engines.stacked_layers import StackedLayer, stacked
 from tttnn.methods.ttt.settings import Recipe
 
 ARCHITECTURES = {"gpt2", "gpt_neo", "llama", "mistral", "qwen2"}
-AT_MOST = {"cpu": 16, "cuda": 64}
 
 
 def _holders(model: nn.Module) -> dict[str, nn.Module]:
@@ -92,8 +92,8 @@ def adapt(
 ) -> Iterator[Adapted]:
     """What `tttnn.methods.ttt.engine.adapt` yields, with `in_flight` documents at a time.
 
-    None: as many as memory allows, at most `AT_MOST`. The model's modules are replaced while it
-    runs, and put back when the generator ends or is closed; its weights are only read.
+    None: as many as memory holds (`documents_by_memory`). The model's modules are replaced
+    while it runs, and put back when the generator ends or is closed; its weights are only read.
 
     Raises `ValueError` if `fits` says why not, and where the reference does.
     """
@@ -101,8 +101,7 @@ def adapt(
         raise ValueError(f"weights in flight: {reason}")
     check_rate(recipe)
     size = sum(parameter.numel() for parameter in model.parameters())
-    at_most = AT_MOST.get(model.device.type, 1)
-    documents = documents_by_memory(model, size, at_most) if in_flight is None else in_flight
+    documents = documents_by_memory(model, size) if in_flight is None else in_flight
     stack, places = _places(model, documents, precision(recipe))
     with computing_in(model, recipe), replaced(model, places):
         yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)
