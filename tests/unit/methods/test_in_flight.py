@@ -14,7 +14,7 @@ from families import save_decoder
 from tiny import CAUSAL, save_causal
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engine import adapt as reference
-from tttnn.methods.ttt.engines import adapters, batches, captured, flight, weights
+from tttnn.methods.ttt.engines import adapters, batches, captured, flight, seats, weights
 from tttnn.methods.ttt.engines.room import AT_MOST, documents_by_memory
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Lora, Recipe
@@ -254,6 +254,7 @@ def test_the_model_is_as_it_was_when_the_engine(end, name, networks):
         ("weights", {"accumulate": True}, "accumulate: a document's result depends on those"),
         ("adapters", {"as_released": True}, "as_released: a document's result depends on those"),
         ("adapters", {"lora": None}, "lora: null"),
+        ("adapters", {"lora": Lora(targets=["wte"])}, "wte is a Embedding, not a linear layer"),
         ("weights", {"lora": Lora()}, "this engine trains all weights"),
     ],
 )
@@ -275,6 +276,8 @@ def test_architectures_that_are_not_written_for_it_are_refused_by_name(tmp_path)
 def test_a_recipe_without_a_rate_and_a_query_without_neighbours_are_errors(llama):
     with pytest.raises(ValueError, match="no learning_rate"):
         in_flight(weights, llama, QUERIES, recipe_for("weights", learning_rate=None), 2)
+    with pytest.raises(ValueError, match="0 documents in flight"):
+        in_flight(weights, llama, QUERIES, recipe_for("weights"), 0)
     short = [Query("f", "text", ["one"])]
     with pytest.raises(ValueError, match="query f has 1 neighbour"):
         in_flight(weights, llama, short, recipe_for("weights"), 2)
@@ -285,6 +288,7 @@ def test_as_many_documents_as_memory_holds(llama, monkeypatch):
     room = "tttnn.methods.ttt.engines.room.free"
     monkeypatch.setattr(room, lambda device: 0)
     assert documents_by_memory(model, 1000) == 1
+    assert "no two documents fit in 0.0 GB" in weights.fits(model, recipe_for("weights"), "cpu")
     monkeypatch.setattr(room, lambda device: 10**15)
     assert documents_by_memory(model, 1000) == AT_MOST["cpu"]
 
@@ -301,6 +305,34 @@ def test_seconds_are_shared_out_by_tokens(llama, monkeypatch):
 
 
 # --- precision, and graphs -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_in_bfloat16_master_weights_are_float32(name, llama, monkeypatch):
+    """Steps too small for bfloat16's 8 bits add up, and the model comes back as it was."""
+    model, tokenizer = llama
+    state = copy.deepcopy(model.state_dict())
+    recipe = recipe_for(name, learning_rate=1e-4)
+    expected = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
+    stacks = []
+    kept = Stack.__init__
+
+    def noting(stack: Stack, *arguments: object) -> None:
+        stacks.append(stack)
+        kept(stack, *arguments)
+
+    monkeypatch.setattr(Stack, "__init__", noting)
+    for place in (ENGINES[name], seats):
+        monkeypatch.setattr(place, "precision", lambda recipe: torch.bfloat16)
+    found = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
+    for key, values in found.items():
+        assert values == pytest.approx(expected[key], rel=0.01)
+        assert values[0] != expected[key][0] or key in "ce"  # a single token, after zeros
+    (stack,) = stacks
+    assert stack.computed.dtype == torch.bfloat16
+    assert torch.equal(stack.computed, stack.values.bfloat16())
+    assert not torch.equal(stack.values, stack.values.bfloat16().float())
+    assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())
 
 
 def test_a_step_that_cannot_be_captured_is_run_as_it_is(monkeypatch, capsys):

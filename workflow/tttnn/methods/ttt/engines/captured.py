@@ -61,7 +61,8 @@ class Captured:
                 losses = self._step(key[0], inputs, targets)
         except RuntimeError as error:
             self._fails = True
-            reason = str(error).splitlines()[0]
+            # what ended the capture, not what was said when it was closed
+            reason = str(error.__context__ or error).splitlines()[0]
             print(f"warning: steps are not captured as CUDA graphs: {reason}", file=sys.stderr)
             return None
         self._graphs[key] = _Graph(graph, inputs, targets, losses)

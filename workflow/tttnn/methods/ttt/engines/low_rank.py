@@ -25,10 +25,7 @@ class Adapter(NamedTuple):
 
 
 def adapters(model: PreTrainedModel, lora: Lora, seed: int) -> list[Adapter]:
-    """Adapters as `peft` makes them, in its order, so that they begin as the reference's do.
-
-    Raises `ValueError` if one is beside something other than a linear layer.
-    """
+    """Adapters as `peft` makes them, in its order, so that they begin as the reference's do."""
     from peft import LoraConfig, get_peft_model  # two seconds, and rarely needed
     from peft.tuners.lora import LoraLayer
 
@@ -46,13 +43,6 @@ def adapters(model: PreTrainedModel, lora: Lora, seed: int) -> list[Adapter]:
         for name, module in model.named_modules():
             if not isinstance(module, LoraLayer):
                 continue
-            base = model.get_submodule(f"{name}.base_layer")
-            if not isinstance(base, nn.Linear | Conv1D):
-                raise ValueError(
-                    f"{name} is a {type(base).__name__}, and many documents' "
-                    "adapters are trained at once beside linear layers only: leave it out of "
-                    "lora.targets, or train one document at a time"
-                )
             down: Any = module.lora_A["default"].weight
             up: Any = module.lora_B["default"].weight
             scale = module.scaling["default"]

@@ -10,8 +10,10 @@ from tttnn.methods.ttt.settings import Recipe
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def why_not(model: PreTrainedModel, recipe: Recipe) -> str | None:
+def why_not(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> str | None:
     """Why documents cannot be trained side by side under this recipe, if they cannot."""
+    if (kind := torch.device(device).type) not in ("cpu", "cuda"):
+        return f"{kind}: batches are made for cpu and cuda"
     if key := recipe.depends_on_order:
         return f"{key}: a document's result depends on those before it"
     if recipe.dropout == "as_model" and (name := _dropout(model)):

@@ -35,3 +35,26 @@ def documents_by_memory(model: PreTrainedModel, trained: int) -> int:
     """How many documents, each of `trained` numbers, the device holds beside a pass; 1 at least."""
     room = int(free(model.device) * SHARE) - batch_bytes(model)
     return min(AT_MOST[model.device.type], max(1, room // (trained * BYTES)))
+
+
+def how_many(model: PreTrainedModel, trained: int, in_flight: int | None) -> int:
+    """Documents in flight: as many as asked for, or, None, as memory holds.
+
+    Raises `ValueError` for fewer than one.
+    """
+    if in_flight is None:
+        return documents_by_memory(model, trained)
+    if in_flight < 1:
+        raise ValueError(f"{in_flight} documents in flight: ask for 1 or more")
+    return in_flight
+
+
+def why_no_room(model: PreTrainedModel, trained: int) -> str | None:
+    """Why there is nothing to gain, if the device holds no two documents."""
+    if documents_by_memory(model, trained) > 1:
+        return None
+    each, pass_ = trained * BYTES / 1e9, batch_bytes(model) / 1e9
+    return (
+        f"no two documents fit in {free(model.device) / 1e9:.1f} GB: each takes {each:.1f} GB, "
+        f"and a batch {pass_:.1f} GB"
+    )

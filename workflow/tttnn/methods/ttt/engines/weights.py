@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engines.flight import Fleet, fly
 from tttnn.methods.ttt.engines.recipes import check_rate, precision, why_not
-from tttnn.methods.ttt.engines.room import documents_by_memory
+from tttnn.methods.ttt.engines.room import how_many, why_no_room
 from tttnn.methods.ttt.engines.seats import computing_in, replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.engines.stacked_layers import StackedLayer, stacked
@@ -52,7 +52,9 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> 
     for name, module in _holders(model).items():
         if stacked(module) is None:
             return f"{name} is a {type(module).__name__}, which no stacked layer stands in for"
-    return why_not(model, recipe)
+    return why_not(model, recipe, device) or why_no_room(
+        model, sum(p.numel() for p in model.parameters())
+    )
 
 
 def _places(
@@ -92,7 +94,7 @@ def adapt(
 ) -> Iterator[Adapted]:
     """What `tttnn.methods.ttt.engine.adapt` yields, with `in_flight` documents at a time.
 
-    None: as many as memory holds (`documents_by_memory`). The model's modules are replaced
+    None: as many as memory holds (`how_many`). The model's modules are replaced
     while it runs, and put back when the generator ends or is closed; its weights are only read.
 
     Raises `ValueError` if `fits` says why not, and where the reference does.
@@ -101,7 +103,7 @@ def adapt(
         raise ValueError(f"weights in flight: {reason}")
     check_rate(recipe)
     size = sum(parameter.numel() for parameter in model.parameters())
-    documents = documents_by_memory(model, size) if in_flight is None else in_flight
+    documents = how_many(model, size, in_flight)
     stack, places = _places(model, documents, precision(recipe))
     with computing_in(model, recipe), replaced(model, places):
         yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)
