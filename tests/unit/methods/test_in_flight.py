@@ -310,7 +310,7 @@ def test_seconds_are_shared_out_by_tokens(llama, monkeypatch):
 @pytest.mark.parametrize("name", ENGINES)
 def test_in_bfloat16_master_weights_are_float32(name, llama, monkeypatch):
     """Steps too small for bfloat16's 8 bits add up, and the model comes back as it was."""
-    model, tokenizer = llama
+    model, _ = llama
     state = copy.deepcopy(model.state_dict())
     recipe = recipe_for(name, learning_rate=1e-4)
     expected = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
@@ -327,7 +327,7 @@ def test_in_bfloat16_master_weights_are_float32(name, llama, monkeypatch):
     found = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
     for key, values in found.items():
         assert values == pytest.approx(expected[key], rel=0.01)
-        assert values[0] != expected[key][0] or key in "ce"  # a single token, after zeros
+        assert values[0] != expected[key][0] or key in "c"  # a single token, after zeros
     (stack,) = stacks
     assert stack.computed.dtype == torch.bfloat16
     assert torch.equal(stack.computed, stack.values.bfloat16())

@@ -52,9 +52,8 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> 
     for name, module in _holders(model).items():
         if stacked(module) is None:
             return f"{name} is a {type(module).__name__}, which no stacked layer stands in for"
-    return why_not(model, recipe, device) or why_no_room(
-        model, sum(p.numel() for p in model.parameters())
-    )
+    size = sum(parameter.numel() for parameter in model.parameters())
+    return why_not(model, recipe, device) or why_no_room(model, size)
 
 
 def _places(
