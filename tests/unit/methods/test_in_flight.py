@@ -335,6 +335,47 @@ def test_in_bfloat16_master_weights_are_float32(name, llama, monkeypatch):
     assert all(torch.equal(tensor, state[key]) for key, tensor in model.state_dict().items())
 
 
+def test_a_shape_that_comes_again_is_replayed_on_its_own_inputs(monkeypatch):
+    """With a stand-in for CUDA's graphs: what is recorded is run again by `replay`."""
+    recorded = []
+
+    class Graph:
+        def replay(self):
+            count, inputs, targets, losses = self.step
+            losses.copy_(inputs.sum(1) + targets.sum(1) * count)
+
+    class Recording:
+        def __init__(self, graph, pool):
+            self.graph = graph
+
+        def __enter__(self):
+            recorded.append(self.graph)
+
+        def __exit__(self, *error):
+            return False
+
+    def step(count, inputs, targets):
+        losses = (inputs.sum(1) + targets.sum(1) * count).float()
+        if recorded and not hasattr(recorded[-1], "step"):  # recording: nothing is computed
+            losses.fill_(math.nan)
+            recorded[-1].step = (count, inputs, targets, losses)
+        return losses
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    monkeypatch.setattr(torch.cuda, "graph", Recording)
+    taken = captured.Captured(step)
+    draw = torch.Generator().manual_seed(0)
+    found, expected = [], []
+    for count, width in ((2, 3), (2, 3), (1, 3), (2, 4), (2, 3), (1, 3), (2, 4)):
+        inputs = torch.randint(100, (count, width), generator=draw)
+        targets = torch.randint(100, (count, width), generator=draw)
+        found.append(taken(count, inputs, targets))
+        expected.append((inputs.sum(1) + targets.sum(1) * count).tolist())
+    assert [losses.tolist() for losses in found] == expected  # none written over by a later one
+    assert len(recorded) == 3
+
+
 def test_a_step_that_cannot_be_captured_is_run_as_it_is(monkeypatch, capsys):
     class Failing:
         def __init__(self, graph, pool):
