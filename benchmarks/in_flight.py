@@ -3,7 +3,7 @@
 Random weights of a 36 M shape (parameter-golf's: width 512, 11 layers, 8 heads, 4 of keys, a
 vocabulary of 8,192) and random pieces of 32 tokens: a document step is one AdamW step of one
 document on one piece. On a CPU, documents in flight and one by one (the engine with one in flight,
-and the reference loop) take turns in one process.
+and the reference loop) take turns in one process, and seconds are the processor's, on one thread.
 
     python benchmarks/in_flight.py [--device cpu] [--documents 16] [--rank 16] [--weights]
 """
@@ -24,8 +24,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from tttnn.methods.measure import Adapted, Query
-from tttnn.methods.ttt.engine import adapt as one_by_one
-from tttnn.methods.ttt.engines import adapters, weights
+from tttnn.methods.ttt import engine as reference
+from tttnn.methods.ttt.engines import adapters, flight, weights
 from tttnn.methods.ttt.settings import Lora, Recipe
 
 PIECE = 32  # tokens
@@ -167,10 +167,13 @@ def _row(
         _, ours = timed(engine.adapt, few, recipe, documents)
         _, alone = timed(engine.adapt, few, recipe, 1)
         row["difference_from_one_in_flight"] = difference(ours, alone)
-        _, loop = timed(one_by_one, few, recipe_of(8, rank, "float32"))
+        _, loop = timed(reference.adapt, few, recipe_of(8, rank, "float32"))
         row["difference_from_reference"] = difference(ours, loop)
         row["reference_steps_per_second"] = round(8 * 3 / trained_seconds(loop[1:]), 1)
         return row
+    torch.set_num_threads(1)  # so that the processor's time is work, not waiting
+    for module in (reference, flight):  # nor is it other processes' work
+        module.clock = lambda _: time.process_time()
     steps = 4
     recipe = recipe_of(steps, rank, precision)
     taken: dict[str, list[float]] = {"in flight": [], "one in flight": [], "reference": []}
@@ -178,11 +181,10 @@ def _row(
     seed = 0
     while time.perf_counter() < ended or seed < 3:
         many = queries(documents, steps, tokens, size, seed)
-        few = many[: max(1, documents // 4)]  # as many seconds as all of them would take
-        first, ours = timed(engine.adapt, many, recipe, documents)
-        second, alone = timed(engine.adapt, few, recipe, 1)
-        third, loop = timed(one_by_one, few, recipe)
-        del first, second, third
+        few = many[: max(1, documents // 4)]  # seconds are of a document
+        _, ours = timed(engine.adapt, many, recipe, documents)
+        _, alone = timed(engine.adapt, few, recipe, 1)
+        _, loop = timed(reference.adapt, few, recipe)
         taken["in flight"].append(trained_seconds(ours) / len(many))
         taken["one in flight"].append(trained_seconds(alone) / len(few))
         taken["reference"].append(trained_seconds(loop) / len(few))
@@ -248,7 +250,6 @@ def main() -> None:
     if options.device == "cuda":
         rows("cuda")
         return
-    torch.set_num_threads(1)  # so that processor time is work, not waiting
     sizes = (options.device, options.documents, options.tokens)
     if options.weights:
         row = weights_row(*sizes, options.seconds, shape=options.weights)
