@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from tttnn.methods.likelihood import Window, padded
 
-BATCH_TOKENS = {"cpu": 2048, "cuda": 8192}
+BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
 """At most in a forward pass, if not one window; with more, products are no faster."""
 WIDTHS = 32  # on CUDA, lengths are padded to multiples of it, so that few graphs do
 UNSEEN = -100  # a target that is none, as in `padded`
