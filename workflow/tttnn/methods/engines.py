@@ -23,8 +23,9 @@ from tttnn.sections.method import Method
 Adapt = Callable[..., Iterator[Adapted]]
 
 AUTO, REFERENCE = "auto", "reference"
-PREFERRED = ("graphs", "lean")
-"""Those that `auto` tries, in this order, before the reference."""
+PREFERRED = {"cuda": ("adapters", "graphs", "lean"), "cpu": ("lean",)}
+"""Those that `auto` tries, in this order, before the reference. On a CPU not those with several
+documents in flight: there they gain less, and what is killed loses all of them."""
 
 
 def _package(kind: str) -> str:
@@ -57,7 +58,7 @@ def choose(wanted: str, model: PreTrainedModel, recipe: Method, device: str) -> 
             f"--set-resources evaluate_part:engine=auto.{known}"
         )
     asked = [] if wanted in (AUTO, REFERENCE) else [wanted]
-    rest = [] if wanted == REFERENCE else [name for name in PREFERRED if name not in asked]
+    rest = [] if wanted == REFERENCE else [name for name in PREFERRED[device] if name not in asked]
     passed_over: list[str] = []
     for name in (name for name in [*asked, *rest] if name in there):
         module = _load(recipe.kind, name)
