@@ -20,12 +20,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.clock import clock
 from tttnn.methods.likelihood import Window
 from tttnn.methods.measure import Adapted, Measurement, Query
-from tttnn.methods.ttt.engine import _Progress, Trainee
-from tttnn.methods.ttt.precision import Weights
+from tttnn.methods.ttt.engine import Trainee, _Progress
 from tttnn.methods.ttt.engines.batches import BATCH_TOKENS, UNSEEN, batches, losses
 from tttnn.methods.ttt.engines.captured import Captured, Step
 from tttnn.methods.ttt.engines.plan import Document, planned
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
+from tttnn.methods.ttt.precision import Weights
 from tttnn.methods.ttt.settings import Recipe
 
 GROUPS = {"cpu": 1, "cuda": 4}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tttnn.methods.likelihood import Size, Window, prefix_token, rolling_windows, size
 from tttnn.methods.measure import Measurement, Query, check_neighbors
-from tttnn.methods.ttt.engine import Pieces, _Progress, steps_of, Trainee
+from tttnn.methods.ttt.engine import Pieces, Trainee, _Progress, steps_of
 from tttnn.models.tokens import tokens
 
 
