@@ -338,12 +338,17 @@ def test_imports_are_absolute_and_packages_hold_no_code():
 
 
 def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
-    """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves."""
+    """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves.
+
+    And engines, which change no result, so that they are in no fingerprint.
+    """
     loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
     assert loading == {
         "command.py",
         "figures/draw.py",
+        "methods/engines.py",
         "methods/evaluate.py",
+        "methods/ttt/engines/lean.py",
         "needs/kinds.py",
         "retrieval/merged.py",
         "sections/kinds.py",

@@ -431,6 +431,22 @@ def test_a_killed_job_goes_on_where_it_was(left, task, whole, capsys):
     assert not (left.folder / ".0.journal").exists()
 
 
+def test_another_engine_goes_on_where_one_was_killed(left, task, whole, capsys):
+    """Which one runs is in no journal's identity, and changes no row beyond rounding."""
+    table = evaluate(task, left.folder / "0.parquet", engine="lean")
+    said = capsys.readouterr().err
+    assert f"going on after {len(left.done)} of {DOCUMENTS} documents" in said
+    assert "engine: lean\n" in said
+    assert kept(table, left.done) == list(left.done)
+    for ours, theirs in zip(results(table), results(whole), strict=True):
+        assert ours.keys() == theirs.keys()
+        for name, value in theirs.items():
+            is_real = isinstance(value, float)
+            assert ours[name] == (pytest.approx(value, rel=1e-6) if is_real else value), name
+    engines = {one["engine"] for one in environments_of(table.schema)}
+    assert engines == {"reference", "lean"}
+
+
 @pytest.mark.parametrize("tear", [1, 40])
 def test_a_torn_line_is_evaluated_again(tear, left, task, whole, capsys):
     """The end of the journal did not reach the disk; what the next line would be is unknown."""
