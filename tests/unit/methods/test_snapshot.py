@@ -322,12 +322,16 @@ def test_methods_without_a_state_say_so(task, tmp_path, capsys):
 def test_a_document_of_two_machines_says_so(task, tmp_path, monkeypatch, eager):
     output = tmp_path / "0.parquet"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("tttnn.methods.evaluate.environment", lambda _: {"torch": "other"})
+        patch.setattr("tttnn.methods.evaluate.environment", lambda *_: {"torch": "other"})
         after_saving(patch, 5, kill)
         evaluate(task, output)
     evaluate(task, output)
     made = environments_of(pq.read_schema(output))
-    assert sorted(made, key=str) == sorted([{"torch": "other"}, environment()], key=str)
+    other, ours = (
+        {"torch": "other", "engine": "lean"},
+        environment("cpu", "float32") | {"engine": "lean"},
+    )
+    assert sorted(made, key=str) == sorted([other, ours], key=str)
 
 
 # --- the state -----------------------------------------------------------------------------------
