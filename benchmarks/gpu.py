@@ -10,19 +10,15 @@ folder `$OUT` if that is set. `--device cpu --tiny` tries the script itself.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
-import inspect
 import json
 import os
 import statistics
 import sys
 import time
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,59 +28,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow")]
 
 
-@dataclass(frozen=True)
-class PlainLora:
-    """As `tttnn.methods.ttt.settings.Lora`."""
+from shapes import Numbers, flops, plain_loop, random_model, random_query
 
-    rank: int = 16
-    alpha: float = 32.0
-    targets: Any = "all-linear"
-
-
-@dataclass(frozen=True)
-class PlainRecipe:
-    """As `tttnn.methods.ttt.settings.Recipe`, unchecked."""
-
-    kind: str = "ttt"
-    num_neighbors: int = 50
-    evaluate_at: list[int] = field(default_factory=lambda: [0, 1, 2, 5, 10, 20, 50])
-    window: int | None = None
-    seed: int = 1216
-    text: str = "document"
-    train_on: str = "neighbors"
-    step: str = "window"
-    learning_rate: float | None = None
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    clip_norm: float | None = 1.0
-    dropout: str = "as_model"
-    prefix: bool = False
-    lora: PlainLora | None = None
-    accumulate: bool = False
-    as_released: bool = False
-    precision: str = "float32"
-
-    def model_copy(self, update: dict[str, Any]) -> PlainRecipe:
-        return replace(self, **update)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return None  # a setting that came later, at what leaves everything as it was
-
-
-if importlib.util.find_spec("pydantic") is None:
-    stand_in = types.ModuleType("tttnn.methods.ttt.settings")
-    stand_in.Recipe, stand_in.Lora = PlainRecipe, PlainLora  # type: ignore[attr-defined]
-    sys.modules[stand_in.__name__] = stand_in
-
-from shapes import Numbers, flops, plain_loop, random_model, random_query  # noqa: E402
-
-from tttnn.methods.measure import Query  # noqa: E402
-from tttnn.methods.ttt import engine as loop  # noqa: E402
-from tttnn.methods.ttt.engines import graphs, lean  # noqa: E402
-from tttnn.methods.ttt.settings import Lora, Recipe  # noqa: E402
+from tttnn.methods.measure import Query
+from tttnn.methods.ttt import engine as loop
+from tttnn.methods.ttt.engines import graphs, lean
+from tttnn.methods.ttt.settings import Recipe
 
 RATE = 2e-5
 AT = [0, 1, 2, 5, 10, 20, 50]
@@ -351,49 +300,17 @@ def neo(report: Report, options: argparse.Namespace, rate: float) -> None:
 
 
 def adapters(report: Report, options: argparse.Namespace, rate: float) -> None:
-    """Low-rank adapters of many documents in flight: document steps a second."""
-    try:
-        module = importlib.import_module("tttnn.methods.ttt.engines.adapters")
-    except ImportError as error:
-        report.note(f"adapters: not here ({error})")
-        return
-    count, tokens, steps = (4, 32, 3) if options.tiny else (64, 256, 10)
-    model = random_model("tiny" if options.tiny else "36m", options.device)
-    vocabulary, window = model.config.vocab_size, model.config.max_position_embeddings
-    queries = [random_query(n + 1, [tokens] * (steps + 1), vocabulary) for n in range(2 * count)]
-    names = list(inspect.signature(module.adapt).parameters)[5:]
-    flight = next((name for name in names if "flight" in name or "documents" in name), None)
-    report.head("adapters", "precision", "in flight", "document steps a second", "apart")
-    for precision in ("float32", "bfloat16"):
-        with going_on(report, f"adapters, {precision}"):
-            recipe = Recipe(
-                num_neighbors=steps,
-                evaluate_at=[0, steps],
-                learning_rate=1e-3,
-                dropout="none",
-                lora=Lora(rank=16),
-                precision=precision,
-            )
-            how = {flight: count} if flight else {}
-            if refused := module.fits(model, recipe, options.device):
-                report.note(f"adapters, {precision}: {refused}")
-                continue
+    """Documents in flight: document steps a second (see in_flight.py)."""
+    import in_flight
 
-            def run(queries: list[Query], recipe: Any = recipe, how: Any = how) -> list[Any]:
-                return list(module.adapt(model, Numbers(), queries, recipe, window, **how))
-
-            run(queries[:count])
-            taken, found = timed(lambda run=run: run(queries))
-            training = sum(r.measurements[-1].train_seconds for r in found)
-            one = adapted("lean", model, queries[:2], recipe)
-            report.add(
-                adapters="36m",
-                precision=precision,
-                in_flight=count,
-                rate=len(queries) * steps / taken,
-                apart=apart(one, found[:2]),
-                sum_of_train_seconds=training,
-            )
+    if options.device == "cpu":
+        found = [in_flight.adapters_row("cpu", 4, 64, 4, 1.0)]
+    else:
+        found = in_flight.rows(options.device)
+    for row in found:
+        report.rows.append(row)
+        if "failed" in row:
+            report.fail(f"{row['row']}: {row['failed']}")
 
 
 def profile(report: Report, options: argparse.Namespace, rate: float) -> None:

@@ -222,8 +222,7 @@ def rows(device: str) -> list[dict[str, object]]:
     wanted = [
         (adapters_row, (device, 64, 512, 96, 8.0), {}),
         (adapters_row, (device, 64, 512, 96, 8.0), {"precision": "bfloat16"}),
-        (adapters_row, (device, 64, 512, 16, 6.0), {}),
-        (weights_row, (device, 32, 512, 6.0), {}),
+        (weights_row, (device, 32, 512, 6.0), {"precision": "bfloat16"}),
     ]
     found = []
     for function, arguments, more in wanted:
