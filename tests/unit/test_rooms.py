@@ -22,11 +22,17 @@ ORDER = [
     "figures",
     "findings",
     "config",
+    "live",
     "stages",
     "__main__",
     "operations",
 ]
-LAST = {"figures": {"operations"}, "findings": set(), "config": {"stages", "operations"}}
+LAST = {
+    "figures": {"operations"},
+    "findings": set(),
+    "config": {"live", "stages", "operations"},
+    "live": set(),
+}
 """Rooms that only these may import."""
 
 
