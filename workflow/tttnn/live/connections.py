@@ -8,9 +8,11 @@ that have not read in time, that send more than a request may have, or that are 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -59,7 +61,14 @@ def _received(connection: socket.socket) -> int:
 @contextmanager
 def _duplicate(descriptor: int) -> Iterator[socket.socket]:
     """A socket of our own for a connection of gRPC's, so that none is closed for another."""
-    connection = socket.socket(fileno=os.dup(descriptor))
+    own = os.dup(descriptor)
+    try:
+        if not stat.S_ISSOCK(os.fstat(own).st_mode):
+            raise OSError(errno.ENOTSOCK, "no socket")
+        connection = socket.socket(fileno=own)
+    except OSError:
+        os.close(own)
+        raise
     try:
         yield connection
     finally:

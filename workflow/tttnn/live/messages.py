@@ -82,8 +82,8 @@ def _read(data: pa.Buffer, most: int) -> tuple[pa.Schema, pa.RecordBatch, dict[s
     if data.size > most:
         raise Refused("bytes", f"the message has {data.size} bytes, {most} at most are read")
     try:
-        with pa.ipc.MessageReader.open_stream(pa.BufferReader(data)) as reader:
-            head, body = reader.read_next_message(), reader.read_next_message()
+        reader = pa.ipc.MessageReader.open_stream(pa.BufferReader(data))
+        head, body = reader.read_next_message(), reader.read_next_message()
         if (head.type, body.type) != ("schema", "record batch"):
             raise Refused("garbage", f"a {head.type} and a {body.type} are no schema and batch")
         schema = pa.ipc.read_schema(head)
@@ -95,11 +95,11 @@ def _read(data: pa.Buffer, most: int) -> tuple[pa.Schema, pa.RecordBatch, dict[s
             raise Refused("garbage", "the schema's JSON is no object")
         if _is_compressed(body):
             raise Refused("type", "the batch is compressed: send it as it is")
-        for column in schema:
-            if pa.types.is_nested(column.type) and not _is_list_of_numbers(column.type):
-                raise Refused("type", f"column {column.name[:100]!r} is nested: {TYPES}")
-            if pa.types.is_dictionary(column.type) or isinstance(column.type, pa.BaseExtensionType):
-                raise Refused("type", f"column {column.name[:100]!r} is of no plain type: {TYPES}")
+        for name, kind in zip(schema.names, schema.types, strict=True):
+            if pa.types.is_nested(kind) and not _is_list_of_numbers(kind):
+                raise Refused("type", f"column {name[:100]!r} is nested: {TYPES}")
+            if pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+                raise Refused("type", f"column {name[:100]!r} is of no plain type: {TYPES}")
         batch = pa.ipc.read_record_batch(body, schema)
         batch.validate(full=True)
     except Refused:
@@ -107,7 +107,7 @@ def _read(data: pa.Buffer, most: int) -> tuple[pa.Schema, pa.RecordBatch, dict[s
     except (pa.ArrowException, OSError, ValueError, EOFError, StopIteration) as error:
         reason = " ".join(str(error).split())[:200]
         raise Refused("garbage", f"this is no Arrow stream of one batch ({reason})") from None
-    except (struct.error, RecursionError, OverflowError, MemoryError, TypeError) as error:
+    except (struct.error, RecursionError, OverflowError, MemoryError) as error:
         raise Refused("garbage", f"this is no Arrow stream ({type(error).__name__})") from None
     return schema, batch, said
 
@@ -191,7 +191,8 @@ def read_found(
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Distances and ids, both (n, at most k), and the JSON; raises `Refused`."""
     schema, batch, said = _read(data, 1 << 30)
-    wide = schema.field(0).type.list_size if _is_list_of_numbers(schema.field(0).type) else -1
+    kinds = [kind for kind in schema.types if _is_list_of_numbers(kind)]
+    wide = kinds[0].list_size if kinds else 0
     if not schema.remove_metadata().equals(_found_schema(wide)) or batch.num_rows != queries:
         raise Refused("garbage", "the answer is not one to this search")
     ids, distances = (batch.column(name).flatten() for name in ("passage_id", "distance"))
