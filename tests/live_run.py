@@ -13,6 +13,7 @@ import yaml
 
 from shards import write_passages, write_vectors
 from tttnn.digests import read_record, write_record
+from tttnn.files import sha256
 from tttnn.live.limits import Limits
 from tttnn.live.metrics import Log
 from tttnn.live.server import Server
@@ -62,10 +63,11 @@ def write_run(
     values["run"] = NAME
     values["corpus"]["shards"] = len(counts)
     values["chunk"]["chunks_per_shard"] = len(counts[0])
+    values["embed"]["max_tokens"] = 64  # positions of the smallest encoder in tests
     values["search"]["indexes"] = ["flat"]
     values["indexes"]["flat"] |= index
     folder = root / "results" / NAME
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     ids, used = [], 0
     for shard, chunks in enumerate(counts):
@@ -78,7 +80,8 @@ def write_run(
             path = folder / f"embeddings/embedder/{name}.npy"
             write_vectors(path, passages, np.asarray(vectors[used : used + count], np.float32))
             manifest = path.with_suffix(".json")
-            write_record(manifest, read_record(manifest) | {"embedder": embedder})
+            said = {"embedder": embedder, "sha256": sha256(path)}
+            write_record(manifest, read_record(manifest) | said)
             ids += numbers
             row, used = row + count, used + count
     return LiveRun(root, Run(NAME, folder=root), np.array(ids), np.asarray(vectors, np.float32))

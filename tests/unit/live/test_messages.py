@@ -110,7 +110,9 @@ def test_shards_that_are_not_held_are_refused(shards):
     assert refused(stream(vectors(VECTORS.tolist()), {"k": 5, "shards": shards})).name == "shards"
 
 
-@pytest.mark.parametrize("said", [b"[]", b"{", b"\xff", b"[" * 5000, b'{"k": ' + b"9" * 5000 + b"}"])
+@pytest.mark.parametrize(
+    "said", [b"[]", b"{", b"\xff", b"[" * 5000, b'{"k": ' + b"9" * 5000 + b"}"]
+)
 def test_json_that_is_no_object_is_refused(said):
     assert refused(stream(vectors(VECTORS.tolist()), said)).name == "garbage"
 

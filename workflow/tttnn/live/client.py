@@ -237,16 +237,17 @@ class Servers:
                     why |= {name: f"shard {name}: {answer}" for name in names}
                 else:
                     raise answer
-        reasons = [why[name] for name in sorted(left) if name in why]
-        return _Answers(answers, sorted(left), reasons)
+        missing = sorted(left)
+        reasons = [why.get(name, f"shard {name}: no server holds it") for name in missing]
+        if missing and self._table and not why.keys() >= left:
+            reasons += self._table.reasons
+        return _Answers(answers, missing, list(dict.fromkeys(reasons)))
 
     def _check_whole(self, answers: _Answers[Any]) -> None:
         """Raise `IncompleteError` for missing shards, where it is not allowed that some are."""
         if answers.missing and not (self._allow_partial and answers.answers):
-            table = self._table
-            reasons = answers.reasons or (table.reasons if table else [])
-            said = "; ".join(reasons) or "no server holds them"
-            raise IncompleteError(f"no answer from shards {', '.join(answers.missing)}: {said}")
+            names = ", ".join(answers.missing)
+            raise IncompleteError(f"no answer from shards {names}: {'; '.join(answers.reasons)}")
 
     def search(self, vectors: np.ndarray, k: int) -> Found:
         """The k nearest passages of vectors (n, d), of all shards.
@@ -274,8 +275,7 @@ class Servers:
                 break  # else all servers were started again, with another build
         self._check_whole(answers)
         distances, ids = merged(answers.answers, k)
-        reasons = answers.reasons or (self._whole(end).reasons if answers.missing else [])
-        return Found(distances, ids, build, answers.missing, reasons)
+        return Found(distances, ids, build, answers.missing, answers.reasons)
 
     def texts(self, build: Build, ids: list[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset of passages, by id, of the build in which they were found.

@@ -79,7 +79,7 @@ def _rows(ids: list[int], distances: np.ndarray, texts: dict[int, tuple[str, str
 
 
 def _there(
-    run: Run, vector: np.ndarray, k: int, source: Path, allow_partial: bool, **options: Any
+    run: Run, text: str, k: int, source: Path, allow_partial: bool, **options: Any
 ) -> tuple[Rows, Found]:
     """From servers."""
     with Servers(source, allow_partial=allow_partial, **options) as servers:
@@ -91,7 +91,7 @@ def _there(
                 f"{build.embedder[:12]}), asked is {run.index} of {run.config.run} ({mine[:12]}): "
                 "give that --run and --index"
             )
-        found = servers.search(vector, k)
+        found = servers.search(embedded(run, text), k)
         ids = [int(passage) for passage in found.ids[0] if passage >= 0]
         return _rows(ids, found.distances[0], servers.texts(found.build, ids)), found
 
@@ -166,7 +166,7 @@ def query(
 
         rows, found = _there(
             opened,
-            embedded(opened, wanted),
+            wanted,
             k,
             servers,
             allow_partial,
