@@ -25,7 +25,7 @@ from urllib.parse import unquote
 from tttnn.live.limits import Limits
 from tttnn.live.metrics import Log, Metrics
 
-EVERY = 0.25  # seconds
+EVERY = 1.0  # seconds
 DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 BYTES_RECEIVED = struct.Struct("=Q")
 AT = 128  # of `tcpi_bytes_received` in Linux's `struct tcp_info`

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
@@ -35,7 +34,8 @@ class Gate:
         finally:
             with self._condition:
                 self.inside -= 1
-                self._condition.notify_all()  # one that waits, or the one who closes
+                if self.waiting or self.is_closed:
+                    self._condition.notify_all()  # one that waits, or the one who closes
 
     def _enter(self) -> None:
         limits = self._limits
@@ -70,74 +70,105 @@ class Gate:
 
 
 class _Asked:
-    """A search that waits for its batch."""
+    """A search that waits: for its answer, or to be the one that works for all who wait."""
 
     def __init__(self, search: Search, is_gone: Callable[[], bool]) -> None:
         self.search, self.is_gone = search, is_gone
-        self.found: Future[Found] = Future()
+        self.found: Found | BaseException | None = None
+        self._waits = threading.Lock()
+        self._waits.acquire()
+
+    def wait(self) -> None:
+        self._waits.acquire()
+
+    def wake(self) -> None:
+        self._waits.release()
+
+    @property
+    def rows(self) -> int:
+        return len(self.search.vectors)
 
 
 class Batches:
     """Searches that arrive while one is at work are the next one, together: one matrix product.
 
     Those of one batch have the same k and shards, so that what one finds cannot depend on another.
-    A search whose client has gone is left out.
+    Who finds nobody at work does the work in its own thread, its own search and those that wait;
+    then the first of those that have come meanwhile does. A search whose client has gone is left
+    out.
     """
 
     def __init__(
         self, search: Callable[[np.ndarray, int, tuple[str, ...]], Found], limits: Limits
     ) -> None:
         self._search, self._limits = search, limits
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._asked: deque[_Asked] = deque()
+        self._is_at_work = False
         self.batches = 0
-        threading.Thread(target=self._work, name="search", daemon=True).start()
 
     def find(self, search: Search, is_gone: Callable[[], bool]) -> Found:
         asked = _Asked(search, is_gone)
-        with self._condition:
+        with self._lock:
             self._asked.append(asked)
-            self._condition.notify()
-        return asked.found.result()
+            works, self._is_at_work = not self._is_at_work, True
+        if not works:
+            asked.wait()
+        if asked.found is None:  # it is this one's turn
+            self._work(asked)
+        if isinstance(asked.found, BaseException):
+            raise asked.found
+        assert asked.found is not None
+        return asked.found
 
-    def _next(self) -> list[_Asked]:
-        """What waits and is like the first that waits, as many vectors as a request may have."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._asked)
-            first = self._asked.popleft()
-            taken, count, left = [first], len(first.search.vectors), deque[_Asked]()
-            while self._asked:
-                other = self._asked.popleft()
-                alike = other.search[1:] == first.search[1:]
-                if alike and count + len(other.search.vectors) <= self._limits.max_vectors:
+    def _work(self, mine: _Asked) -> None:
+        batch = self._next(mine)
+        try:
+            for gone in [asked for asked in batch if asked.is_gone()]:
+                batch.remove(gone)
+                self._tell(gone, mine, Refused("cancelled", "the client has gone"))
+            if batch:
+                self._answer(batch, mine)
+        except BaseException as error:  # each one's own thread tells it
+            for asked in batch:
+                if asked.found is None:
+                    self._tell(asked, mine, error)
+        finally:
+            with self._lock:
+                following = self._asked[0] if self._asked else None
+                self._is_at_work = following is not None
+            if following is not None:
+                following.wake()
+
+    @staticmethod
+    def _tell(asked: _Asked, mine: _Asked, found: Found | BaseException) -> None:
+        asked.found = found
+        if asked is not mine:
+            asked.wake()
+
+    def _next(self, mine: _Asked) -> list[_Asked]:
+        """What waits and is like this one, with it as many vectors as a request may have."""
+        with self._lock:
+            taken, count, left = [mine], mine.rows, deque[_Asked]()
+            for other in self._asked:
+                if other is mine:
+                    continue
+                alike = other.search[1:] == mine.search[1:]
+                if alike and count + other.rows <= self._limits.max_vectors:
                     taken.append(other)
-                    count += len(other.search.vectors)
+                    count += other.rows
                 else:
                     left.append(other)
             self._asked = left
         return taken
 
-    def _work(self) -> None:
-        while True:
-            batch = self._next()
-            for gone in [asked for asked in batch if asked.is_gone()]:
-                batch.remove(gone)
-                gone.found.set_exception(Refused("cancelled", "the client has gone"))
-            if not batch:
-                continue
-            try:
-                self._answer(batch)
-            except BaseException as error:  # each one's own thread tells it
-                for asked in batch:
-                    asked.found.set_exception(error)
-
-    def _answer(self, batch: list[_Asked]) -> None:
+    def _answer(self, batch: list[_Asked], mine: _Asked) -> None:
         vectors = np.concatenate([asked.search.vectors for asked in batch])
-        _, k, shards = batch[0].search
+        _, k, shards = mine.search
         distances, ids = self._search(vectors, k, shards)
         self.batches += 1
         row = 0
         for asked in batch:
-            rows = slice(row, row + len(asked.search.vectors))
+            rows = slice(row, row + asked.rows)
             row = rows.stop
-            asked.found.set_result((distances[rows], ids[rows]))
+            self._tell(asked, mine, (distances[rows], ids[rows]))

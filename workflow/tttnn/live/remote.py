@@ -15,6 +15,7 @@ from tttnn.live.limits import Refused
 from tttnn.live.security import headers
 
 RECONNECT = 1000  # milliseconds, at most, until a server that was away is tried again
+CONNECT = 5000  # milliseconds, at most, until a connection stands
 DETAIL = re.compile(r"(\. Detail: |\. gRPC client debug context|\. Client context).*", re.S)
 SAID = re.compile(r"^Flight (returned|error)[^:]*: ")
 
@@ -40,9 +41,9 @@ class Remote:
         self.location = location
         self._headers = headers(token)
         options = [
-            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.use_local_subchannel_pool", 0),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", CONNECT),  # for which gRPC lets one attempt go on
             ("grpc.max_reconnect_backoff_ms", RECONNECT),
             ("grpc.keepalive_time_ms", 120_000),
             ("grpc.enable_http_proxy", 0),

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import faiss
 import pyarrow.flight as flight
 
 from tttnn.live import registry, security
@@ -149,7 +148,6 @@ def serve(
     token = security.read_token(token_file)
     tls = _certificates(tls_cert, tls_key, tls_client_ca)
     security.check_reach(address, token, has_tls=bool(tls), insecure=insecure)
-    faiss.omp_set_num_threads(threads)
     opened = Run(run, index)
     build = opened.build()
     names = _names(shards, build)
@@ -159,7 +157,14 @@ def serve(
     scheme = "grpc+tls" if tls else "grpc"
     try:
         server = Server(
-            joined(scheme, address, port), build, held, limits, token=token, log=log, **tls
+            joined(scheme, address, port),
+            build,
+            held,
+            limits,
+            token=token,
+            log=log,
+            threads=threads,
+            **tls,
         )
     except (OSError, flight.FlightError) as error:
         reason = " ".join(str(error).split())

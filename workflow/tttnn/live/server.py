@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import faiss
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -51,9 +52,10 @@ class Server(flight.FlightServerBase):
         *,
         token: str | None = None,
         log: Log | None = None,
+        threads: int = 1,
         **tls: Any,
     ) -> None:
-        self._build, self._limits = build, limits
+        self._build, self._limits, self._threads = build, limits, threads
         self._shards = {shard.name: shard for shard in shards}
         self._by_number = {int(shard.name): shard for shard in shards}
         self.metrics = Metrics()
@@ -129,6 +131,7 @@ class Server(flight.FlightServerBase):
     def _search(
         self, vectors: np.ndarray, k: int, shards: tuple[str, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
+        faiss.omp_set_num_threads(self._threads)  # of this thread, whose number is its own
         return merged([self._shards[name].search(vectors, k) for name in shards], k)
 
     def _texts(self, wanted: list[int]) -> pa.Buffer:

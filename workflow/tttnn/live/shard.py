@@ -17,6 +17,7 @@ from tttnn.corpus.passages import ROW_BITS, PassageStore
 from tttnn.digests import DamagedError, check_seal, read_record
 from tttnn.files import sha256
 from tttnn.reading import read_json
+from tttnn.retrieval.rows import Rows
 from tttnn.retrieval.search import SPARE
 from tttnn.retrieval.vectors import VectorStore, manifest_of, squared_distances
 from tttnn.sections.base import nearest
@@ -111,13 +112,37 @@ class Run:
         return Build(digest=digest, **values)
 
 
+class _Compared(Rows):
+    """Vectors that are compared with their checksums when they are opened, and then no more.
+
+    To compare them whenever they are read takes longer than to search them, and who answers for
+    days would compare the same ones thousands of times.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        for first in range(0, len(self), BLOCK):
+            super().__getitem__(slice(first, first + BLOCK))
+
+    def __getitem__(self, places: slice | np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self._rows[places])
+
+
+class _Held(VectorStore):
+    """A shard's vectors, all of them read once, which also has them in the memory's cache."""
+
+    def __init__(self, passages: list[Path], embeddings: list[Path]) -> None:
+        super().__init__(passages, embeddings)
+        self._arrays = [_Compared(rows.path) for rows in self._arrays]
+
+
 class OpenShard:
     """One shard, memory-mapped; all of its vectors were read, and compared, when it was opened."""
 
     def __init__(self, run: Run, name: str) -> None:
         passages, embeddings = run.files(name)
         self.name = name
-        self._store = VectorStore(passages, embeddings)
+        self._store = _Held(passages, embeddings)
         self._passages = PassageStore(passages)
         self._share = run.settings.share
         self.rows = sum(len(ids) for ids, _ in self._store.blocks(BLOCK, self._share))
