@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tttnn.live.frames import KEY
 from tttnn.live.limits import Limits, Refused
 from tttnn.live.messages import (
-    KEY,
     read_found,
     read_ids,
     read_search,

@@ -21,12 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from tttnn.live import frames
+from tttnn.live.frames import KEY, Column
 from tttnn.live.limits import Limits, Refused
 
-KEY = b"tttnn"
 IDS = pa.schema([("passage_id", pa.int64())])
 TEXTS = pa.schema([("passage_id", pa.int64()), ("subset", pa.string()), ("text", pa.string())])
 JSON_BYTES = 1 << 16
+FLOAT, DOUBLE, LONG = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 
 
 class Search(NamedTuple):
@@ -35,16 +37,6 @@ class Search(NamedTuple):
     vectors: np.ndarray
     k: int
     shards: tuple[str, ...]
-
-
-def _vectors_schema(dimension: int) -> pa.Schema:
-    return pa.schema([("vector", pa.list_(pa.float32(), dimension))])
-
-
-def _found_schema(k: int) -> pa.Schema:
-    return pa.schema(
-        [("passage_id", pa.list_(pa.int64(), k)), ("distance", pa.list_(pa.float64(), k))]
-    )
 
 
 def _write(schema: pa.Schema, columns: list[pa.Array], said: dict[str, Any]) -> pa.Buffer:
@@ -146,13 +138,15 @@ def _names(value: Any, held: tuple[str, ...]) -> tuple[str, ...]:
 
 def search_request(vectors: np.ndarray, k: int, shards: list[str]) -> pa.Buffer:
     """The message for vectors (n, d)."""
-    values = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-    column = pa.FixedSizeListArray.from_arrays(values, vectors.shape[1])
-    return _write(_vectors_schema(vectors.shape[1]), [column], {"k": k, "shards": shards})
+    columns = (Column("vector", FLOAT, vectors.shape[1]),)
+    return frames.write_numbers(columns, (vectors,), {"k": k, "shards": shards})
 
 
 def read_search(data: pa.Buffer, limits: Limits, dimension: int, held: tuple[str, ...]) -> Search:
     """What is asked for; raises `Refused`, naming what is wrong."""
+    known = frames.take(data) if data.size <= limits.max_request_bytes else None
+    if known is not None and known.columns == (Column("vector", FLOAT, dimension),):
+        return _search(known.values[0], known.said, limits, held)
     schema, batch, said = _read(data, limits.max_request_bytes)
     column = _column(schema, batch, "vector")
     if not pa.types.is_fixed_size_list(column.type) or column.type.value_type != pa.float32():
@@ -161,45 +155,56 @@ def read_search(data: pa.Buffer, limits: Limits, dimension: int, held: tuple[str
         raise Refused(
             "dimension", f"vectors have {column.type.list_size} dimensions, the index {dimension}"
         )
-    if not 0 < len(column) <= limits.max_vectors:
-        raise Refused("vectors", f"{len(column)} vectors; 1 to {limits.max_vectors} can be asked")
-    k = said.get("k")
-    if type(k) is not int or not 0 < k <= limits.max_k:
-        raise Refused("k", f"k is {str(k)[:40]}, it must be a whole number of 1 to {limits.max_k}")
     values = column.flatten()
     if values.null_count:
         raise Refused("null", "vectors have missing numbers")
     vectors = values.to_numpy(zero_copy_only=False).reshape(len(column), dimension)
+    search = _search(vectors, said, limits, held)
+    frames.keep(data, schema, batch, said)
+    return search
+
+
+def _search(
+    vectors: np.ndarray, said: dict[str, Any], limits: Limits, held: tuple[str, ...]
+) -> Search:
+    if not 0 < len(vectors) <= limits.max_vectors:
+        raise Refused("vectors", f"{len(vectors)} vectors; 1 to {limits.max_vectors} can be asked")
+    k = said.get("k")
+    if type(k) is not int or not 0 < k <= limits.max_k:
+        raise Refused("k", f"k is {str(k)[:40]}, it must be a whole number of 1 to {limits.max_k}")
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         raise Refused("finite", f"vector {bad[0]} has a NaN or an infinite number")
     return Search(vectors, k, _names(said.get("shards"), held))
 
 
+def _found(width: int) -> tuple[Column, Column]:
+    return Column("passage_id", LONG, width), Column("distance", DOUBLE, width)
+
+
 def search_answer(distances: np.ndarray, ids: np.ndarray, said: dict[str, Any]) -> pa.Buffer:
     """The message for what was found, both (n, k)."""
-    k = ids.shape[1]
-    columns = [
-        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).ravel()), k)
-        for values in (ids, distances)
-    ]
-    return _write(_found_schema(k), columns, said)
+    return frames.write_numbers(_found(ids.shape[1]), (ids, distances), said)
 
 
 def read_found(
     data: pa.Buffer, queries: int, k: int
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Distances and ids, both (n, at most k), and the JSON; raises `Refused`."""
-    schema, batch, said = _read(data, 1 << 30)
-    kinds = [kind for kind in schema.types if _is_list_of_numbers(kind)]
-    wide = kinds[0].list_size if kinds else 0
-    if not schema.remove_metadata().equals(_found_schema(wide)) or batch.num_rows != queries:
+    known = frames.take(data)
+    if known is None:
+        schema, batch, said = _read(data, 1 << 30)
+        frames.keep(data, schema, batch, said)
+        known = frames.take(data)
+    if (
+        known is None
+        or known.columns != _found(known.columns[0].width)
+        or known.columns[0].width > k
+        or len(known.values[0]) != queries
+    ):
         raise Refused("garbage", "the answer is not one to this search")
-    ids, distances = (batch.column(name).flatten() for name in ("passage_id", "distance"))
-    if wide > k or ids.null_count or distances.null_count:
-        raise Refused("garbage", "the answer is not one to this search")
-    shape = (queries, wide)
-    return distances.to_numpy().reshape(shape), ids.to_numpy().reshape(shape), said
+    ids, distances = known.values
+    return distances, ids, known.said
 
 
 # --- texts -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from typing import Any
 
@@ -21,14 +22,7 @@ class Histogram:
         self._counts = [0] * (BUCKETS + 1)
 
     def add(self, seconds: float) -> None:
-        low, high = 0, BUCKETS
-        while low < high:
-            middle = (low + high) // 2
-            if seconds > self._bounds[middle]:
-                low = middle + 1
-            else:
-                high = middle
-        self._counts[low] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
 
     def percentile(self, share: float) -> float | None:
         """Upper bound of the bucket in which it is; None where nothing was counted."""

@@ -41,7 +41,7 @@ class Remote:
         self.location = location
         self._headers = headers(token)
         options = [
-            ("grpc.use_local_subchannel_pool", 0),
+            ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", CONNECT),  # for which gRPC lets one attempt go on
             ("grpc.max_reconnect_backoff_ms", RECONNECT),
