@@ -24,8 +24,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -44,6 +45,7 @@ from tttnn.live.shard import OpenShard, merged  # noqa: E402
 QUESTIONS = 500
 K = 20
 TOKEN = "benchmark-of-no-secret"
+CONNECTING = 12  # seconds, in which clients start and find their servers; not measured
 PROCESSES = 4  # that the clients are threads of
 
 
@@ -96,23 +98,50 @@ def answers(live: LiveRun, questions: np.ndarray) -> dict[str, tuple[np.ndarray,
     return {name: OpenShard(live.run, name).search(questions, K) for name in live.run.config.shards}
 
 
-def client(
-    file: Path, questions: np.ndarray, right: dict, until: float, seed: int, partial: bool,
-    latencies: list[float], outcomes: Counter[str], faults: list[str],
-) -> None:  # fmt: skip
+class Load(NamedTuple):
+    """What clients do, from one time to another."""
+
+    file: Path
+    questions: np.ndarray
+    right: dict[str, tuple[np.ndarray, np.ndarray]]
+    begin: float
+    until: float
+    kills: bool
+    apart: bool
+
+
+class Told(NamedTuple):
+    """What became of it."""
+
+    latencies: list[float]
+    of_texts: list[float]
+    outcomes: Counter[str]
+    faults: list[str]
+
+
+def connected(load: Load, partial: bool) -> Servers:
+    return Servers(load.file, token=TOKEN, deadline=20.0, allow_partial=partial)
+
+
+def client(load: Load, seed: int, told: Told, shared: Servers | None) -> None:
     """Ask until the time is over."""
+    latencies, of_texts, outcomes, faults = told
+    questions, partial = load.questions, load.kills and seed % 2 == 1
     rng = random.Random(seed)
-    servers = Servers(file, token=TOKEN, deadline=20.0, allow_partial=partial)
-    with servers:
-        while time.time() < until:
+    with nullcontext(shared) if shared else connected(load, partial) as servers:
+        servers.build()
+        time.sleep(max(0.0, load.begin - time.time()))
+        while time.time() < load.until:
             row = rng.randrange(len(questions))
             started = time.perf_counter()
             try:
                 found = servers.search(questions[row : row + 1], K)
+                searched = time.perf_counter()
                 texts: dict[int, Any] = {}
                 if rng.random() < 0.1:
                     wanted = found.ids[0].tolist()
                     texts = servers.texts(found.build, wanted)
+                    of_texts.append(time.perf_counter() - searched)
                     if not partial and len(texts) != len(wanted):
                         raise AssertionError("texts are missing")
             except IncompleteError as error:
@@ -126,10 +155,10 @@ def client(
                 outcomes["lost"] += 1
                 faults.append(repr(error)[:500])
                 continue
-            latencies.append(time.perf_counter() - started)
+            latencies.append(searched - started)
             there = [
                 (d[row : row + 1], i[row : row + 1])
-                for name, (d, i) in right.items()
+                for name, (d, i) in load.right.items()
                 if name not in found.missing
             ]
             distances, ids = merged(there, K)
@@ -142,37 +171,22 @@ def client(
             outcomes[f"{'right' if is_right else 'wrong'}, {kind}"] += 1
 
 
-def clients(
-    file: Path, questions: np.ndarray, right: dict, until: float, first: int, count: int,
-    partial: bool, results: Any,
-) -> None:  # fmt: skip
+def clients(load: Load, first: int, count: int, results: Any) -> None:
     """A process of clients, a thread each."""
     raise_descriptor_limit()
-    latencies: list[float] = []
-    outcomes: Counter[str] = Counter()
-    faults: list[str] = []
-    arguments = (latencies, outcomes, faults)
+    told = Told([], [], Counter(), [])
+    shared = [None, None] if load.apart else [connected(load, False), connected(load, load.kills)]
     threads = [
-        threading.Thread(
-            target=client,
-            args=(
-                file,
-                questions,
-                right,
-                until,
-                first + number,
-                partial and number % 2,
-                *arguments,
-            ),
-        )
+        threading.Thread(target=client, args=(load, first + number, told, shared[number % 2]))
         for number in range(count)
     ]
     for thread in threads:
         thread.start()
+    time.sleep(max(0.0, load.begin - time.time()))
+    used = time.process_time()
     for thread in threads:
         thread.join()
-    used = os.times()
-    results.put((latencies, outcomes, faults, used.user + used.system))
+    results.put((told, time.process_time() - used))
 
 
 def processor_seconds(servers: list[Process]) -> float:
@@ -337,6 +351,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--passages", type=int, default=2500, help="of a shard")
     parser.add_argument("--dimension", type=int, default=64)
+    parser.add_argument("--apart", action="store_true", help="connections for each client")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--abuse", action="store_true")
     options = parser.parse_args()
@@ -369,35 +384,39 @@ def measure(
     spawn = multiprocessing.get_context("spawn")
     results = spawn.SimpleQueue()
     each = options.clients // PROCESSES
-    begun, before = time.time() + 8, megabytes(servers)
+    begun, before = time.time() + CONNECTING, megabytes(servers)
     until = begun + options.seconds
-    arguments = [
-        (file, questions, right, until, number * each, each, options.kill, results)
+    load = Load(file, questions, right, begun, until, options.kill, options.apart)
+    processes = [
+        spawn.Process(target=clients, args=(load, number * each, each, results))
         for number in range(PROCESSES)
     ]
-    processes = [spawn.Process(target=clients, args=one) for one in arguments]
-    started, used = time.time(), 0.0 if options.kill else processor_seconds(servers)
     for process in processes:
         process.start()
+    time.sleep(begun - time.time())
+    used = 0.0 if options.kill else processor_seconds(servers)
     if options.kill:
         print("\n".join(kill(servers, until - time.time())))
     if options.abuse:
         time.sleep(3)
         print("\n".join(abuse(servers[0], questions)))
     found = [results.get() for _ in processes]
-    wall = time.time() - started
+    wall = time.time() - begun
     of_servers = processor_seconds(servers) - used
     for process in processes:
         process.join()
-    latencies = np.sort(np.concatenate([np.array(each[0]) for each in found]))
-    outcomes = sum((each[1] for each in found), Counter())
-    of_clients = sum(each[3] for each in found)
+    latencies = np.sort(np.concatenate([np.array(told.latencies) for told, _ in found]))
+    of_texts = np.sort(np.concatenate([np.array(told.of_texts) for told, _ in found]))
+    outcomes = sum((told.outcomes for told, _ in found), Counter())
+    of_clients = sum(seconds for _, seconds in found)
     p50, p90, p99 = np.quantile(latencies, [0.5, 0.9, 0.99])
     print(
         f"{options.servers} servers, {each * PROCESSES} clients, {wall:.0f} s: {len(latencies)} "
         f"answers, {len(latencies) / wall:.0f} a second; p50 {p50:.3f} s, p90 {p90:.3f} s, "
         f"p99 {p99:.3f} s, longest {latencies[-1]:.3f} s"
     )
+    p50, p99 = np.quantile(of_texts, [0.5, 0.99])
+    print(f"texts of {K} passages, {len(of_texts)} times: p50 {p50:.3f} s, p99 {p99:.3f} s")
     print(f"outcomes: {json.dumps(outcomes)}")
     cores = os.cpu_count() or 1
     print(
@@ -405,7 +424,7 @@ def measure(
         f"{(of_servers + of_clients) / wall / cores:.0%} of {cores} cores"
     )
     print(f"memory of servers, MB: {before} before, {megabytes(servers)} after")
-    for fault in [fault for each in found for fault in each[2]][:5]:
+    for fault in [fault for told, _ in found for fault in told.faults][:5]:
         print(f"  {fault}")
 
 

@@ -18,7 +18,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from tttnn.live.gate import Batches
 from tttnn.live.messages import (
+    Search,
     read_found,
     read_texts,
     search_request,
@@ -29,10 +31,14 @@ from tttnn.live.remote import Remote, RemoteError
 from tttnn.live.shard import Build, merged, number_of
 
 T = TypeVar("T")
-HEALTH_SECONDS = 2.0  # at most, in which a server has to say how it is
+HEALTH_SECONDS = 5.0  # at most, in which a server has to say how it is
 IDS_AT_ONCE = 1000
 PASSING = {"unavailable", "deadline", "busy", "stopping", "build", "internal"}
 """Why a server gives no answer that another one, or the same later, may give."""
+_POOL = ThreadPoolExecutor(48, thread_name_prefix="ask")
+"""Threads that wait for servers, the whole process's: with some for each `Servers`, hundreds get in
+one another's way, and half as many questions are answered."""
+TOGETHER = 128  # vectors, at most, that are asked for together
 LOOK_AGAIN = 1.0  # seconds, at least, between two looks at where servers are
 
 
@@ -100,10 +106,9 @@ class Servers:
         self._remotes: dict[str, Remote] = {}
         self._lock = threading.Lock()
         self._table: _Table | None = None
-        self._pool = ThreadPoolExecutor(64, thread_name_prefix="ask")
+        self._batches = Batches(self._search, TOGETHER)
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
         for remote in self._remotes.values():
             remote.close()
 
@@ -124,7 +129,7 @@ class Servers:
             except RemoteError as error:
                 return error
 
-        waiting = [self._pool.submit(result, call) for call in calls[:-1]]
+        waiting = [_POOL.submit(result, call) for call in calls[:-1]]
         last = [result(call) for call in calls[-1:]]
         return [*(future.result() for future in waiting), *last]
 
@@ -252,9 +257,19 @@ class Servers:
     def search(self, vectors: np.ndarray, k: int) -> Found:
         """The k nearest passages of vectors (n, d), of all shards.
 
-        Raises `IncompleteError` where a shard gives no answer, unless that is allowed, and
-        `RemoteError` where a server refuses the question.
+        What threads ask while an answer is waited for is asked together, then. Raises
+        `IncompleteError` where a shard gives no answer, unless that is allowed, and `ValueError`
+        for vectors that cannot be asked for, or where a server refuses the question.
         """
+        dimension = self.build().dimension
+        vectors = np.ascontiguousarray(vectors, np.float32)
+        if vectors.ndim != 2 or vectors.shape[1] != dimension or not len(vectors):
+            raise ValueError(f"vectors of shape {vectors.shape}: the index has {dimension} numbers")
+        if not np.isfinite(vectors).all():
+            raise ValueError("a vector has a NaN or an infinite number")
+        return Found(*self._batches.find(Search(vectors, k, ()), lambda: False))
+
+    def _search(self, vectors: np.ndarray, k: int, shards: tuple[str, ...]) -> Found:
         end = time.monotonic() + self._deadline
         while True:
             build = self.build(end)

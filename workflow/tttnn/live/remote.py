@@ -52,7 +52,9 @@ class Remote:
 
     def call(self, action: str, body: pa.Buffer, seconds: float) -> pa.Buffer:
         """The answer's one message; raises `RemoteError`."""
-        options = flight.FlightCallOptions(timeout=max(0.001, seconds), headers=self._headers)
+        if seconds <= 0:
+            raise RemoteError(self.location, "deadline", f"no time was left to ask for {action}")
+        options = flight.FlightCallOptions(timeout=seconds, headers=self._headers)
         try:
             results = list(self._client.do_action(flight.Action(action, body), options))
         except flight.FlightTimedOutError:

@@ -61,7 +61,7 @@ class Server(flight.FlightServerBase):
         self.metrics = Metrics()
         self.log = log or Log()
         self._gate = Gate(limits)
-        self._batches = Batches(self._search, limits)
+        self._batches = Batches(self._search, limits.max_vectors)
         self._process = psutil.Process()
 
         def refused() -> None:
