@@ -190,7 +190,7 @@ def test_a_client_that_sends_more_than_a_request_may_have_is_cut_off(live, monke
         with pytest.raises(RemoteError) as caught:
             other.call("search", body, 20.0)
         assert caught.value.name in ("unavailable", "bytes")
-        assert server.metrics.told()["amounts"].get("closed, too much sent") == 1
+        assert server.metrics.told()["amounts"].get("closed, too much sent", 0) >= 1
         assert one.call("search", ASKED, 5.0).size
         one.close()
         other.close()
