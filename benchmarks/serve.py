@@ -53,10 +53,11 @@ class Process:
     """A server, in a process of its own, at the same port whenever it is started."""
 
     def __init__(self, root: Path, shard: str) -> None:
-        self._root, self.shard, self.port = root, shard, 0
+        self._root, self.shard, self.port, self._starts = root, shard, 0, 0
         self.log = root / f"{shard}.log"
 
     def start(self) -> None:
+        self._starts += 1
         words = ["serve", "--run", "live", "--shards", self.shard]
         words += ["--listen", f"127.0.0.1:{self.port}", "--max-k", "1000"]
         words += ["--read-seconds", "5", "--grace-seconds", "5"]
@@ -79,9 +80,11 @@ class Process:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             said = self.log.read_text()
-            if found := re.findall(r'"serving".*"location": "grpc://127.0.0.1:(\d+)"', said):
+            if found := re.findall(
+                r'"event": "serving".*"location": "grpc://127.0.0.1:(\d+)"', said
+            ):
                 self.port = int(found[-1])
-                if len(found) == said.count('"opening"'):
+                if len(found) == self._starts:
                     return
             if self._process.poll() is not None:
                 break

@@ -228,6 +228,57 @@ def test_limits_of_nothing_are_refused(values):
         Limits(**values)
 
 
+def test_a_search_that_fails_fails_alone(live, monkeypatch):
+    search = OpenShard.search
+
+    def fails(self, vectors, k):
+        time.sleep(0.05)
+        if (vectors[:, 0] == 7).any():
+            raise RuntimeError("no sevens")
+        return search(self, vectors, k)
+
+    monkeypatch.setattr(OpenShard, "search", fails)
+    bad = VECTORS[:1].copy()
+    bad[0, 0] = 7
+    with serving(live.run, "00") as server:
+        remotes = [remote(server) for _ in range(8)]
+        became: dict[int, str] = {}
+
+        def ask(number: int) -> None:
+            body = search_request(bad, 3, ["00"]) if number == 3 else ASKED
+            try:
+                remotes[number].call("search", body, 20.0)
+                became[number] = "answered"
+            except RemoteError as error:
+                became[number] = error.name
+
+        threads = [threading.Thread(target=ask, args=[number]) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for one in remotes:
+            one.close()
+        assert server._batches.batches < 8
+    assert became == {n: "internal" if n == 3 else "answered" for n in range(8)}
+
+
+def test_large_answers_that_nobody_reads_have_a_bound_and_small_ones_their_room(live):
+    limits = Limits(unread_bytes=100_000)
+    with serving(live.run, "00", limits=limits) as server:
+        connections = server._connections
+        with connections.reading(("x", 1), 90_000):
+            with (
+                pytest.raises(Refused, match="busy: too many answers have not been read"),
+                connections.reading(("x", 2), 70_000),
+            ):
+                pass
+            with connections.reading(("x", 3), 60_000):
+                assert connections.unread == 2
+        with connections.reading(("x", 4), 70_000):
+            assert connections.unread == 1
+
+
 # --- the end ---------------------------------------------------------------------------------
 
 

@@ -98,11 +98,19 @@ def test_a_k_that_is_no_number_of_neighbours_is_refused(k):
         (vectors([[1.0] * (D - 1) + [None]]), "null"),
         (vectors([[1.0] * D, [float("nan")] * D]), "finite"),
         (vectors([[1.0] * (D - 1) + [float("-inf")]]), "finite"),
+        (vectors([[1.0] * (D - 1) + [3e38]]), "finite"),  # its square is not
         (vectors([1], pa.dictionary(pa.int8(), pa.int64())), "garbage"),
     ],
 )
 def test_vectors_that_are_none_are_refused(batch, name):
     assert refused(stream(batch)).name == name
+
+
+def test_more_than_an_answer_holds_is_refused_before_it_is_searched_for():
+    limits = Limits(max_k=50, max_vectors=10, max_answer_bytes=10 * 49 * 16)
+    data = [stream(vectors([[1.0] * D] * 10), {"k": k}) for k in (49, 50)]
+    assert len(read_search(data[0], limits, D, HELD).vectors) == 10
+    assert refused(data[1], limits).name == "answer"
 
 
 @pytest.mark.parametrize("shards", [[], ["02"], ["00", "00"], "00", [7], [["00"]], {"00": 1}])

@@ -22,13 +22,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from tttnn.live.limits import Limits
+from tttnn.live.limits import Limits, Refused
 from tttnn.live.metrics import Log, Metrics
 
 EVERY = 1.0  # seconds
 DESCRIPTORS = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 BYTES_RECEIVED = struct.Struct("=Q")
 AT = 128  # of `tcpi_bytes_received` in Linux's `struct tcp_info`
+SMALL = 1 << 16  # bytes of an answer
 OTHER = 64  # descriptors that are no connections
 
 Peer = tuple[str, int]
@@ -83,6 +84,7 @@ class Connections:
         self._most = min(limits.connections, raise_descriptor_limit() - OTHER)
         self._lock = threading.Lock()
         self._unread: dict[object, tuple[Peer, float]] = {}
+        self._unread_bytes = 0
         self._accounted: dict[Peer, int] = {}  # bytes of requests, of those who made one
         self._stopped = threading.Event()
         self.open = 0
@@ -94,16 +96,24 @@ class Connections:
             self._accounted[peer] = self._accounted.get(peer, 0) + size
 
     @contextmanager
-    def reading(self, peer: Peer) -> Iterator[None]:
-        """While a client reads an answer."""
+    def reading(self, peer: Peer, size: int) -> Iterator[None]:
+        """While a client reads an answer of this size.
+
+        Raises `Refused` as busy where too much has not been read; small answers have their room,
+        whoever does not read large ones.
+        """
         key = object()
         with self._lock:
+            if size > SMALL and self._unread_bytes + size > self._limits.unread_bytes:
+                raise Refused("busy", "too many answers have not been read: try again later")
             self._unread[key] = peer, time.monotonic()
+            self._unread_bytes += size
         try:
             yield
         finally:
             with self._lock:
-                self._unread.pop(key, None)
+                del self._unread[key]
+                self._unread_bytes -= size
 
     @property
     def unread(self) -> int:

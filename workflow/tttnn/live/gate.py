@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -135,18 +135,24 @@ class Batches:
             for gone in [asked for asked in batch if asked.is_gone()]:
                 batch.remove(gone)
                 self._tell(gone, mine, Refused("cancelled", "the client has gone"))
-            if batch:
-                self._answer(batch, mine)
-        except BaseException as error:  # each one's own thread tells it
+            if len(batch) > 1:
+                with suppress(Exception):  # the fault of one of them is not the others'
+                    self._answer(batch, mine)
             for asked in batch:
                 if asked.found is None:
-                    self._tell(asked, mine, error)
+                    self._answer_one(asked, mine)
         finally:
             with self._lock:
                 following = self._asked[0] if self._asked else None
                 self._is_at_work = following is not None
             if following is not None:
                 following.wake()
+
+    def _answer_one(self, asked: _Asked, mine: _Asked) -> None:
+        try:
+            self._tell(asked, mine, self._search(*asked.search))
+        except Exception as error:  # its own thread tells it
+            self._tell(asked, mine, error)
 
     @staticmethod
     def _tell(asked: _Asked, mine: _Asked, found: Found | BaseException) -> None:
@@ -168,6 +174,7 @@ class Batches:
                 else:
                     left.append(other)
             self._asked = left
+        self.batches += 1
         self._is_busy = len(taken) + len(left) > 1
         return taken
 
@@ -175,7 +182,6 @@ class Batches:
         vectors = np.concatenate([asked.search.vectors for asked in batch])
         _, k, shards = mine.search
         distances, ids, *rest = self._search(vectors, k, shards)
-        self.batches += 1
         row = 0
         for asked in batch:
             rows = slice(row, row + asked.rows)

@@ -26,7 +26,8 @@ class Limits:
     max_vectors: int = 1024  # of a request
     max_ids: int = 10_000  # texts asked for in a request
     max_request_bytes: int = 8 << 20
-    max_answer_bytes: int = 8 << 20  # of texts; the client asks again for those that are left out
+    max_answer_bytes: int = 8 << 20  # clients ask again for the texts that are left out
+    unread_bytes: int = 256 << 20  # of all answers that are being made or have not been read
     in_flight: int = 64  # requests worked on at once
     waiting: int = 512
     wait_seconds: float = 10.0

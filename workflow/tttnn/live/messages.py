@@ -28,6 +28,7 @@ from tttnn.live.limits import Limits, Refused
 IDS = pa.schema([("passage_id", pa.int64())])
 TEXTS = pa.schema([("passage_id", pa.int64()), ("subset", pa.string()), ("text", pa.string())])
 JSON_BYTES = 1 << 16
+LARGEST = 1e15  # of a vector's numbers, whose squares float32 can still add up
 FLOAT, DOUBLE, LONG = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 
 
@@ -172,9 +173,16 @@ def _search(
     k = said.get("k")
     if type(k) is not int or not 0 < k <= limits.max_k:
         raise Refused("k", f"k is {str(k)[:40]}, it must be a whole number of 1 to {limits.max_k}")
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    bad = np.flatnonzero(~(np.abs(vectors) <= LARGEST).all(axis=1))
     if len(bad):
-        raise Refused("finite", f"vector {bad[0]} has a NaN or an infinite number")
+        raise Refused("finite", f"vector {bad[0]} has a NaN or a number beyond {LARGEST:g}")
+    size = len(vectors) * k * (LONG.itemsize + DOUBLE.itemsize)
+    if size > limits.max_answer_bytes:
+        raise Refused(
+            "answer",
+            f"{k} neighbours of {len(vectors)} vectors are {size} bytes, at most "
+            f"{limits.max_answer_bytes} are sent: ask for fewer vectors at a time",
+        )
     return Search(vectors, k, _names(said.get("shards"), held))
 
 

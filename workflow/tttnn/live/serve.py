@@ -93,6 +93,7 @@ def serve(
     max_ids: int = Limits.max_ids,
     max_request_bytes: int = Limits.max_request_bytes,
     max_answer_bytes: int = Limits.max_answer_bytes,
+    unread_bytes: int = Limits.unread_bytes,
     in_flight: int = Limits.in_flight,
     waiting: int = Limits.waiting,
     wait_seconds: float = Limits.wait_seconds,
@@ -115,7 +116,8 @@ def serve(
     --threads        of a search
 
     Limits, of a request: --max-k, --max-vectors, --max-ids, --max-request-bytes,
-    --max-answer-bytes. Of all: --in-flight are worked on at once, --waiting wait for at most
+    --max-answer-bytes. Of all: large answers are sent while no more than --unread-bytes of them
+    have not been read; --in-flight are worked on at once, --waiting wait for at most
     --wait-seconds and are refused as busy then; a client has --read-seconds to read an answer, and
     of more --connections than these those are closed that never asked. SIGTERM and SIGINT end it,
     after what is in flight, for which it has --grace-seconds.
@@ -135,6 +137,7 @@ def serve(
         max_ids=max_ids,
         max_request_bytes=max_request_bytes,
         max_answer_bytes=max_answer_bytes,
+        unread_bytes=unread_bytes,
         in_flight=in_flight,
         waiting=waiting,
         wait_seconds=wait_seconds,

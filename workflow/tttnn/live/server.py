@@ -101,8 +101,12 @@ class Server(flight.FlightServerBase):
 
     def _deliver(self, peer: tuple[str, int], answer: pa.Buffer) -> Iterator[flight.Result]:
         """Hand the answer over; gRPC asks for what follows when it has sent what it was given."""
-        with self._connections.reading(peer):
-            yield flight.Result(answer)
+        try:
+            with self._connections.reading(peer, answer.size):
+                yield flight.Result(answer)
+        except Refused as refused:
+            self.metrics.count("answers thrown away")
+            raise _error(refused) from None
 
     # --- the four actions --------------------------------------------------------------------
 
