@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +28,7 @@ from tttnn.live.messages import (
 from tttnn.live.registry import locations
 from tttnn.live.remote import Remote, RemoteError
 from tttnn.live.shard import Build, merged, number_of
+from tttnn.live.table import IncompleteError, Table, tabulated
 
 T = TypeVar("T")
 HEALTH_SECONDS = 5.0  # at most, in which a server has to say how it is
@@ -40,10 +40,6 @@ _POOL = ThreadPoolExecutor(48, thread_name_prefix="ask")
 one another's way, and half as many questions are answered."""
 TOGETHER = 128  # vectors, at most, that are asked for together
 LOOK_AGAIN = 1.0  # seconds, at least, between two looks at where servers are
-
-
-class IncompleteError(ValueError):
-    """Not all shards answered; the message names those and their servers."""
 
 
 class Found(NamedTuple):
@@ -60,28 +56,6 @@ class _Answers(NamedTuple, Generic[T]):
     answers: list[T]
     missing: list[str]  # shards
     reasons: list[str]  # why they are
-
-
-class _Table(NamedTuple):
-    """Which servers hold what, when it was looked at."""
-
-    build: Build | None
-    held: dict[str, list[Remote]]  # by shard
-    reasons: list[str]
-    seen: float
-
-
-def _build_of(told: dict[str, Any]) -> tuple[Build, list[str]]:
-    """What a server says of itself; raises `ValueError` for anything else."""
-    try:
-        build = Build(**told["build"])
-        held = [str(name) for name in told["held"]]
-        is_one = all(isinstance(digest, str) for digest in build.shards.values())
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError("its health is none of a server of ours") from None
-    if not is_one or not set(held) <= build.shards.keys() or told.get("status") != "serving":
-        raise ValueError(f"it is {told.get('status')!r}")
-    return build, held
 
 
 class Servers:
@@ -105,7 +79,7 @@ class Servers:
         self._deadline, self._allow_partial, self._check = deadline, allow_partial, check
         self._remotes: dict[str, Remote] = {}
         self._lock = threading.Lock()
-        self._table: _Table | None = None
+        self._table: Table | None = None
         self._batches = Batches(self._search, TOGETHER)
 
     def close(self) -> None:
@@ -133,7 +107,7 @@ class Servers:
         last = [result(call) for call in calls[-1:]]
         return [*(future.result() for future in waiting), *last]
 
-    def _look(self, end: float) -> _Table:
+    def _look(self, end: float) -> Table:
         """Ask every server how it is; those of the build that most shards are of are taken."""
         scheme = "grpc" if self._roots is None else "grpc+tls"
         names = locations(self._source, scheme)
@@ -146,42 +120,9 @@ class Servers:
         remotes = [self._remotes[location] for location in names]
         left = min(HEALTH_SECONDS, self._deadline / 2, end - time.monotonic())
         told = self._together([partial(remote.ask, "health", left) for remote in remotes])
-        well: list[tuple[Remote, Build, list[str]]] = []
-        reasons = []
-        for remote, answer in zip(remotes, told, strict=True):
-            try:
-                if isinstance(answer, RemoteError):
-                    raise answer
-                well.append((remote, *_build_of(answer)))
-            except RemoteError as error:
-                reasons.append(str(error))
-            except ValueError as error:
-                reasons.append(f"{remote.location}: {error}")
-        weights: Counter[str] = Counter()
-        for digest in {build.digest for _, build, _ in well}:
-            shards = {name for _, build, held in well if build.digest == digest for name in held}
-            weights[digest] = len(shards)
-        first, *others = weights.most_common(2) or [("", 0)]
-        if others and others[0][1] == first[1]:
-            raise IncompleteError(
-                f"servers in {self._source} are of builds {first[0][:12]} and "
-                f"{others[0][0][:12]}, as many shards of each: stop those of one"
-            )
-        held: dict[str, list[Remote]] = {}
-        chosen = None
-        for remote, build, names in well:
-            if build.digest != first[0]:
-                reasons.append(
-                    f"{remote.location} (shards {', '.join(names)}): it is of build "
-                    f"{build.digest[:12]}, most are of {first[0][:12]}"
-                )
-                continue
-            chosen = build
-            for name in names:
-                held.setdefault(name, []).append(remote)
-        return _Table(chosen, held, reasons, time.monotonic())
+        return tabulated(self._source, remotes, told)
 
-    def _known(self, end: float, older_than: float | None = None) -> _Table:
+    def _known(self, end: float, older_than: float | None = None) -> Table:
         """The table; made anew where it is from before `older_than`."""
         with self._lock:
             table = self._table
@@ -189,7 +130,7 @@ class Servers:
                 table = self._table = self._look(end)
             return table
 
-    def _whole(self, end: float) -> _Table:
+    def _whole(self, end: float) -> Table:
         """The table; looked at again, from time to time, while shards of the run are missing."""
         table = self._known(end)
         if table.build is None or table.build.shards.keys() - table.held.keys():

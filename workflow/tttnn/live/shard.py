@@ -23,6 +23,7 @@ from tttnn.retrieval.vectors import VectorStore, manifest_of, squared_distances
 from tttnn.sections.base import nearest
 
 BLOCK = 65536  # vectors that are compared at once
+RANKED = 16 << 20  # bytes of vectors whose distances are taken at once
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,13 @@ class OpenShard:
         none = ids < 0
         if none[:, :1].any():
             raise DamagedError(f"shard {self.name}: a query found nothing; raise nprobe")
-        there = self._store.fetch(np.where(none, ids[:, :1], ids))
-        exact = np.where(none, np.inf, squared_distances(vectors, there))
-        return merged([(exact, np.where(none, -1, ids))], k)
+        there = np.where(none, ids[:, :1], ids)
+        at_once = max(1, RANKED // (8 * ids.shape[1] * self.dimension))
+        groups = (slice(at, at + at_once) for at in range(0, len(ids), at_once))
+        exact = np.concatenate(
+            [squared_distances(vectors[rows], self._store.fetch(there[rows])) for rows in groups]
+        )
+        return merged([(np.where(none, np.inf, exact), np.where(none, -1, ids))], k)
 
     def texts(self, ids: list[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset by id; raises `ValueError` for an id that is not the shard's."""
