@@ -20,7 +20,7 @@ from live_run import ROOT, serving, write_run
 from tttnn.live.connections import peer_of
 from tttnn.live.gate import Gate
 from tttnn.live.limits import Limits, Refused
-from tttnn.live.messages import read_found, search_request, texts_request
+from tttnn.live.messages import search_request, texts_request
 from tttnn.live.metrics import LINES_A_SECOND, Histogram, Log
 from tttnn.live.remote import Remote, RemoteError
 from tttnn.live.shard import OpenShard
@@ -173,7 +173,7 @@ def record(port: int, body: pa.Buffer) -> bytes:
         thread.start()
         through = flight.FlightClient(("127.0.0.1", listening.getsockname()[1]))
         found = list(through.do_action(flight.Action("search", body)))
-        assert read_found(found[0].body, len(VECTORS), 600)[1].shape == (600, 600)
+        assert len(found) == 1
         through.close()
         thread.join(5)
     return bytes(taken)
@@ -326,6 +326,18 @@ def test_a_server_that_stops_finishes_what_it_has(live, held):
             thread.join()
         assert len(became) == 3 and all(isinstance(size, int) for size in became)
         assert lately[0] in ("stopping", "unavailable")
+
+
+def test_a_server_stops_though_a_client_never_says_goodbye(live):
+    """One whose connection stays, and who answers nothing to what gRPC sends at the end."""
+    with serving(live.run, "00", limits=Limits(grace_seconds=20.0)) as server:
+        recorded = record(server.port, ASKED)
+        with socket.create_connection(("127.0.0.1", server.port)) as silent:
+            silent.sendall(recorded)
+            assert until(lambda: server.metrics.told()["requests"].get("search.answered") == 2)
+            started = time.monotonic()
+            assert server.stop()
+            assert time.monotonic() - started < 10
 
 
 def test_the_command_serves_registers_logs_and_ends_at_sigterm(live, tmp_path):

@@ -27,7 +27,7 @@ class Limits:
     max_ids: int = 10_000  # texts asked for in a request
     max_request_bytes: int = 8 << 20
     max_answer_bytes: int = 8 << 20  # clients ask again for the texts that are left out
-    unread_bytes: int = 256 << 20  # of all answers that are being made or have not been read
+    unread_bytes: int = 64 << 20  # of all answers that are being made or have not been read
     in_flight: int = 64  # requests worked on at once
     waiting: int = 512
     wait_seconds: float = 10.0

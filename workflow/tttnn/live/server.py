@@ -37,6 +37,7 @@ ACTIONS = {
     "metrics": "counts and latencies, as JSON",
 }
 TEXTS_AT_ONCE = 128  # read together, before it is known whether the answer holds them all
+GOODBYE = 2.0  # seconds that clients have for taking leave
 OVERHEAD = 4096  # bytes of a request beside its body, at most
 
 
@@ -201,16 +202,17 @@ class Server(flight.FlightServerBase):
 
     def stop(self) -> bool:
         """Take no more, finish what is there, and end; whether all of it could be finished."""
-        started = time.monotonic()
+        end = time.monotonic() + self._limits.grace_seconds
         is_done = self._gate.close(self._limits.grace_seconds)
+        while self._connections.unread and time.monotonic() < end:
+            time.sleep(0.01)
+        is_done = is_done and not self._connections.unread
         ending = threading.Thread(target=self.shutdown, name="shutdown", daemon=True)
-        ending.start()  # which waits for answers to be read
-        left = self._limits.grace_seconds - (time.monotonic() - started)
-        ending.join(max(1.0, min(left, self._limits.read_seconds)))
-        if ending.is_alive():
-            is_done = False
+        ending.start()
+        ending.join(GOODBYE)
+        if ending.is_alive():  # it waits for a client that does not say goodbye
             self._connections.close_all()
-            ending.join(5.0)
+            ending.join(GOODBYE)
         self._connections.stop()
         return is_done
 
