@@ -1,5 +1,6 @@
 # make demo: the whole workflow on the embedded demo; make test: the tests.
 # Both set up .venv from the lock files first and need Python 3.11 or newer, and a network.
+# make bench: the benchmarks that take no files, in minutes.
 # make lint: the linters and the types; make rulegraph: the picture of the rules in the README.
 
 SHELL := bash
@@ -8,7 +9,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: demo test lint rulegraph lock clean
+.PHONY: demo test bench lint rulegraph lock clean
 
 demo: .venv/ready
 	$(SNAKEMAKE) --quiet rules
@@ -17,6 +18,10 @@ demo: .venv/ready
 
 test: .venv/ready .venv/dev
 	$(BIN)/python -m pytest
+
+# Medians and ratios with spread, each beside a plain way whose numbers must be the same.
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py
 
 lint: .venv/ready .venv/dev
 	$(BIN)/ruff check --no-cache .

@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +39,8 @@ from tttnn.retrieval.index import (
     train_shard_index,
 )
 from tttnn.retrieval.recall import RecallSpec, measure_recall
-from tttnn.retrieval.search import SearchSpec, search_index
+from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
+from tttnn.retrieval.vectors import list_embeddings
 from tttnn.tables import write_table
 
 ROOT = Path(__file__).parents[1]
@@ -52,33 +52,32 @@ EVERY = 0.002  # seconds between two looks
 
 
 class Corpus(NamedTuple):
-    """Files of random vectors, by shard: passages and embeddings, and the queries'."""
+    """Files of random vectors: the shards' lists, and the queries'."""
 
     folder: Path
-    passages: list[list[Path]]
-    embeddings: list[list[Path]]
-
-    @property
-    def both(self) -> tuple[list[Path], list[Path]]:
-        """Files of all shards."""
-        return list(chain(*self.passages)), list(chain(*self.embeddings))
+    lists: list[Path]
 
 
 def write_corpus(folder: Path, shards: int, files: int, rows: int, d: int, queries: int) -> Corpus:
     """`rows` passages in each of `files` files of each shard."""
     generator = np.random.default_rng(0)
-    corpus = Corpus(folder, [[] for _ in range(shards)], [[] for _ in range(shards)])
-    for number in range(shards * files):
-        passages, vectors = folder / f"{number}.parquet", folder / f"{number}.npy"
-        ids = pa.table({"passage_id": np.arange(number * rows, (number + 1) * rows)})
-        write_table(passages, ids)
-        write_vectors(vectors, passages, generator.standard_normal((rows, d), np.float32))
-        corpus.passages[number // files].append(passages)
-        corpus.embeddings[number // files].append(vectors)
+    lists = []
+    for shard in range(shards):
+        chunks = []
+        for number in range(shard * files, (shard + 1) * files):
+            passages = folder / f"passages/{number}.parquet"
+            vectors = folder / f"embeddings/{number}.npy"
+            ids = pa.table({"passage_id": np.arange(number * rows, (number + 1) * rows)})
+            passages.parent.mkdir(exist_ok=True)
+            write_table(passages, ids)
+            write_vectors(vectors, passages, generator.standard_normal((rows, d), np.float32))
+            chunks.append((passages, vectors))
+        lists.append(folder / f"embeddings/some/{shard}.json")
+        list_embeddings([each for each, _ in chunks], [each for _, each in chunks], lists[-1])
     write_table(folder / "queries.parquet", pa.table({"query_id": np.arange(queries)}))
     found = generator.standard_normal((queries, d), np.float32)
     write_query_vectors(folder / "queries.safetensors", list(range(queries)), found)
-    return corpus
+    return Corpus(folder, lists)
 
 
 def expected(options: argparse.Namespace) -> Scale:
@@ -88,6 +87,7 @@ def expected(options: argparse.Namespace) -> Scale:
         index = "flat: {factory: Flat}"
     index = f"indexes={{{index[:-1]}, share: {options.share}}}}}"
     settings = [index, f"chunk={{chunks_per_shard: {options.files}}}"]
+    settings += [f"memory_mb={options.memory_mb}"]
     settings += [f"search={{candidates: {options.candidates}}}"]
     made = scale(ask([], settings)[0])
     selected = dict.fromkeys(TASKS, options.queries / len(TASKS))
@@ -127,52 +127,60 @@ def measured(stage: Callable[[], None]) -> int:
     return most - before
 
 
-def _each(
-    stage: Callable[..., None],
-    spec: IndexSpec,
-    first: list[Path],
+def _each(stage: Callable[..., None], corpus: Corpus, outputs: list[Path], memory: int) -> None:
+    for listed, output in zip(corpus.lists, outputs, strict=True):
+        stage(listed, output=output, memory_mb=memory)
+
+
+def _search_each(
+    spec: SearchSpec,
     corpus: Corpus,
+    filled: list[Path],
+    vectors: Path,
     outputs: list[Path],
+    memory: int,
 ) -> None:
-    for files in zip(corpus.passages, corpus.embeddings, outputs, strict=True):
-        stage(spec, *first, *files)
+    for number, (listed, output) in enumerate(zip(corpus.lists, outputs, strict=True)):
+        search_shard(spec, listed, filled[number : number + 1], vectors, output, memory)
 
 
 def stages(
     corpus: Corpus, options: argparse.Namespace, spec: IndexSpec
 ) -> dict[str, Callable[[], None]]:
     """Every stage with its files, in the order in which they run."""
-    folder = corpus.folder
+    folder, memory = corpus.folder, options.memory_mb
     learnt = [folder / f"{number}.safetensors" for number in range(options.shards)]
     filled = [folder / f"{number}.faiss" for number in range(options.shards)]
+    of_shards = [folder / f"{number}.found.parquet" for number in range(options.shards)]
     trained, merged = folder / "trained.faiss", folder / "merged"
     queries, vectors = [folder / "queries.parquet"], folder / "queries.safetensors"
-    found, asked = [folder / "found.parquet"], spec.index.asked()
-    search = SearchSpec(candidates=options.candidates, asked=asked)
-    recall = RecallSpec(queries=1000, at=[10], asked=asked)
+    found, index = [folder / "found.parquet"], spec.index
+    built = {"kind": index.kind, "factory": index.factory, "share": index.share}
+    built |= {"asked": index.asked()}
+    search = SearchSpec(candidates=options.candidates, **built)
+    merge = MergeSpec(candidates=options.candidates)
+    recall = RecallSpec(queries=1000, at=[10], **built)
     drawn = RandomSpec(candidates=options.candidates, seed=0)
-    files = corpus.both
-
-    return {
-        "train_shard_index": partial(_each, train_shard_index, spec, [], corpus, learnt),
-        "merge_training": partial(merge_training, spec, learnt, trained),
-        "fill_shard_index": partial(_each, fill_shard_index, spec, [trained], corpus, filled),
-        "merge_index": partial(merge_index, spec, trained, filled, *files, merged),
-        "search_index": partial(search_index, search, merged, queries, vectors, *files, found),
+    train, fill = partial(train_shard_index, spec), partial(fill_shard_index, spec, trained)
+    learning = {
+        "train_shard_index": partial(_each, train, corpus, learnt, memory),
+        "merge_training": partial(merge_training, spec, learnt, trained, memory),
+        "fill_shard_index": partial(_each, fill, corpus, filled, memory),
+        "merge_index": partial(merge_index, spec, trained, filled, corpus.lists, merged, memory),
+    }
+    whole = [merged] if index.LEARNS else []
+    files = filled if index.LEARNS else []
+    result = folder / "recall.csv", folder / "made.json"
+    asked = queries, vectors, corpus.lists
+    return (learning if index.LEARNS else {}) | {
+        "search_shard": partial(_search_each, search, corpus, files, vectors, of_shards, memory),
+        "merge_candidates": partial(
+            merge_candidates, merge, of_shards, whole, queries, found, memory
+        ),
         "measure_recall": partial(
-            measure_recall,
-            recall,
-            merged,
-            "index",
-            found,
-            queries,
-            vectors,
-            *files,
-            folder / "recall.csv",
+            measure_recall, recall, whole, "index", found, *asked, *result, memory
         ),
-        "draw_random": partial(
-            draw_random, drawn, queries, vectors, *files, [folder / "drawn.parquet"]
-        ),
+        "draw_random": partial(draw_random, drawn, *asked, [folder / "drawn.parquet"], memory),
     }
 
 
@@ -187,6 +195,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=20_000, help="vectors a shard learns from")
     parser.add_argument("--queries", type=int, default=220)
     parser.add_argument("--candidates", type=int, default=50)
+    parser.add_argument("--memory-mb", type=int, default=4000)
     options = parser.parse_args()
     sizes = expected(options)
     name = "flat" if options.factory == "Flat" else "ivf"

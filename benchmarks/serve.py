@@ -40,7 +40,8 @@ from tttnn.live.client import IncompleteError, Servers  # noqa: E402
 from tttnn.live.connections import raise_descriptor_limit  # noqa: E402
 from tttnn.live.messages import search_request, texts_request  # noqa: E402
 from tttnn.live.remote import Remote, RemoteError  # noqa: E402
-from tttnn.live.shard import OpenShard, merged  # noqa: E402
+from tttnn.live.shard import OpenShard  # noqa: E402
+from tttnn.retrieval.search import merged  # noqa: E402
 
 QUESTIONS = 500
 K = 20

@@ -1,4 +1,5 @@
-"""Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy and its manifest,
+"""Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy and its manifest
+→ the list of a shard's, embeddings/{embedder}/{shard}.json, which whatever reads vectors takes;
 and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.safetensors; the sets are
 `test`, `val`, and `halves`, the first halves of the test documents."""
 
@@ -33,6 +34,34 @@ rule embed_chunk:
         " --model {input.model:q}"
         " --output {output.vectors:q}"
         " --manifest {output.manifest:q}"
+        " > {log:q} 2>&1"
+
+
+rule list_embeddings:
+    input:
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+        embeddings=collect("<results>/embeddings/{{embedder}}/{{shard}}/{chunk}.npy", chunk=CHUNKS),
+    output:
+        manifest="<results>/embeddings/{embedder}/{shard}.json",
+    log:
+        "<logs>/list_embeddings/{embedder}/{shard}.log",
+    benchmark:
+        "<benchmarks>/list_embeddings/{embedder}/{shard}.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("list_embeddings"),
+        runtime=cost.runtime("list_embeddings"),
+    params:
+        code=code("list_embeddings"),
+    message:
+        "List the embeddings of shard {wildcards.shard}"
+    shell:
+        "python -m tttnn list_embeddings --passages {input.passages:q}"
+        " --embeddings {input.embeddings:q}"
+        " --output {output.manifest:q}"
         " > {log:q} 2>&1"
 
 

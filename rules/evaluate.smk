@@ -26,6 +26,7 @@ rule evaluate_part:
         mem_mb=cost.mem_mb("evaluate_part"),
         runtime=cost.runtime("evaluate_part"),
         gpu=GPUS,
+        engine="auto",  # where, not what: reference, lean, graphs; see tttnn.methods.engines
     params:
         spec=spec.evaluate_part,
         code=code("evaluate_part"),
@@ -40,6 +41,7 @@ rule evaluate_part:
         " --task {wildcards.task:q}"
         " --part {wildcards.part}"
         " --output {output.rows:q}"
+        " --engine {resources.engine:q}"
         " > {log:q} 2>&1"
 
 
@@ -61,6 +63,7 @@ use rule evaluate_part as validate_part with:
         mem_mb=cost.mem_mb("validate_part"),
         runtime=cost.runtime("validate_part"),
         gpu=GPUS,
+        engine="auto",
     params:
         spec=spec.validate_part,
         code=code("evaluate_part"),

@@ -1,14 +1,12 @@
-"""Index: embeddings → index/{index}/trained/{shard} → trained.faiss → shards/{shard}.faiss →
-merged/, one index over all shards."""
+"""Index, of a type that learns: embeddings → index/{index}/trained/{shard} → trained.faiss →
+shards/{shard}.faiss → merged/, one index over all shards. An exact index is the embeddings."""
 
 
 rule train_shard_index:
     input:
-        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
-            chunk=CHUNKS,
+            "<results>/embeddings/{embedder}/{{shard}}.json",
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
         learnt="<results>/index/{index}/trained/{shard}.safetensors",
@@ -16,6 +14,8 @@ rule train_shard_index:
         "<logs>/train_shard_index/{index}/{shard}.log",
     benchmark:
         "<benchmarks>/train_shard_index/{index}/{shard}.tsv"
+    wildcard_constraints:
+        index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
     threads: 4
@@ -29,9 +29,9 @@ rule train_shard_index:
         "Learn what index {wildcards.index} needs from shard {wildcards.shard}"
     shell:
         "python -m tttnn train_shard_index --spec {params.spec:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --output {output.learnt:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
@@ -44,6 +44,8 @@ rule merge_training:
         "<logs>/merge_training/{index}.log",
     benchmark:
         "<benchmarks>/merge_training/{index}.tsv"
+    wildcard_constraints:
+        index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
     threads: 4
@@ -59,24 +61,25 @@ rule merge_training:
         "python -m tttnn merge_training --spec {params.spec:q}"
         " --shards {input.shards:q}"
         " --output {output.trained:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
 rule fill_shard_index:
     input:
         trained="<results>/index/{index}/trained.faiss",
-        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{{shard}}/{chunk}.npy",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
-            chunk=CHUNKS,
+            "<results>/embeddings/{embedder}/{{shard}}.json",
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
-        index=temp("<results>/index/{index}/shards/{shard}.faiss"),
+        index="<results>/index/{index}/shards/{shard}.faiss",
     log:
         "<logs>/fill_shard_index/{index}/{shard}.log",
     benchmark:
         "<benchmarks>/fill_shard_index/{index}/{shard}.tsv"
+    wildcard_constraints:
+        index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
     threads: 4
@@ -91,9 +94,9 @@ rule fill_shard_index:
     shell:
         "python -m tttnn fill_shard_index --spec {params.spec:q}"
         " --trained {input.trained:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --output {output.index:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
@@ -101,12 +104,10 @@ rule merge_index:
     input:
         trained="<results>/index/{index}/trained.faiss",
         shards=collect("<results>/index/{{index}}/shards/{shard}.faiss", shard=SHARDS),
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            "<results>/embeddings/{embedder}/{shard}.json",
+            embedder=picked(EMBEDDERS, "index"),
             shard=SHARDS,
-            chunk=CHUNKS,
         ),
     output:
         index=directory("<results>/index/{index}/merged"),
@@ -114,6 +115,8 @@ rule merge_index:
         "<logs>/merge_index/{index}.log",
     benchmark:
         "<benchmarks>/merge_index/{index}.tsv"
+    wildcard_constraints:
+        index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
     threads: 1
@@ -129,7 +132,7 @@ rule merge_index:
         "python -m tttnn merge_index --spec {params.spec:q}"
         " --trained {input.trained:q}"
         " --shards {input.shards:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --output {output.index:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"

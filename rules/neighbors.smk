@@ -1,49 +1,88 @@
-"""Neighbours: queries/{queries} + index/{index}/merged → candidates/{queries}/{candidates}/{task}.parquet
+"""Neighbours: queries/{queries} + a shard's embeddings, or index → found/{queries}/{index}/{shard}.parquet
+→ all shards' candidates/{queries}/{candidates}/{task}.parquet
 → with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is an index, `random`, or a
 selection from an index's candidates."""
 
 
-rule search_index:
+rule search_shard:
     input:
-        index="<results>/index/{index}/merged",
-        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+        # of an exact index there is no file
+        index=collect(
+            "<results>/index/{learning}/shards/{{shard}}.faiss",
+            learning=picked(LEARNING, "index"),
+        ),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{{shard}}.json",
+            embedder=picked(EMBEDDERS, "index"),
+        ),
         vectors=collect(
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
-        ),
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
-        embeddings=collect(
-            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
-            shard=SHARDS,
-            chunk=CHUNKS,
+            embedder=picked(EMBEDDERS, "index"),
         ),
     output:
-        candidates=collect("<results>/candidates/{{queries}}/{{index}}/{task}.parquet", task=TASKS),
+        # kept, small as it is: a shard that is added later is searched alone
+        found="<results>/found/{queries}/{index}/{shard}.parquet",
     log:
-        "<logs>/search_index/{queries}/{index}.log",
+        "<logs>/search_shard/{queries}/{index}/{shard}.log",
     benchmark:
-        "<benchmarks>/search_index/{queries}/{index}.tsv"
+        "<benchmarks>/search_shard/{queries}/{index}/{shard}.tsv"
     priority: 10
     conda:
         ENVIRONMENT
     threads: 16
     resources:
-        mem_mb=cost.mem_mb("search_index"),
-        runtime=cost.runtime("search_index"),
+        mem_mb=cost.mem_mb("search_shard"),
+        runtime=cost.runtime("search_shard"),
+        gpu=picked(SEARCH_GPUS, "index"),
     params:
-        spec=spec.search_index,
-        code=code("search_index"),
+        spec=spec.search_shard,
+        code=code("search_shard"),
     message:
-        "Search index {wildcards.index} for all {wildcards.queries} queries at once"
+        "Search shard {wildcards.shard} of index {wildcards.index} for all {wildcards.queries} queries"
     shell:
-        "python -m tttnn search_index --spec {params.spec:q}"
+        "python -m tttnn search_shard --spec {params.spec:q}"
+        " --index {input.index:q}"
+        " --embeddings {input.embeddings:q}"
+        " --vectors {input.vectors:q}"
+        " --output {output.found:q}"
+        " --memory-mb {resources.mem_mb}"
+        " --gpus {resources.gpu}"
+        " > {log:q} 2>&1"
+
+
+rule merge_candidates:
+    input:
+        index=collect(
+            "<results>/index/{learning}/merged",
+            learning=picked(LEARNING, "index"),
+        ),
+        found=collect("<results>/found/{{queries}}/{{index}}/{shard}.parquet", shard=SHARDS),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+    output:
+        candidates=collect("<results>/candidates/{{queries}}/{{index}}/{task}.parquet", task=TASKS),
+    log:
+        "<logs>/merge_candidates/{queries}/{index}.log",
+    benchmark:
+        "<benchmarks>/merge_candidates/{queries}/{index}.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("merge_candidates"),
+        runtime=cost.runtime("merge_candidates"),
+    params:
+        spec=spec.merge_candidates,
+        code=code("merge_candidates"),
+    message:
+        "Merge what all shards of index {wildcards.index} have for the {wildcards.queries} queries"
+    shell:
+        "python -m tttnn merge_candidates --spec {params.spec:q}"
+        " --found {input.found:q}"
         " --index {input.index:q}"
         " --queries {input.queries:q}"
-        " --vectors {input.vectors:q}"
-        " --passages {input.passages:q}"
-        " --embeddings {input.embeddings:q}"
         " --outputs {output.candidates:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
@@ -54,12 +93,10 @@ rule draw_random:
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
             embedder=cfg.embedders[0],
         ),
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
+            "<results>/embeddings/{embedder}/{shard}.json",
             embedder=cfg.embedders[0],
             shard=SHARDS,
-            chunk=CHUNKS,
         ),
     output:
         candidates=collect("<results>/candidates/{{queries}}/random/{task}.parquet", task=TASKS),
@@ -82,30 +119,32 @@ rule draw_random:
         "python -m tttnn draw_random --spec {params.spec:q}"
         " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --outputs {output.candidates:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
 rule measure_recall:
     input:
-        index="<results>/index/{index}/merged",
+        index=collect(
+            "<results>/index/{learning}/merged",
+            learning=picked(LEARNING, "index"),
+        ),
         candidates=collect("<results>/candidates/test/{{index}}/{task}.parquet", task=TASKS),
         queries=collect("<results>/queries/test/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/test/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "index"),
         ),
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="{index}", within=EMBEDDERS),
+            "<results>/embeddings/{embedder}/{shard}.json",
+            embedder=picked(EMBEDDERS, "index"),
             shard=SHARDS,
-            chunk=CHUNKS,
         ),
     output:
         recall="<results>/index/{index}/recall.csv",
+        made="<results>/index/{index}/made.json",
     log:
         "<logs>/measure_recall/{index}.log",
     benchmark:
@@ -128,9 +167,10 @@ rule measure_recall:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --output {output.recall:q}"
+        " --made {output.made:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
@@ -162,6 +202,7 @@ rule measure_distances:
         " --candidates {input.candidates:q}"
         " --distances {output.distances:q}"
         " --pairs {output.pairs:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 
@@ -169,20 +210,18 @@ rule choose_neighbors:
     input:
         candidates=collect(
             "<results>/candidates/{{queries}}/{index}/{task}.parquet",
-            index=lookup(dpath="{selection}", within=SELECTIONS),
+            index=picked(SELECTIONS, "selection"),
             task=TASKS,
         ),
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
-            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+            embedder=picked(EMBEDDERS, "selection"),
         ),
-        passages=collect("<results>/passages/{shard}/{chunk}.parquet", shard=SHARDS, chunk=CHUNKS),
         embeddings=collect(
-            "<results>/embeddings/{embedder}/{shard}/{chunk}.npy",
-            embedder=lookup(dpath="{selection}", within=EMBEDDERS),
+            "<results>/embeddings/{embedder}/{shard}.json",
+            embedder=picked(EMBEDDERS, "selection"),
             shard=SHARDS,
-            chunk=CHUNKS,
         ),
     output:
         candidates=collect(
@@ -208,9 +247,9 @@ rule choose_neighbors:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"
-        " --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
         " --outputs {output.candidates:q}"
+        " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 
 

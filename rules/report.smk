@@ -20,11 +20,12 @@ rule score:
         validation=["<results>/queries/val/selection.json"] if VALIDATIONS else [],
         manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
         recalls=collect("<results>/index/{index}/recall.csv", index=cfg.built_indexes),
-        indexes=collect("<results>/index/{index}/merged", index=cfg.built_indexes),
+        indexes=collect("<results>/index/{index}/made.json", index=cfg.built_indexes),
         vectors=list(VECTORS),
     output:
         "<results>/tables/efficiency.csv",
         "<results>/tables/alphas.csv",
+        "<results>/tables/budget.csv",
         "<results>/tables/recall.csv",
         "<results>/tables/documents.parquet",
         "<results>/tables/summary.tex",

@@ -40,7 +40,7 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.numpy import load_file
 
-from shards import index_spec
+from shards import MEMORY_MB, index_spec, searched
 from tiny import save_causal, save_encoder
 from tttnn.corpus.chunk import chunk_shard
 from tttnn.corpus.download import DownloadSpec, download_shard
@@ -61,7 +61,8 @@ from tttnn.retrieval.index import (
     train_shard_index,
 )
 from tttnn.retrieval.recall import RecallSpec, measure_recall
-from tttnn.retrieval.search import SearchSpec, search_index
+from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
+from tttnn.retrieval.vectors import list_embeddings
 from tttnn.scores.score import ScoreSpec, score
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.embed import Embed
@@ -128,9 +129,10 @@ class Pipeline:
             for chunk in range(CHUNKS)
         ]
         self.vectors = [
-            folder / "embeddings" / path.parent.name / f"{path.stem}.npy" for path in self.passages
+            folder / "embeddings/encoder" / path.parent.name / f"{path.stem}.npy"
+            for path in self.passages
         ]
-        self.stored = {"passages": self.passages, "embeddings": self.vectors}
+        self.lists = [folder / f"embeddings/encoder/{shard}.json" for shard in SHARDS]
         self.queries = self.tasks("queries/test")
         self._build()
 
@@ -166,8 +168,12 @@ class Pipeline:
             rejected, manifest = path.with_name(f"{shard}.rejected.jsonl"), path.with_name("x")
             download_shard(download, shard, path, rejected, manifest.with_name(f"{shard}.json"))
         self._build_texts()
+        for place, path in enumerate(self.lists):
+            chunks = slice(place * CHUNKS, (place + 1) * CHUNKS)
+            list_embeddings(self.passages[chunks], self.vectors[chunks], path)
+        self._build_index("ivf", INDEXES["ivf"])
         for name, factory in INDEXES.items():
-            self._build_index(name, factory)
+            self._search(name, factory)
         self._build_neighbors()
 
     def _build_texts(self) -> None:
@@ -232,64 +238,89 @@ class Pipeline:
         learnt = [folder / f"trained/{shard}.safetensors" for shard in SHARDS]
         filled = [folder / f"shards/{shard}.faiss" for shard in SHARDS]
         for place, shard in enumerate(SHARDS):
-            chunks = slice(place * CHUNKS, (place + 1) * CHUNKS)
-            mine = self.passages[chunks], self.vectors[chunks]
             self.step(
                 f"train_shard_index {name} {shard}",
-                lambda out, mine=mine, path=learnt[place]: train_shard_index(
-                    spec, *mine, out / path.relative_to(self.folder)
+                lambda out, mine=self.lists[place], path=learnt[place]: train_shard_index(
+                    spec, mine, out / path.relative_to(self.folder), MEMORY_MB
                 ),
             )
         trained = folder / "trained.faiss"
         self.step(
             f"merge_training {name}",
-            lambda out: merge_training(spec, learnt, out / trained.relative_to(self.folder)),
+            lambda out: merge_training(
+                spec, learnt, out / trained.relative_to(self.folder), MEMORY_MB
+            ),
         )
         for place, shard in enumerate(SHARDS):
-            chunks = slice(place * CHUNKS, (place + 1) * CHUNKS)
-            mine = self.passages[chunks], self.vectors[chunks]
             self.step(
                 f"fill_shard_index {name} {shard}",
-                lambda out, mine=mine, path=filled[place]: fill_shard_index(
-                    spec, trained, *mine, out / path.relative_to(self.folder)
+                lambda out, mine=self.lists[place], path=filled[place]: fill_shard_index(
+                    spec, trained, mine, out / path.relative_to(self.folder), MEMORY_MB
                 ),
             )
         self.step(
             f"merge_index {name}",
             lambda out: merge_index(
-                spec, trained, filled, **self.stored, output=out / f"index/{name}/merged"
+                spec, trained, filled, self.lists, out / f"index/{name}/merged", MEMORY_MB
             ),
         )
-        common = {
-            "index": folder / "merged",
-            "queries": self.queries,
-            "vectors": self.folder / "queries/encoder.safetensors",
-            **self.stored,
-        }
+
+    def _search(self, name: str, factory: str) -> None:
+        spec, folder = index_spec(factory), self.folder / "index" / name
+        built = searched(spec, nprobe=6)
+        vectors = self.folder / "queries/encoder.safetensors"
+        of_shards = [self.folder / f"found/test/{name}/{shard}.parquet" for shard in SHARDS]
+        for place, shard in enumerate(SHARDS):
+            index = [folder / f"shards/{shard}.faiss"] if spec.index.LEARNS else []
+            self.step(
+                f"search_shard {name} {shard}",
+                lambda out, place=place, index=index: search_shard(
+                    SearchSpec(candidates=6, **built),
+                    self.lists[place],
+                    index,
+                    vectors,
+                    out / of_shards[place].relative_to(self.folder),
+                    MEMORY_MB,
+                ),
+            )
+        merged = [folder / "merged"] if spec.index.LEARNS else []
         found = self.tasks(f"candidates/test/{name}")
         self.step(
-            f"search_index {name}",
-            lambda out: search_index(
-                SearchSpec(candidates=6, asked={"nprobe": 6}),
-                outputs=[out / path.relative_to(self.folder) for path in found],
-                **common,
+            f"merge_candidates {name}",
+            lambda out: merge_candidates(
+                MergeSpec(candidates=6),
+                of_shards,
+                merged,
+                self.queries,
+                [out / path.relative_to(self.folder) for path in found],
+                MEMORY_MB,
             ),
         )
         self.step(
             f"measure_recall {name}",
             lambda out: measure_recall(
-                RecallSpec(queries=20, at=[1, 6], asked={"kind": name}),
+                RecallSpec(queries=20, at=[1, 6], **built),
+                index=merged,
                 name=name,
                 candidates=found,
+                queries=self.queries,
+                vectors=vectors,
+                embeddings=self.lists,
                 output=out / f"index/{name}/recall.csv",
-                **common,
+                made=out / f"index/{name}/made.json",
+                memory_mb=MEMORY_MB,
             ),
         )
 
     def _build_neighbors(self) -> None:
         found = self.tasks("candidates/test/ivf")
         vectors = self.folder / "queries/encoder.safetensors"
-        common = {"queries": self.queries, "vectors": vectors, **self.stored}
+        common = {
+            "queries": self.queries,
+            "vectors": vectors,
+            "embeddings": self.lists,
+            "memory_mb": MEMORY_MB,
+        }
         self.step(
             "draw_random",
             lambda out: draw_random(
@@ -314,6 +345,7 @@ class Pipeline:
                 found,
                 out / "tables/distances.csv",
                 out / "tables/pairs.parquet",
+                MEMORY_MB,
             ),
         )
         neighbors = self.folder / f"neighbors/test/ivf/{TASK}.parquet"
@@ -356,6 +388,7 @@ class Pipeline:
                     cells=[("causal", "ttt", TASK, 1)],
                     mixtures={},
                     halves=[],
+                    budgets={},
                     resamples=50,
                 ),
                 self.folder,
@@ -397,26 +430,32 @@ class Pipeline:
         mine = self.vectors[:CHUNKS]
         manifests = [path.with_suffix(".json") for path in self.vectors]
         for step in (
-            *("train_shard_index ivf 00", "fill_shard_index flat 00", "fill_shard_index ivf 00"),
-            *("merge_index ivf", "search_index ivf", "measure_recall ivf"),
-            *("draw_random", "choose_neighbors"),
+            *("train_shard_index ivf 00", "fill_shard_index ivf 00"),
+            *("search_shard flat 00", "search_shard ivf 00"),
+            *("merge_index ivf", "measure_recall ivf", "draw_random", "choose_neighbors"),
         ):
             of_shard = step.endswith(" 00")
-            yield Case("embeddings", mine if of_shard else self.vectors, step)
+            if step != "merge_index ivf":  # which reads no vectors
+                yield Case("embeddings", mine if of_shard else self.vectors, step)
             yield Case("embeddings' manifest", manifests[:CHUNKS] if of_shard else manifests, step)
+            yield Case("list of embeddings", self.lists[:1] if of_shard else self.lists, step)
             if step not in ("train_shard_index ivf 00", "measure_recall ivf"):
                 yield Case("passages", self.passages[:CHUNKS] if of_shard else self.passages, step)
+        index = folder / "index/ivf"
+        yield Case("index: learnt", _files(index / "trained"), "merge_training ivf")
+        for step in ("fill_shard_index ivf 00", "merge_index ivf"):
+            yield Case("index: trained", [index / "trained.faiss"], step)
+        yield Case("index: shards", _files(index / "shards"), "merge_index ivf")
+        yield Case("index: shards", [index / "shards/00.faiss"], "search_shard ivf 00")
+        for path in _files(index / "merged"):
+            yield Case(f"index: {path.name}", [path], "measure_recall ivf")
+        yield Case("index: manifest", [index / "merged/manifest.json"], "merge_candidates ivf")
         for name in INDEXES:
-            index = folder / "index" / name
-            yield Case("index: learnt", _files(index / "trained"), f"merge_training {name}")
-            yield Case("index: trained", [index / "trained.faiss"], f"fill_shard_index {name} 00")
-            yield Case("index: trained", [index / "trained.faiss"], f"merge_index {name}")
-            yield Case("index: shards", _files(index / "shards"), f"merge_index {name}")
-            for path in _files(index / "merged"):
-                for step in ("search_index", "measure_recall"):
-                    yield Case(f"index: {path.name}", [path], f"{step} {name}")
-        for step in ("search_index flat", "measure_recall ivf", "draw_random", "choose_neighbors"):
+            of_shards = [folder / f"found/test/{name}/{shard}.parquet" for shard in SHARDS]
+            yield Case("found", of_shards, f"merge_candidates {name}")
+        for step in ("search_shard flat 00", "measure_recall ivf", "draw_random"):
             yield Case("queries' embeddings", [vectors], step)
+        yield Case("queries' embeddings", [vectors], "choose_neighbors")
         found = [folder / "candidates/test/ivf" / path.name for path in filled]
         for step in ("measure_recall ivf", "choose_neighbors", "measure_distances"):
             yield Case("candidates", found, step)

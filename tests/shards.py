@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tttnn.config.catalogue import with_index_kind
 from tttnn.digests import write_record
 from tttnn.environment import FIELDS
+from tttnn.files import sha256
 from tttnn.retrieval.index import (
     IndexSpec,
     fill_shard_index,
@@ -23,9 +24,12 @@ from tttnn.retrieval.index import (
     train_shard_index,
 )
 from tttnn.retrieval.rows import RowWriter
+from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
 from tttnn.retrieval.tensors import save_tensors
+from tttnn.retrieval.vectors import list_embeddings
 from tttnn.tables import OPTIONS, sealing, table_digest, write_table
 
+MEMORY_MB = 4000
 MADE_WITH = {field: f"a {field}" for field in FIELDS}
 SCHEMA = pa.schema(
     [
@@ -66,8 +70,9 @@ def write_vectors(path: Path, passages: Path, vectors: np.ndarray) -> Path:
         writer.write(0, vectors)
     rows, dimension = vectors.shape
     values = {"rows": rows, "dimension": dimension, "dtype": vectors.dtype.name}
-    said = {"passages": table_digest(passages), "embedder": "some", "environments": [MADE_WITH]}
-    write_record(path.with_suffix(".json"), values | said)
+    said = {"sha256": sha256(path), "passages": table_digest(passages)}
+    made = {"embedder": "some", "environments": [MADE_WITH]}
+    write_record(path.with_suffix(".json"), values | said | made)
     return path
 
 
@@ -86,10 +91,11 @@ def write_frame(path: Path, frame: pd.DataFrame) -> Path:
 
 
 class Shards(NamedTuple):
-    """Files by shard and chunk, and all ids and vectors in their order."""
+    """Files by shard and chunk, the shards' lists, and all ids and vectors in their order."""
 
     passages: list[list[Path]]
     embeddings: list[list[Path]]
+    lists: list[Path]
     ids: np.ndarray
     vectors: np.ndarray
 
@@ -103,7 +109,7 @@ class Shards(NamedTuple):
 
 def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> Shards:
     """`counts` holds the number of passages of each shard's chunks; `vectors` are theirs."""
-    passages, embeddings, ids, used = [], [], [], 0
+    passages, embeddings, lists, ids, used = [], [], [], [], 0
     for shard, chunks in enumerate(counts):
         passages.append([])
         embeddings.append([])
@@ -120,37 +126,71 @@ def write_shards(folder: Path, counts: list[list[int]], vectors: np.ndarray) -> 
             ids += numbers
             row += count
             used += count
+        lists.append(folder / f"embeddings/some/{shard:02d}.json")
+        list_embeddings(passages[-1], embeddings[-1], lists[-1])
     assert used == len(vectors)
-    return Shards(passages, embeddings, np.array(ids), vectors)
+    return Shards(passages, embeddings, lists, np.array(ids), vectors)
 
 
 def train_index(folder: Path, spec: IndexSpec, shards: Shards) -> Path:
     learnt = []
-    for number, (passages, embeddings) in enumerate(
-        zip(shards.passages, shards.embeddings, strict=True)
-    ):
+    for number, path in enumerate(shards.lists):
         learnt.append(folder / f"trained/{number}.safetensors")
-        train_shard_index(spec, passages, embeddings, learnt[-1])
-    merge_training(spec, learnt, folder / "trained.faiss")
+        train_shard_index(spec, path, learnt[-1], MEMORY_MB)
+    merge_training(spec, learnt, folder / "trained.faiss", MEMORY_MB)
     return folder / "trained.faiss"
 
 
-def fill_shards(folder: Path, spec: IndexSpec, trained: Path, shards: Shards) -> list[Path]:
+def fill_shards(
+    folder: Path, spec: IndexSpec, trained: Path, shards: Shards, memory_mb: int = MEMORY_MB
+) -> list[Path]:
     filled = []
-    for number, (passages, embeddings) in enumerate(
-        zip(shards.passages, shards.embeddings, strict=True)
-    ):
+    for number, path in enumerate(shards.lists):
         filled.append(folder / f"shards/{number:02d}.faiss")
-        fill_shard_index(spec, trained, passages, embeddings, filled[-1])
+        fill_shard_index(spec, trained, path, filled[-1], memory_mb)
     return filled
 
 
-def build_index(folder: Path, spec: IndexSpec, shards: Shards) -> Path:
-    """All four stages; the path of the merged index."""
+def build_index(folder: Path, spec: IndexSpec, shards: Shards) -> Path | None:
+    """All four stages; the path of the merged index, which an exact one has not."""
+    if not spec.index.LEARNS:
+        return None
     trained = train_index(folder, spec, shards)
     filled = fill_shards(folder, spec, trained, shards)
-    merge_index(spec, trained, filled, **shards.files, output=folder / "merged")
+    merge_index(spec, trained, filled, shards.lists, folder / "merged", MEMORY_MB)
     return folder / "merged"
+
+
+def searched(spec: IndexSpec, **asked: int) -> dict[str, object]:
+    """What those who search an index have to know of it."""
+    index = spec.index
+    built = {"kind": index.kind, "factory": index.factory, "share": index.share}
+    return {**built, "asked": {"kind": index.kind, **asked}}
+
+
+def search(
+    folder: Path,
+    spec: IndexSpec,
+    lists: list[Path],
+    queries: list[Path],
+    vectors: Path,
+    outputs: list[Path],
+    *,
+    k: int,
+    merged: Path | None = None,
+    memory_mb: int = MEMORY_MB,
+    **asked: int,
+) -> list[Path]:
+    """Every shard's search, into `folder`, and their merging: the candidates' tables."""
+    found = []
+    for number, path in enumerate(lists):
+        found.append(folder / f"{number:02d}.parquet")
+        index = [] if merged is None else [merged.parent / f"shards/{number:02d}.faiss"]
+        wanted = SearchSpec(candidates=k, **searched(spec, **asked))
+        search_shard(wanted, path, index, vectors, found[-1], memory_mb)
+    index = [] if merged is None else [merged]
+    merge_candidates(MergeSpec(candidates=k), found, index, queries, outputs, memory_mb)
+    return outputs
 
 
 def brute_force(

@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in ("train_seconds", "evaluate_seconds")),
         ("exact", pa.bool_()),
         *((name, pa.float64()) for name in ("overlap", "jaccard")),
+        *((name, pa.int32()) for name in ("used_neighbors", "over_budget")),
     ]
 )
 
@@ -85,6 +86,8 @@ def row(document: int, neighbors: int, **values: Any) -> dict[str, Any]:
         "exact": False,
         "overlap": 0.0,
         "jaccard": 0.0,
+        "used_neighbors": neighbors,
+        "over_budget": None,
     } | values
 
 
@@ -115,10 +118,9 @@ def write_recall(path: Path, index: str) -> Path:
         f"{index},{factory},{k},{v},500,210000" for k, v in zip((1, 10, 100), values, strict=True)
     ]
     path.write_text("\n".join(["index,factory,k,recall,queries,ntotal", *lines, ""]))
-    manifest = path.parent / "merged/manifest.json"
-    manifest.parent.mkdir(exist_ok=True)
+    made = path.parent / "made.json"
     embeddings = [{"environment": MADE_WITH, "chunks": 16}]
-    write_record(manifest, {"environments": [MADE_WITH], "embeddings": embeddings})
+    write_record(made, {"environments": [MADE_WITH], "embeddings": embeddings})
     return path
 
 
@@ -144,6 +146,7 @@ def run_score(
                 "candidates": CANDIDATES,
                 "mixtures": {},
                 "halves": list(HALVES),
+                "budgets": {},
             }
             | spec,
             cells=[(*name, parts) for name, parts in cells.items()],

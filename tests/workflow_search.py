@@ -7,16 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from live_run import LiveRun
-from shards import Shards, build_index, index_spec
-from tttnn.retrieval.search import SearchSpec, search_index
+from shards import index_spec, search
+from tttnn.retrieval.vectors import list_embeddings
 
 
 def searched(live: LiveRun, queries: Path, vectors: Path, k: int, folder: Path) -> pd.DataFrame:
-    """The table of candidates of an exact index."""
-    files = [live.run.files(shard) for shard in live.run.config.shards]
-    shards = Shards([p for p, _ in files], [e for _, e in files], live.ids, live.vectors)
-    index = build_index(folder / "index", index_spec(), shards)
+    """The table of candidates of an exact index: a job for each shard, and their merging."""
+    lists = []
+    for shard in live.run.config.shards:
+        embeddings = live.run.folder / "embeddings" / live.run.settings.embedder
+        lists.append(embeddings / f"{shard}.json")
+        list_embeddings(*live.run.files(shard), lists[-1])
     output = folder / "candidates" / queries.name
-    spec = SearchSpec(candidates=k, asked={"kind": "flat"})
-    search_index(spec, index, [queries], vectors, **live.files, outputs=[output])
+    search(folder / "found", index_spec(), lists, [queries], vectors, [output], k=k)
     return pd.read_parquet(output)

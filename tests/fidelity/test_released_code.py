@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tttnn.__main__ import main
+from tttnn.command import main
 
 RUNS = {
     "as_released": ["--as-released"],

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tttnn.__main__ import COMMANDS, _add_options, main
+from tttnn.command import COMMANDS, _add_options, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
@@ -171,7 +171,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(words, buffered, tmp_path):
     reads, writes = os.pipe()
     os.close(reads)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "PYTHONUNBUFFERED": buffered}
-    code = "import sys; from tttnn import __main__ as m; m._run = lambda *_: print('x'); m.main()"
+    code = "import sys; from tttnn import command as m; m._run = lambda *_: print('x'); m.main()"
     command = ["-m", "tttnn"] if "--help" in words else ["-c", code]
     done = subprocess.run(
         [sys.executable, *command, *words], stdout=writes, stderr=subprocess.PIPE, env=environment
@@ -184,7 +184,7 @@ def test_another_pipe_that_broke_is_a_fault(monkeypatch):
     def broken(*_: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("tttnn.__main__._run", broken)
+    monkeypatch.setattr("tttnn.command._run", broken)
     with pytest.raises(SystemExit, match=r"tttnn plan: .*Broken pipe"):
         main(["plan"])
 

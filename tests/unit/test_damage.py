@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tiny import save_causal, save_encoder
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.pile import TASKS
 from tttnn.published import load
 from tttnn.published.names import MODELS
@@ -47,7 +47,7 @@ class Call(NamedTuple):
 def words(stage: str, values: dict) -> list[str]:
     found = [stage]
     for name, value in values.items():
-        option = f"--{name}"
+        option = f"--{name.replace('_', '-')}"
         if value is True:
             found.append(option)
         elif isinstance(value, dict):
@@ -174,17 +174,19 @@ def build(made: Pipeline) -> None:
         output=vectors,
     )  # fmt: skip
     beside = [path.with_suffix(".json") for path in embeddings]
+    lists = [at / f"embeddings/embedder/{shard}.json" for shard in ("00", "01")]
+    for text, own, beside_it, listed in zip(passages, embeddings, beside, lists, strict=True):
+        run("list_embeddings", beside_it, passages=[text], embeddings=[own], output=listed)
+    room = {"memory_mb": 4000}
     index = at / "indexes/ivf"
     learnt = [index / f"trained/{shard}.safetensors" for shard in ("00", "01")]
     filled = [index / f"shards/{shard}.faiss" for shard in ("00", "01")]
-    chunks = {"passages": passages, "embeddings": embeddings}
     for stage, outputs in (("train_shard_index", learnt), ("fill_shard_index", filled)):
         for number, output in enumerate(outputs):
-            mine = {name: [files[number]] for name, files in chunks.items()}
             trained = {"trained": index / "trained.faiss"} if stage == "fill_shard_index" else {}
             run(
-                stage, beside[number], *mine["embeddings"], spec={"index": INDEX}, **trained,
-                **mine, output=output,
+                stage, beside[number], embeddings[number], passages[number], spec={"index": INDEX},
+                **trained, embeddings=lists[number], output=output, **room,
             )  # fmt: skip
         if stage == "train_shard_index":
             run(
@@ -192,22 +194,32 @@ def build(made: Pipeline) -> None:
                 spec={"index": INDEX},
                 shards=learnt,
                 output=index / "trained.faiss",
+                **room,
             )
     merged = index / "merged"
     run(
-        "merge_index", *filled, passages[0], embeddings[0], beside[0], spec={"index": INDEX},
-        trained=index / "trained.faiss", shards=filled, **chunks, output=merged,
+        "merge_index", *filled, passages[0], beside[0], spec={"index": INDEX},
+        trained=index / "trained.faiss", shards=filled, embeddings=lists, output=merged, **room,
     )  # fmt: skip
-    inside = [merged / name for name in ("manifest.json", "index.faiss", "lists.ivfdata")]
-    asked = {"kind": "ivf", "nprobe": 4}
-    found = {"queries": test, "vectors": vectors, **chunks}
-    read = [test[0], vectors, passages[0], embeddings[0], beside[0]]
+    inside = [merged / name for name in ("manifest.json", "trained.faiss", "01.faiss")]
+    built = {"kind": "ivf", "factory": INDEX["factory"], "share": 1.0}
+    searched = built | {"asked": {"kind": "ivf", "nprobe": 4}}
+    found = {"queries": test, "vectors": vectors, "embeddings": lists, **room}
+    read = [test[0], vectors, passages[0], embeddings[0], beside[0], lists[0]]
     near = [at / f"candidates/test/ivf/{task}.parquet" for task in TASKS]
     far = [at / f"candidates/test/random/{task}.parquet" for task in TASKS]
     picked = [at / f"candidates/test/sift/{task}.parquet" for task in TASKS]
+    of_shards = [at / f"found/test/ivf/{shard}.parquet" for shard in ("00", "01")]
+    for number, output in enumerate(of_shards):
+        own = [passages[number], embeddings[number], beside[number]]
+        run(
+            "search_shard", vectors, *own, lists[number], filled[number], vectors=vectors,
+            spec={"candidates": 5, **searched}, index=[filled[number]],
+            embeddings=lists[number], output=output, **room,
+        )  # fmt: skip
     run(
-        "search_index", *inside, *read, spec={"candidates": 5, "asked": asked}, index=merged,
-        **found, outputs=near,
+        "merge_candidates", *of_shards, inside[0], spec={"candidates": 5}, found=of_shards,
+        index=[merged], queries=test, outputs=near, **room,
     )  # fmt: skip
     run("draw_random", *read, spec={"candidates": 5, "seed": 0}, **found, outputs=far)
     selection = {"kind": "sift", "index": "ivf", "picks": 3}
@@ -217,14 +229,15 @@ def build(made: Pipeline) -> None:
     )  # fmt: skip
     recall = index / "recall.csv"
     run(
-        "measure_recall", *inside, *read, spec={"queries": 9, "at": [1, 5], "asked": asked},
-        index=merged, name="ivf", candidates=near, **found, output=recall,
+        "measure_recall", *inside, *read, spec={"queries": 9, "at": [1, 5], **searched},
+        index=[merged], name="ivf", candidates=near, **found, output=recall,
+        made=index / "made.json",
     )  # fmt: skip
     tables = at / "tables"
     run(
         "measure_distances", spec={"indexes": {"ivf": {"share": 1.0, "embedder": "embedder"}}},
         candidates=[*near, *far], distances=tables / "distances.csv",
-        pairs=tables / "pairs.parquet",
+        pairs=tables / "pairs.parquet", **room,
     )  # fmt: skip
     place = list(TASKS).index(TASK)
     texts = at / f"neighbors/test/ivf/{TASK}.parquet"
@@ -242,7 +255,7 @@ def build(made: Pipeline) -> None:
     )  # fmt: skip
     scored = {
         "run": "some", "candidates": {"ttt": "ivf"}, "cells": [[MODEL, "ttt", TASK, 1]],
-        "mixtures": {}, "halves": [], "resamples": 10,
+        "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10,
     }  # fmt: skip
     counted = [at / f"corpus/{shard}.json" for shard in ("00", "01", "test")]
     selections = [at / f"queries/{split}/selection.json" for split in ("test", "val")]

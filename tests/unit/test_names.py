@@ -12,7 +12,7 @@ from shards import build_index, index_spec, write_shards
 from tiny import save_causal
 from tttnn.corpus.passages import list_passages, listed
 from tttnn.digests import check_model, read_record, write_record
-from tttnn.retrieval.index import MergedIndex
+from tttnn.retrieval.merged import MergedIndex
 
 OUT = ["../outside", "/etc/passwd", "a/../../outside", "..", "", "a\\b", "C:\\x", "nul\0"]
 
@@ -25,18 +25,17 @@ def shards(tmp_path_factory):
 
 @pytest.mark.parametrize("name", OUT)
 def test_an_index_s_manifest_names_no_file_outside(name, shards, tmp_path):
-    folder = build_index(tmp_path / "index", index_spec(), shards)
+    folder = build_index(tmp_path / "index", index_spec("IVF2,Flat"), shards)
     values = read_record(folder / "manifest.json")
-    first = values["indexes"][0]
-    for key in ("bytes", "blocks"):
-        values[key] = {name if n == first else n: v for n, v in values[key].items()}
+    first = values["shards"][0]
+    values["parts"] = {name if n == first else n: v for n, v in values["parts"].items()}
     write_record(folder / "manifest.json", values)
     with pytest.raises(ValueError, match=r"manifest\.json names the file"):
-        MergedIndex(folder)
-    values["bytes"], values["blocks"], values["indexes"] = {}, {}, [name]
+        MergedIndex(folder, {})
+    values["parts"], values["shards"] = {name: values["parts"].popitem()[1]}, [name]
     write_record(folder / "manifest.json", values)
     with pytest.raises(ValueError, match=r"manifest\.json names the file"):
-        MergedIndex(folder)
+        MergedIndex(folder, {})
 
 
 @pytest.mark.parametrize("name", OUT)

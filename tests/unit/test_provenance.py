@@ -81,10 +81,11 @@ def test_two_values_that_change_places_are_a_change(values):
         ("models.large.steps", 3, set()),
         ("models.small.adapt_learning_rate", 0.5, {"evaluate_part", "validate_part"}),
         ("embed.batch_tokens", 100, {"embed"}),
-        ("indexes.ivf.factory", "IVF2,Flat", {"index"}),
-        ("indexes.ivf.nprobe", 5, {"search_index", "measure_recall"}),
+        ("indexes.ivf.factory", "IVF2,Flat", {"index", "search_shard", "measure_recall"}),
+        ("indexes.ivf.nprobe", 5, {"search_shard", "measure_recall"}),
+        ("memory_mb", 9000, set()),
         ("search.recall_queries", 5, {"measure_recall"}),
-        ("search.candidates", 60, {"search_index", "draw_random"}),
+        ("search.candidates", 60, {"search_shard", "merge_candidates", "draw_random"}),
         ("gather.ngram", 5, {"gather_neighbors"}),
         ("select.count", 7, {"select_documents", "compare"}),
         ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
@@ -110,6 +111,17 @@ def test_a_setting_reaches_the_stages_that_read_it_and_no_others(path, value, st
     section[key] = value
     after = specs(values)
     assert {name for name in STAGES if before[name] != after[name]} == stages
+
+
+@pytest.mark.parametrize(("source", "again"), [("folder", False), ("demo", True)])
+def test_a_shard_that_is_added_fetches_others_only_where_they_depend_on_it(source, again, values):
+    values["sources"]["folder"] = {"kind": "local", "path": "data"}
+    values["corpus"]["source"] = source
+    before = specs(values)
+    values["corpus"]["shards"] = 5
+    after = specs(values)
+    assert (after["download_shard"] != before["download_shard"]) == again
+    assert after["search_shard"] == before["search_shard"]
 
 
 def test_a_digest_of_another_shard_fetches_nothing_again(values):
@@ -326,15 +338,21 @@ def test_imports_are_absolute_and_packages_hold_no_code():
 
 
 def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
-    """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves."""
+    """Kinds, which `tttnn.stages.KINDS` names to the fingerprint, and the stages themselves.
+
+    And engines, which change no result, so that they are in no fingerprint.
+    """
     loading = {str(path) for path, tree in trees() if "import_module" in ast.unparse(tree)}
     assert loading == {
-        "__main__.py",
+        "command.py",
         "figures/draw.py",
+        "methods/engines.py",
         "methods/evaluate.py",
+        "methods/ttt/engines/lean.py",
         "needs/kinds.py",
-        "retrieval/index.py",
+        "retrieval/merged.py",
         "sections/kinds.py",
+        "worker.py",
     }
 
 

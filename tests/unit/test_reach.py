@@ -24,16 +24,18 @@ RESUMES = "provenance resume"
 
 REACHED = {
     "download_shard": f"corpus.download {DOCUMENTS} {GROUND} sections.kinds sections.source",
-    "embed_chunk": f"retrieval.embed retrieval.rows retrieval.tensors tables environment {MODEL} "
-    f"{RESUMES} {GROUND} sections.embed",
+    "embed_chunk": f"retrieval.embed models.first_tokens retrieval.rows retrieval.tensors tables "
+    f"environment {MODEL} {RESUMES} {GROUND} sections.embed",
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
-    "evaluate_part": f"methods.evaluate methods.likelihood methods.measure models.tokens spans "
-    f"corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} sections.kinds "
-    "sections.method",
+    "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "
+    "methods.snapshot methods.flop retrieval.tensors "
+    f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
+    "sections.budget sections.fitting sections.kinds sections.lengths sections.method",
 }
 ENGINES = {
-    "ttt": "methods.ttt.engine methods.ttt.settings",
+    "ttt": "methods.ttt.engine methods.ttt.precision methods.ttt.settings methods.ttt.state "
+    f"methods.snapshot retrieval.tensors files digests {RESUMES}",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "
     "sections.mixture",
@@ -41,7 +43,7 @@ ENGINES = {
 }
 EVERY_ENGINE = (
     "methods.clock methods.likelihood methods.measure models.tokens "
-    "sections.base sections.method sections.plain"
+    "sections.base sections.budget sections.method sections.plain"
 )
 
 

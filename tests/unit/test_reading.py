@@ -16,7 +16,7 @@ import zstandard
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from tttnn import __main__ as program
+from tttnn import command as program
 from tttnn.reading import ReadingError, read_csv, read_json, read_parquet, reading
 
 GARBAGE = np.random.default_rng(0).bytes(4000)
@@ -152,12 +152,13 @@ def run_raising(monkeypatch, stage, error):
             torch.OutOfMemoryError("CUDA out of memory. Tried to\nmore"),
             "there is not enough memory (CUDA out of memory. Tried to): lower embed.batch_tokens",
         ),
+        ("fill_shard_index", MemoryError(), "there is not enough memory: raise memory_mb"),
         ("adapt", MemoryError(), "there is not enough memory: lower --window"),
         (
-            "merge_index",
+            "chunk_shard",
             MemoryError("std::bad_alloc"),
             "there is not enough memory (std::bad_alloc): give the job more (snakemake "
-            "--set-resources merge_index:mem_mb=…), or raise chunk.chunks_per_shard",
+            "--set-resources chunk_shard:mem_mb=…), or raise chunk.chunks_per_shard",
         ),
     ],
 )

@@ -24,6 +24,7 @@ ORDER = [
     "config",
     "live",
     "stages",
+    "command",
     "__main__",
     "operations",
 ]
@@ -61,7 +62,7 @@ def modules() -> list[tuple[str, Path]]:
 
 def test_every_folder_has_its_place():
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert folders == set(ORDER) - {"stages", "__main__"}
+    assert folders == set(ORDER) - {"stages", "command", "__main__"}
 
 
 @pytest.mark.parametrize("place", ["", *ORDER])

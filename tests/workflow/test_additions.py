@@ -30,7 +30,8 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
     options = (*options, str(copy.configure("chosen", **chosen)))
     index = Counter(train_shard_index=2, merge_training=1, fill_shard_index=2, merge_index=1)
     assert copy.plan(*options) == index + Counter(
-        search_index=1,
+        search_shard=2,
+        merge_candidates=1,
         measure_recall=1,
         choose_neighbors=1,
         gather_neighbors=2,  # of mmr and of the graph; `unchanged` has those of flat

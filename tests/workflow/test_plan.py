@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -124,11 +125,51 @@ def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
     copy.edit("workflow/tttnn/retrieval/embed.py", "SORTED_AT_ONCE = 4096", "SORTED_AT_ONCE = 2048")
     plan = copy.plan(*TINY)
     assert plan["embed_chunk"] == 2 and plan["embed_queries"] == 2  # test and val
-    assert plan["train_shard_index"] == 4
+    assert plan["list_embeddings"] == plan["train_shard_index"] == 2
+    assert plan["search_shard"] == 6  # of both indexes; the exact one's for validation, too
     assert plan["evaluate_part"] == 6  # dynamic evaluation has no neighbours
     for upstream in ("download_shard", "chunk_shard", "train_embedder", "train_model"):
         assert upstream not in plan
     assert "select_documents" not in plan
+
+
+SEARCHED = {"merge_candidates": 3, "choose_neighbors": 1, "measure_recall": 2}
+"""Of both indexes, and of the exact one for validation documents."""
+
+
+def test_what_a_changed_chunk_reruns(copy):
+    """Its shard's searches, and what all shards' are merged into; a training is of all shards."""
+    path = copy.folder / "results/tiny/embeddings/embedder/01/0.npy"
+    path.write_bytes(path.read_bytes() + b"x")
+    plan = copy.plan(*TINY)
+    assert plan["list_embeddings"] == plan["train_shard_index"] == 1
+    assert plan["merge_training"] == plan["merge_index"] == plan["draw_random"] == 1
+    assert plan["fill_shard_index"] == 2
+    assert plan["search_shard"] == 2 + 2  # of the exact index one; of the other one all
+    assert {rule: plan[rule] for rule in SEARCHED} == SEARCHED
+    assert "embed_chunk" not in plan and "chunk_shard" not in plan
+
+
+def test_what_a_lost_index_file_reruns(copy):
+    """Once something needs it: that shard is filled, searched and merged again, and no other."""
+    index = copy.folder / "results/tiny/index/ivf"
+    (index / "shards/01.faiss").unlink()
+    assert copy.plan(*TINY) == Counter()  # nothing does: the merged index has the same file
+    plan = copy.plan(*TINY, "--forcerun", str(Path("results/tiny/index/ivf/shards/01.faiss")))
+    once = ("fill_shard_index", "merge_index", "search_shard", "merge_candidates")
+    assert [plan[rule] for rule in once] == [1] * 4
+    assert plan["measure_recall"] == 1
+    assert not {"train_shard_index", "merge_training", "choose_neighbors"} & plan.keys()
+
+
+@pytest.mark.parametrize("index", ["flat", "ivf"])
+def test_a_shard_s_search_needs_no_other_shard_but_for_the_training(index, checkout):
+    plan = checkout.plan(f"results/demo/found/test/{index}/00.parquet")
+    assert plan["search_shard"] == 1
+    assert plan["fill_shard_index"] == (1 if index == "ivf" else 0)
+    shards = 4 if index == "ivf" else 1
+    assert plan["embed_chunk"] == plan["list_embeddings"] == plan["chunk_shard"] == shards
+    assert "list_passages" not in plan and "merge_index" not in plan
 
 
 def test_an_edit_to_the_drawing_draws_and_nothing_else(copy):

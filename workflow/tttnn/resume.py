@@ -34,6 +34,11 @@ def journal(output: Path) -> Path:
     return output.with_name(f".{output.stem}.journal")
 
 
+def snapshot(output: Path) -> Path:
+    """Where half-done work keeps the state of the piece that it is at, beside its journal."""
+    return output.with_name(f".{output.stem}.snapshot.safetensors")
+
+
 def partial_output(output: Path) -> Path:
     """Where half-done work keeps an output that grows in place; `note_beside` belongs to it."""
     return output.with_name(f".{output.stem}.partial")

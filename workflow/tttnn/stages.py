@@ -6,12 +6,15 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from inspect import signature
 from typing import Any
 
 from tttnn.config.figures import FIGURES
 from tttnn.config.root import Config
+from tttnn.methods.needs import with_rates
+from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
@@ -25,13 +28,15 @@ MODULES = {
     "train_embedder": "tttnn.models.train",
     "embed_chunk": "tttnn.retrieval.embed",
     "embed_queries": "tttnn.retrieval.embed",
+    "list_embeddings": "tttnn.retrieval.vectors",
     "train_shard_index": "tttnn.retrieval.index",
     "merge_training": "tttnn.retrieval.index",
     "fill_shard_index": "tttnn.retrieval.index",
     "merge_index": "tttnn.retrieval.index",
     "select_documents": "tttnn.corpus.select",
     "split_documents": "tttnn.methods.split",
-    "search_index": "tttnn.retrieval.search",
+    "search_shard": "tttnn.retrieval.search",
+    "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
@@ -45,6 +50,20 @@ MODULES = {
     "compare": "tttnn.published.compare",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
+
+
+def with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
+    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    return function
+
+
+def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
+    """A function of wildcards: what a table has for one of them.
+
+    As Snakemake's `lookup` does, which walks through a whole table, for every job.
+    """
+    return with_signature(lambda wildcards: table[getattr(wildcards, wildcard)])
 
 
 Kind = Callable[[Config, Any], str]
@@ -61,7 +80,7 @@ KINDS: dict[str, Kind] = {
             "merge_training",
             "fill_shard_index",
             "merge_index",
-            "search_index",
+            "search_shard",
             "measure_recall",
         ),
         lambda config, job: engine(INDEXES, config.indexes[job.index].kind),
@@ -88,7 +107,7 @@ class Codes:
             kind = KINDS[stage](self._config, wildcards)
             return f"{fingerprint(MODULES[stage])},{fingerprint(kind)}"
 
-        return param
+        return with_signature(param)
 
 
 class Specs:
@@ -100,6 +119,9 @@ class Specs:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._evaluation = cache(self._make_evaluation)  # thousands of jobs share some dozens
+        self._embed = canonical(config.embed)
+        for name in [name for name in vars(Specs) if not name.startswith("_")]:
+            setattr(self, name, with_signature(partial(getattr(self, name))))
 
     def download_shard(self, wildcards: Any) -> str:
         corpus = self._config.corpus
@@ -108,7 +130,7 @@ class Specs:
         return canonical(
             {
                 "source": source,
-                "shards": corpus.shards,
+                "shards": corpus.shards if source.COUNTS_SHARDS else 1,
                 "on_bad_record": corpus.on_bad_record,
                 "train_has_subsets": corpus.train_has_subsets,
             }
@@ -122,7 +144,7 @@ class Specs:
         return canonical(merged(self._config.models[wildcards.model], adapt_learning_rate=None))
 
     def embed(self, wildcards: Any) -> str:
-        return canonical(self._config.embed)
+        return self._embed
 
     def index(self, wildcards: Any) -> str:
         return canonical({"index": self._config.indexes[wildcards.index].built()})
@@ -141,9 +163,18 @@ class Specs:
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})
 
-    def search_index(self, wildcards: Any) -> str:
-        asked = self._config.indexes[wildcards.index].asked()
-        return canonical({"candidates": self._config.search.candidates, "asked": asked})
+    def _searched(self, name: str) -> dict[str, Any]:
+        """What those who search an index have to know of it."""
+        index = self._config.indexes[name]
+        built = {"kind": index.kind, "factory": index.factory, "share": index.share}
+        return {**built, "asked": index.asked()}
+
+    def search_shard(self, wildcards: Any) -> str:
+        candidates = self._config.search.candidates
+        return canonical({"candidates": candidates, **self._searched(wildcards.index)})
+
+    def merge_candidates(self, wildcards: Any) -> str:
+        return canonical({"candidates": self._config.search.candidates})
 
     def draw_random(self, wildcards: Any) -> str:
         seed = self._config.select.seed
@@ -152,8 +183,8 @@ class Specs:
     def measure_recall(self, wildcards: Any) -> str:
         search = self._config.search
         at = [k for k in search.recall_at if k <= search.candidates]
-        asked = self._config.indexes[wildcards.index].asked()
-        return canonical({"queries": search.recall_queries, "at": at, "asked": asked})
+        searched = self._searched(wildcards.index)
+        return canonical({"queries": search.recall_queries, "at": at, **searched})
 
     def measure_distances(self, wildcards: Any) -> str:
         indexes = {name: self._config.indexes[name] for name in self._config.built_indexes}
@@ -172,11 +203,13 @@ class Specs:
 
     def _make_evaluation(self, model: str, method: str, parts: int) -> str:
         chosen = self._config.methods[method]
-        recipe = chosen.model_dump(mode="json", exclude=set(Placement.model_fields))
+        selection = self._config.selections.get(chosen.candidates or "")
+        rates = GPU if self._config.environment == "gpu" else CPU
+        # with numbers in the place of the plan's rates, so that these decide about a rerun
+        filled = with_rates(chosen, selection is not None, rates)
+        recipe = filled.model_dump(mode="json", exclude=set(Placement.model_fields))
         if "learning_rate" in recipe and recipe["learning_rate"] is None:
             recipe["learning_rate"] = self._config.models[model].adapt_learning_rate
-        source = chosen.candidates
-        selection = None if source is None else self._config.selections.get(source)
         return canonical(
             {
                 "recipe": recipe,
@@ -198,6 +231,11 @@ class Specs:
                 cells=cells,
                 mixtures={
                     name: mixture.chooses_on_test for name, mixture in config.mixtures.items()
+                },
+                budgets={
+                    name: method.time_budget.seconds
+                    for name, method in methods.items()
+                    if method.time_budget is not None
                 },
                 halves=[name for name in methods if config.queries(name) == "halves"],
             )

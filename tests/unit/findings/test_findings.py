@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from synthetic_run import row, run_score, write_rows
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.findings.claims import CLAIMS, Claim
 from tttnn.findings.evidence import Measured
 from tttnn.findings.page import digest, findings, verdict

@@ -12,7 +12,7 @@ import pytest
 from live_run import SUBSET, servers_file, serving, write_run
 from shards import brute_force
 from tiny import save_encoder, write_manifest
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.files import sha256
 from tttnn.live.query import embedded
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from live_run import ROOT
-from tttnn.__main__ import _add_options, _Parser
+from tttnn.command import _add_options, _Parser
 from tttnn.live.serve import serve
 
 SCRIPT = ROOT / "slurm/serve.sbatch"

@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from tiny import save_causal
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.methods.case_file import read_cases
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.engine import adapt as adapt_loop

@@ -26,7 +26,7 @@ from transformers import (
 
 from families import save_class, save_decoder, save_masked
 from tiny import byte_tokenizer, save_causal
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import ModelError, context_length, load_causal, load_encoder
 from tttnn.models.probes import learned_positions

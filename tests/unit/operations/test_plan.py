@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from math import ceil
 from pathlib import Path
 
 import pandas as pd
@@ -15,10 +16,12 @@ import yaml
 import zstandard
 
 from configured import asked, read
-from tttnn.__main__ import main
+from tttnn.command import main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
+from tttnn.operations.jobs import Job
 from tttnn.operations.plan import lines, plan, used
 from tttnn.operations.sizes import shape, texts
 
@@ -56,14 +59,15 @@ def test_the_paper_s_evaluation_costs_what_was_published():
 
 
 def test_the_paper_s_vectors_have_the_size_that_its_configuration_says():
-    """430 GB of float16, in config/paper.yaml; a shard's index has float32 and ids of 8 bytes."""
+    """430 GB of float16, in config/paper.yaml; an exact index has not a byte beyond."""
     paper, listed = asked("paper")
     costs = Costs(paper)
     rows = [job for job in listed if job.rule == "embed_chunk"]
     vectors = sum(costs.of(job.rule, job.wildcards).disk for job in rows)
     assert vectors == pytest.approx(430e9, rel=0.01)
-    fill = costs.of("fill_shard_index", {"index": "flat", "shard": "00"})
-    assert fill.disk == pytest.approx(2 * 430e9 / 30, rel=0.01)
+    assert not {"fill_shard_index", "merge_index"} & {job.rule for job in listed}
+    found = costs.of("search_shard", {"index": "flat", "shard": "00", "queries": "test"})
+    assert found.disk < 0.01 * 430e9
 
 
 def test_shapes_count_the_parameters_of_the_models():
@@ -110,6 +114,55 @@ def evaluations(printed: list[str]) -> dict[str, list[str]]:
     return {row[0]: row for row in rows}
 
 
+def budget_lines(seconds: float) -> list[str]:
+    budgeted = f"methods={{slow: {{like: ttt, budget: {{seconds: {seconds}}}}}}}"
+    chosen = "evaluate={models: [gpt2], methods: [slow], tasks: [pile_arxiv, pile_enron]}"
+    ablations = "evaluate={ablations: null}"
+    return list(lines(*asked("paper", settings=(budgeted, chosen, ablations))))
+
+
+def test_the_plan_says_what_fits_into_a_document_s_seconds():
+    """GPT-2 takes 0.29 GFLOP a token of a full window; a step takes 0.05 s, at 125 TFLOP/s."""
+    (line,) = (line for line in budget_lines(2) if line.startswith("gpt2 slow: 2 s a document"))
+    found = {task: int(n) for task, n in re.findall(r"(pile_\S+) (\d+)", line)}
+    token = 2 * (85e6 + 50257 * 768) + 4 * 12 * 1024 * 768
+    for task, kib in (("pile_arxiv", 46.61), ("pile_enron", 1.78)):
+        size = round(1024 * kib)
+        windows = ceil(size / 4096)
+        read = size if windows == 1 else windows * 4096
+        fits = [
+            n
+            for n in range(51)
+            if (7 * read + 3 * n * size) / 4 * token / 125e12 + n * windows * 0.05 <= 2
+        ]
+        assert found[task] == max(fits)
+
+
+def test_a_budget_shortens_the_plan():
+    hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
+    assert hours[0] < hours[1] / 4
+
+
+def test_documents_are_chosen_to_fit_into_hours():
+    """The most that the plan itself expects to take no longer; the others are counted."""
+    chosen, listed = asked("paper")
+
+    def takes(count: int) -> float:
+        select = chosen.select.model_copy(update={"fraction": None, "count": count})
+        costs = Costs(chosen.model_copy(update={"select": select}))
+        jobs = [job for job in listed if job.rule == "evaluate_part"]
+        return sum(costs.of(job.rule, job.wildcards).seconds for job in jobs) / 3600
+
+    fits, left_out = affordable(chosen, listed, hours=500)
+    count = int(re.search(r"select: {fraction: null, count: (\d+)}", fits)[1])
+    assert takes(count) <= 500 < takes(count + 1)
+    test = pd.read_csv(PUBLISHED / "documents.csv")["test_documents"].tolist()
+    beyond = sum(max(0, documents - count) for documents in test)
+    assert f"leaves out {beyond} of {sum(test)} documents" in left_out
+    with pytest.raises(ValueError, match=r"1e-06 hours are too few: a document of each task takes"):
+        list(affordable(chosen, listed, hours=1e-6))
+
+
 def test_adapters_need_less_of_a_gpu_than_all_weights():
     """GPT-2-XL's 1.56 billion float32 weights five times are 31 GB, once 6 GB."""
     settings = ("evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}",)
@@ -138,12 +191,16 @@ def test_sizes_of_models_on_the_hub_are_the_published_ones():
 
 def test_a_benchmark_file_is_read(tmp_path):
     header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    file = tmp_path / "0.tsv"
+    file, log = tmp_path / "0.tsv", tmp_path / "0.log"
+    job = Job("score", {}, [], [], "0.log", "0.tsv", False)
+    assert used(job, tmp_path) is None
     file.write_text(header + "9.5\t0:00:09\t200.00\t1\t1\t1\t0\t0\t0\t7.25\n")
-    assert used(file) == (200 * 2**20, 7.25, 9.5)
+    assert used(job, tmp_path) == (200 * 2**20, 7.25, 9.5)
+    log.write_text("a warning\nused 6.50 s of a processor and 300000000 bytes of memory\n")
+    assert used(job, tmp_path) == (3e8, 6.5, 9.5)  # Snakemake saw only who waited for the work
     file.write_text(header + "0.4\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA\n")
-    assert used(file) == (0, 0.4, 0.4)
-    assert used(tmp_path / "none.tsv") is None
+    log.write_text("used 6.50 s of a processor and 300000000 bytes of memory\nnot its end\n")
+    assert used(job, tmp_path) == (0, 0.4, 0.4)
 
 
 def test_what_a_run_used_stands_beside_what_was_expected(tmp_path, monkeypatch, capsys):

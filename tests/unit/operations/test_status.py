@@ -127,7 +127,7 @@ def states(run: Run) -> dict[str, str]:
 def test_each_job_has_its_state(folder):
     found = states(load(folder))
     assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "done"
-    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # temporary
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"
     assert found[evaluation("pile_enron")] == "done"
     assert found[evaluation("pile_github")] == "running"
     assert found[evaluation("pile_europarl")] == "queued"
@@ -225,7 +225,7 @@ def test_a_run_at_work_is_told_by_what_was_made_since_it_began(at_work, monkeypa
     assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "waiting"
     for file in (
         *("corpus/00.jsonl.zst", "corpus/00.rejected.jsonl", "corpus/00.json"),
-        *("index/ivf/merged", "benchmarks/fill_shard_index/ivf/00.tsv"),
+        *("index/ivf/merged", "index/ivf/shards/00.faiss"),
     ):
         (at_work / RESULTS / file).parent.mkdir(parents=True, exist_ok=True)
         (at_work / RESULTS / file).touch()
@@ -234,7 +234,7 @@ def test_a_run_at_work_is_told_by_what_was_made_since_it_began(at_work, monkeypa
     assert found[f"{RESULTS}/corpus/00.jsonl.zst"] == "done"
     assert found[f"{RESULTS}/corpus/01.jsonl.zst"] == "stale"
     assert found[f"{RESULTS}/index/ivf/merged"] == "done"
-    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"  # temporary
+    assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"
 
 
 def test_what_a_run_at_work_has_begun_is_running(at_work):

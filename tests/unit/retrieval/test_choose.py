@@ -11,8 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from shards import brute_force, write_frame, write_queries, write_query_vectors, write_shards
-from tttnn.retrieval.candidates import CANDIDATES
+from shards import (
+    MEMORY_MB,
+    brute_force,
+    write_frame,
+    write_queries,
+    write_query_vectors,
+    write_shards,
+)
+from tttnn.retrieval.candidates import CANDIDATES, GROUP_BYTES, VECTOR_BYTES
 from tttnn.retrieval.choose import ChooseSpec, choose_neighbors
 from tttnn.retrieval.selections.hull import hull
 from tttnn.retrieval.selections.sift import sift
@@ -64,8 +71,9 @@ class Candidates:
             candidates=self.tables,
             queries=self.files,
             vectors=self.targets,
-            **self.shards.files,
+            embeddings=self.shards.lists,
             outputs=outputs,
+            memory_mb=MEMORY_MB,
         )
         return outputs
 
@@ -184,7 +192,8 @@ def test_a_filter_takes_what_comes_after_a_failure(tmp_path):
 def test_batches_change_nothing(candidates, kind, stop, monkeypatch):
     before = read(candidates.choose(kind=kind, stop=stop))
     for size in (1, 2, 3):
-        monkeypatch.setattr("tttnn.retrieval.choose.QUERIES_AT_ONCE", size)
+        memory = size * K * (2 * VECTOR_BYTES * D + GROUP_BYTES)
+        monkeypatch.setattr("tttnn.retrieval.choose.room", lambda _, memory=memory: memory)
         after = read(candidates.choose(kind=kind, stop=stop))
         pd.testing.assert_frame_equal(before, after, check_exact=True)
 

@@ -7,11 +7,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from shards import build_index, index_spec, write_queries, write_query_vectors, write_shards
+from shards import (
+    MEMORY_MB,
+    index_spec,
+    search,
+    write_queries,
+    write_query_vectors,
+    write_shards,
+)
 from tttnn.retrieval.candidates import CANDIDATES
 from tttnn.retrieval.control import RandomSpec, draw_random
 from tttnn.retrieval.distances import PAIRS, DistancesSpec, measure_distances
-from tttnn.retrieval.search import SearchSpec, search_index
 from tttnn.sections.base import Section
 from tttnn.tables import read_table, write_table
 
@@ -38,7 +44,8 @@ def write(folder, name, task, queries):
 
 
 def measure(folder, candidates, spec=SPEC):
-    measure_distances(spec, candidates, folder / "distances.csv", folder / "pairs.parquet")
+    files = folder / "distances.csv", folder / "pairs.parquet"
+    measure_distances(spec, candidates, *files, MEMORY_MB)
     return pd.read_csv(folder / "distances.csv"), pd.read_parquet(folder / "pairs.parquet")
 
 
@@ -89,13 +96,13 @@ def test_what_search_wrote_is_what_numpy_finds(tmp_path):
     shards = write_shards(tmp_path, [[40], [20]], vectors)
     vectors_file = write_query_vectors(tmp_path / "queries.safetensors", [0, 1, 2, 3], queries)
     ids = [write_queries(tmp_path / f"{k}.parquet", [2 * k, 2 * k + 1]) for k in range(2)]
-    index = build_index(tmp_path / "index", index_spec(), shards)
     found, drawn = (
         [tmp_path / name / f"pile_{k}.parquet" for k in range(2)] for name in ("flat", "random")
     )
-    common = {"queries": ids, "vectors": vectors_file, **shards.files}
-    search_index(SearchSpec(candidates=10, asked={}), index, **common, outputs=found)
-    draw_random(RandomSpec(candidates=10, seed=1), **common, outputs=drawn)
+    common = {"queries": ids, "vectors": vectors_file}
+    search(tmp_path / "found", index_spec(), shards.lists, **common, outputs=found, k=10)
+    listed = {"embeddings": shards.lists, "memory_mb": MEMORY_MB}
+    draw_random(RandomSpec(candidates=10, seed=1), **common, **listed, outputs=drawn)
     distances, pairs = measure(tmp_path, [*found, *drawn])
     exact = np.sort(np.linalg.norm(queries[:, None] - vectors[None], axis=2), axis=1)[:, :10]
     np.testing.assert_allclose(distances["mean"], exact.mean(axis=0), rtol=1e-6)
@@ -103,6 +110,16 @@ def test_what_search_wrote_is_what_numpy_finds(tmp_path):
     near = pairs[pairs["candidates"] == "flat"]
     np.testing.assert_allclose(near["distance"], exact[:, 0], rtol=1e-6)
     assert len(pairs) == 4 + 4 * 10
+
+
+def test_little_memory_gives_the_same(tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    queries = {k: np.sort(generator.random(7)).tolist() for k in generator.permutation(50)}
+    files = [write(tmp_path, "flat", "pile_arxiv", queries)]
+    before = [frame.to_csv() for frame in measure(tmp_path, files)]
+    monkeypatch.setattr("tttnn.retrieval.distances.room", lambda _: 1)
+    monkeypatch.setattr("tttnn.retrieval.distances.ROWS_AT_ONCE", 5)
+    assert [frame.to_csv() for frame in measure(tmp_path, files)] == before
 
 
 def test_random_pairs_are_no_more_than_it_takes(tmp_path):

@@ -10,18 +10,21 @@ import pandas as pd
 import pytest
 
 from shards import (
+    MEMORY_MB,
     brute_force,
     build_index,
     index_spec,
+    search,
+    searched,
     write_frame,
     write_queries,
     write_query_vectors,
     write_shards,
 )
 from tttnn.retrieval.control import RandomSpec, draw_random
-from tttnn.retrieval.index import MergedIndex
+from tttnn.retrieval.indexes.ivf import engine as ivf
 from tttnn.retrieval.recall import RecallSpec, measure_recall
-from tttnn.retrieval.search import SearchSpec, search_index
+from tttnn.retrieval.search import MergeSpec, merge_candidates, merged
 from tttnn.retrieval.vectors import in_share, squared_distances
 
 COUNTS = [[50, 50], [0, 80], [120]]
@@ -44,42 +47,65 @@ class Corpus:
             write_queries(folder / f"queries/{number}.parquet", ids)
             for number, ids in enumerate(query_ids)
         ]
-        self.common = {
-            "queries": self.files,
-            "vectors": self.vectors,
-            **self.shards.files,
-        }
+        self.common = {"queries": self.files, "vectors": self.vectors}
 
-    def index(self, factory: str = "Flat") -> Path:
-        folder = self.folder / factory.replace(",", "-")
+    def index(self, factory: str = "Flat", **values) -> Path | None:
+        name = "-".join(map(str, [factory.replace(",", "-"), *values.values()]))
+        folder = self.folder / name
         if not folder.exists():
-            build_index(folder, index_spec(factory), self.shards)
+            return build_index(folder, index_spec(factory, **values), self.shards)
         return folder / "merged"
 
     def outputs(self, name: str) -> list[Path]:
         return [self.folder / name / file.name for file in self.files]
 
-    def search(self, k: int, factory: str = "Flat", nprobe: int = 1, **changed) -> list[Path]:
-        outputs = self.outputs(f"found {factory} {k} {nprobe}")
-        spec = SearchSpec(candidates=k, asked={"nprobe": nprobe})
-        arguments = {"index": self.index(factory), **self.common, **changed}
-        search_index(spec, outputs=outputs, **arguments)
-        return outputs
+    def search(
+        self, k: int, factory: str = "Flat", nprobe: int = 1, share: float = 1.0, **changed
+    ) -> list[Path]:
+        name = f"{factory} {k} {nprobe} {share}"
+        arguments = {
+            "lists": self.shards.lists,
+            "merged": self.index(factory, share=share),
+            **self.common,
+            **changed,
+        }
+        return search(
+            self.folder / f"found {name}",
+            index_spec(factory, share=share),
+            outputs=self.outputs(f"candidates {name}"),
+            k=k,
+            nprobe=nprobe,
+            **arguments,
+        )
 
     def draw(self, k: int, seed: int = 0, **changed) -> list[Path]:
         outputs = self.outputs(f"drawn {k} {seed}")
-        arguments = self.common | changed
+        arguments = {**self.common, "embeddings": self.shards.lists, "memory_mb": MEMORY_MB}
+        arguments |= changed
         draw_random(RandomSpec(candidates=k, seed=seed), outputs=outputs, **arguments)
         return outputs
 
     def recall(
-        self, candidates: list[Path], at: list[int], queries: int = 1000, index: Path | None = None
+        self,
+        candidates: list[Path],
+        at: list[int],
+        queries: int = 1000,
+        factory: str = "Flat",
+        share: float = 1.0,
     ) -> pd.DataFrame:
         output = self.folder / "recall.csv"
-        spec = RecallSpec(queries=queries, at=at, asked={"kind": "flat"})
-        index = index or self.index()
+        built = searched(index_spec(factory, share=share))
+        index = self.index(factory, share=share)
         measure_recall(
-            spec, index, name="some", candidates=candidates, output=output, **self.common
+            RecallSpec(queries=queries, at=at, **built),
+            [] if index is None else [index],
+            name="some",
+            candidates=candidates,
+            embeddings=self.shards.lists,
+            output=output,
+            made=self.folder / "made.json",
+            memory_mb=MEMORY_MB,
+            **self.common,
         )
         return pd.read_csv(output)
 
@@ -179,10 +205,24 @@ def test_distances_do_not_depend_on_company():
         assert one[0, 0] == together[row, 7]
 
 
-def test_queries_in_groups_give_the_same(corpus, monkeypatch):
-    before = table(corpus.search(20))
-    monkeypatch.setattr("tttnn.retrieval.candidates.QUERIES_AT_ONCE", 2)
-    pd.testing.assert_frame_equal(before, table(corpus.search(20)), check_exact=True)
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,SQ8"])
+def test_little_memory_gives_the_same(factory, corpus, monkeypatch):
+    """With room for some bytes only, queries are searched, ranked, merged and drawn one by one."""
+    before = [table(paths) for paths in (corpus.search(20, factory, nprobe=8), corpus.draw(20))]
+    for module in ("search", "control"):
+        monkeypatch.setattr(f"tttnn.retrieval.{module}.room", lambda _: 5000)
+    after = [table(paths) for paths in (corpus.search(20, factory, nprobe=8), corpus.draw(20))]
+    for one, other in zip(before, after, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_what_was_found_is_merged_by_distance_and_id():
+    one = np.array([[1.0, 4.0, 9.0]]), np.array([[7, 9, 3]])
+    other = np.array([[1.0, 2.0, np.inf]]), np.array([[5, 8, -1]])
+    distances, ids = merged([one, other], 4)
+    assert (ids.tolist(), distances.tolist()) == ([[5, 7, 8, 9]], [[1.0, 1.0, 2.0, 4.0]])
+    assert merged([other, one], 4)[1].tolist() == ids.tolist()
+    assert merged([one, other], 9)[1].tolist() == [[5, 7, 8, 9, 3, -1]]
 
 
 def test_a_probe_that_finds_k_but_little_more_is_enough(corpus):
@@ -204,32 +244,49 @@ def test_too_few_lists_read_is_an_error(corpus):
     assert len(table(corpus.search(250, "IVF8,Flat", nprobe=8))) == 7 * 250
 
 
-@pytest.mark.parametrize("counts", [[[50, 50], [0, 80], [119]], [[100], [100], [50], [50]]])
-def test_an_index_of_other_passages_is_an_error(counts, corpus, tmp_path):
-    """Of another number, or of as many under other ids."""
-    total = sum(map(sum, counts))
-    other = Corpus(tmp_path, corpus.shards.vectors[:total], corpus.queries, counts)
-    with pytest.raises(ValueError, match=r"is not their index|is in no chunk: rebuild the index"):
-        other.search(300, index=corpus.index())
+def test_an_index_of_other_vectors_is_an_error(corpus, tmp_path):
+    """As many, under the same ids, and yet not these; and of another dimension."""
+    other = Corpus(tmp_path / "a", corpus.shards.vectors[::-1], corpus.queries)
+    index = corpus.index("IVF8,Flat", share=1.0)
+    with pytest.raises(ValueError, match=r"00\.faiss is an index of another vectors: .* remove it"):
+        other.search(10, "IVF8,Flat", merged=index)
+    other = Corpus(tmp_path / "b", corpus.shards.vectors[:, :8], corpus.queries[:, :8])
+    with pytest.raises(ValueError, match="of another dimension: it has 24, 8 is needed here"):
+        other.search(10, "IVF8,Flat", merged=index)
 
 
-def test_an_index_of_another_dimension_is_an_error(corpus, tmp_path):
-    other = Corpus(tmp_path, corpus.shards.vectors[:, :8], corpus.queries[:, :8])
-    with pytest.raises(ValueError, match=r"300 vectors of 24 dimensions, .* 300 of 8"):
-        other.search(10, index=corpus.index())
+def test_queries_of_another_dimension_are_an_error(corpus, tmp_path):
+    path = write_query_vectors(tmp_path / "q", corpus.query_ids, corpus.queries[:, :8])
+    with pytest.raises(ValueError, match=r"has 8 dimensions, the passages of .*00\.json 24"):
+        corpus.search(10, vectors=path)
+
+
+def test_shards_that_were_asked_otherwise_are_not_merged(corpus):
+    paths = [corpus.folder / f"found IVF8,Flat 5 {n} 1.0" for n in (7, 8)]
+    for nprobe in (7, 8):
+        corpus.search(5, "IVF8,Flat", nprobe=nprobe)
+    mixed = [paths[0] / "00.parquet", *(paths[1] / f"0{n}.parquet" for n in (1, 2))]
+    arguments = {"queries": corpus.files, "outputs": corpus.outputs("x"), "memory_mb": MEMORY_MB}
+    index = [corpus.index("IVF8,Flat", share=1.0)]
+    with pytest.raises(ValueError, match=r"01\.parquet was found with another asked than .*00"):
+        merge_candidates(MergeSpec(candidates=5), mixed, index, **arguments)
+    index = [corpus.index("IVF4,PQ8x4", share=1.0)]
+    whole = [paths[1] / f"0{n}.parquet" for n in range(3)]
+    with pytest.raises(ValueError, match=r"00\.parquet was found in an index of SHA-256"):
+        merge_candidates(MergeSpec(candidates=5), whole, index, **arguments)
 
 
 def test_a_passage_found_twice_is_an_error(corpus, monkeypatch):
-    search = MergedIndex.search
+    find = ivf.find
 
-    def twice(self, queries, k, asked):
-        distances, ids = search(self, queries, k, asked)
+    def twice(*arguments, **named):
+        distances, ids = find(*arguments, **named)
         ids[3, 5] = ids[3, 1]
         return distances, ids
 
-    monkeypatch.setattr(MergedIndex, "search", twice)
-    with pytest.raises(ValueError, match=r"query 5 found passage \d+ twice: remove the index"):
-        corpus.search(21)
+    monkeypatch.setattr(ivf, "find", twice)
+    with pytest.raises(ValueError, match=r"query 5 found passage \d+ twice: remove what was found"):
+        corpus.search(100, "IVF8,Flat", nprobe=8)
 
 
 def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):
@@ -241,9 +298,11 @@ def test_vectors_of_other_queries_are_an_error(corpus, tmp_path):
     ):
         vectors = np.zeros((len(ids), D), np.float32)
         path = write_query_vectors(tmp_path / "queries.safetensors", ids, vectors)
-        for stage in (corpus.search, corpus.draw):
-            with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
-                stage(10, vectors=path)
+        with pytest.raises(ValueError, match=rf"queries\.safetensors.* {message}.* run again"):
+            corpus.draw(10, vectors=path)
+        # what was found says of which queries it is, and is merged with these and no others
+        with pytest.raises(ValueError, match=r"00\.parquet is not .* for each query of the task"):
+            corpus.search(10, vectors=path)
 
 
 # --- the control -----------------------------------------------------------------------------
@@ -290,13 +349,11 @@ def test_a_querys_draw_depends_on_no_other_query(corpus, tmp_path):
 def test_an_index_of_a_share_finds_the_nearest_of_that_share(factory, corpus):
     share = corpus.shards.ids[in_share(corpus.shards.ids, 0.25)]
     assert 50 < len(share) < 100
-    spec = index_spec(factory, share=0.25)
-    index = build_index(corpus.folder / f"share-{factory}", spec, corpus.shards)
-    paths = corpus.search(20, factory, nprobe=4, index=index)
+    paths = corpus.search(20, factory, nprobe=4, share=0.25)
     place = np.searchsorted(corpus.shards.ids, share)
     _, ids = brute_force(corpus.queries, corpus.shards.vectors[place], share, 20)
     assert (grid(paths, "passage_id", 7) == ids).all()
-    recall = corpus.recall(paths, at=[20], index=index)
+    recall = corpus.recall(paths, at=[20], factory=factory, share=0.25)
     assert (recall["recall"].iloc[0], recall["ntotal"].iloc[0]) == (1.0, len(share))
 
 
@@ -329,9 +386,9 @@ def test_recall_says_how_uneven_the_lists_are(corpus):
     exact = corpus.recall(corpus.search(20), at=[1, 10])
     assert exact[["imbalance", "empty_lists"]].isna().all().all()
     for factory in ("IVF8,Flat", "IVF64,Flat"):
-        index = corpus.index(factory)
-        recall = corpus.recall(corpus.search(20, factory, nprobe=8), at=[1, 10], index=index)
-        opened = faiss.read_index(str(index / "index.faiss"), faiss.IO_FLAG_ONDISK_SAME_DIR)
+        found = corpus.search(20, factory, nprobe=8)
+        recall = corpus.recall(found, at=[1, 10], factory=factory)
+        opened = faiss.read_index(str(corpus.index(factory, share=1.0) / "trained.faiss"))
         centroids = opened.quantizer.reconstruct_n(0, opened.nlist)
         distances = ((corpus.shards.vectors[:, None].astype(float) - centroids) ** 2).sum(2)
         sizes = np.bincount(distances.argmin(1), minlength=len(centroids))

@@ -25,6 +25,7 @@ from tttnn.sections.corpus import Corpus
 from tttnn.sections.embed import Embed
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
+from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
 from tttnn.sections.score import Score
 from tttnn.sections.search import RANDOM, Search
@@ -59,6 +60,7 @@ class Config(Section):
 
     run: str
     environment: Literal["cpu", "gpu"] = "cpu"
+    memory_mb: MemoryMb = 4000  # of a job, from embeddings to neighbours
     corpus: Corpus
     sources: dict[str, AnySource]
     chunk: Chunk
@@ -161,6 +163,12 @@ class Config(Section):
         wanted = [self.methods[name].candidates for name in self.evaluated]
         used = [self.selections[n].index if n in self.selections else n for n in wanted]
         return list(dict.fromkeys([*self.search.indexes, *(n for n in used if n in self.indexes)]))
+
+    @property
+    def learning_indexes(self) -> str:
+        """A regular expression for the names of the indexes that have files of their own."""
+        names = [re.escape(name) for name, index in self.indexes.items() if index.LEARNS]
+        return "|".join(names) or "(?!)"
 
     @property
     def draws_random(self) -> bool:

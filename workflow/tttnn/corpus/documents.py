@@ -11,7 +11,7 @@ import pyarrow as pa
 import zstandard
 
 from tttnn.corpus.formats import ArchiveError, CorpusError, check_kind, other_form, suffix
-from tttnn.corpus.meta import as_mapping, plain, subset_of
+from tttnn.corpus.meta import as_mapping, is_the_piles, plain, subset_of
 from tttnn.corpus.raw import LONGEST_LINE, Progress, Row, lines, rows
 from tttnn.corpus.records import RecordError, check_text, parse_line
 
@@ -38,26 +38,26 @@ class Rejection(NamedTuple):
     excerpt: str
 
 
-def _parsed(raw: bytes | Row) -> dict[str, Any]:
-    """A line's or row's values; raises `RecordError`."""
-    if isinstance(raw, Row):
-        try:
-            others = {
-                name: plain(value.as_py(maps_as_pydicts="strict"))
-                for name, value in raw.others.items()
-            }
-            return {"text": raw.text and raw.text.decode("utf-8"), **others}
-        except UnicodeDecodeError as error:
-            raise RecordError("not UTF-8", str(error)) from None
-        except (pa.ArrowException, ValueError, OverflowError, LookupError) as error:
-            raise RecordError("meta cannot be read", str(error)) from None
-    return parse_line(raw)
+def _parse_row(row: Row) -> dict[str, Any]:
+    """A row's values; raises `RecordError`."""
+    try:
+        others = {
+            name: plain(value.as_py(maps_as_pydicts="strict")) for name, value in row.others.items()
+        }
+        return {"text": row.text and row.text.decode("utf-8"), **others}
+    except UnicodeDecodeError as error:
+        raise RecordError("not UTF-8", str(error)) from None
+    except (pa.ArrowException, ValueError, OverflowError, LookupError) as error:
+        raise RecordError("meta cannot be read", str(error)) from None
 
 
 def _document(line: int, record: dict[str, Any], needs_subset: bool) -> Document:
     """The record as a document; raises `RecordError`."""
     text = check_text(record.get("text"))
-    meta = as_mapping(record.get("meta"))
+    meta: Any = record.get("meta")
+    if is_the_piles(meta) and len(record) == 2:  # there is nothing else to look at
+        return Document(line, text, meta["pile_set_name"], meta)
+    meta = as_mapping(meta)
     subset = subset_of(record, meta, needs_subset)
     return Document(line, text, subset, {**meta, "pile_set_name": subset} if subset else meta)
 
@@ -105,12 +105,13 @@ def read_documents(
     try:
         check_kind(path)
         told = progress or Progress()
-        read: Iterator[bytes | Row] = rows(path, told) if parquet else lines(path, told)
+        read: Iterator[Any] = rows(path, told) if parquet else lines(path, told)
+        parse: Callable[[Any], dict[str, Any]] = _parse_row if parquet else parse_line
         for line, raw in enumerate(read, start=1):
-            if isinstance(raw, bytes) and (not raw or raw.isspace()):
+            if not parquet and (not raw or raw.isspace()):
                 continue
             try:
-                document = _document(line, _parsed(raw), needs_subset)
+                document = _document(line, parse(raw), needs_subset)
             except RecordError as fault:
                 detail = fault.detail[: 4 * EXCERPT]
                 rejection = Rejection(line, fault.reason, detail, _excerpt(raw))

@@ -49,7 +49,8 @@ class Tally:
     def counted(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:
             self.documents += 1
-            self.text_bytes += len(document.text.encode("utf-8"))
+            text = document.text
+            self.text_bytes += len(text) if text.isascii() else len(text.encode("utf-8"))
             self.subsets[document.pile_set_name or ""] += 1
             yield document
 

@@ -17,8 +17,10 @@ CERTAIN = ("pile_set_name", "meta.pile_set_name", "meta_pile_set_name")
 POSSIBLE = ("set_name", "subset", "domain", "meta.set_name", "meta.subset", "meta.domain")
 """Where some copies say it and others something else: it counts if it is a subset's name."""
 
+PLACES = frozenset((*CERTAIN, *POSSIBLE))
 COLUMNS = ("meta", *CERTAIN, *POSSIBLE)
 
+CONTAINERS = frozenset((dict, list))
 DEEPEST = 100  # containers in each other, far below what JSON's own reader and writer bear
 LONGEST_LITERAL = 1 << 16  # characters of a meta in Python's notation
 SHOWN = 100  # characters of a name in a message
@@ -61,12 +63,16 @@ def _parsed(text: str) -> Any:
         return text
 
 
-def as_mapping(meta: Any) -> dict[str, Any]:
-    """`meta` as an object: it may be null, an object, pairs of keys and values, or such as text.
+def is_the_piles(meta: Any) -> bool:
+    """Whether `meta` is as in the Pile: an object that names a subset, and has nothing else."""
+    if type(meta) is not dict or len(meta) != 1:
+        return False
+    name = meta.get("pile_set_name")
+    return type(name) is str and name in TASK_OF_SUBSET
 
-    Pairs come from Arrow's maps, lists of `key` and `value` from libraries that have none.
-    Raises `RecordError` for anything else.
-    """
+
+def _unpacked(meta: Any) -> dict[Any, Any]:
+    """The object that null, pairs or text stand for; raises `RecordError` for anything else."""
     if isinstance(meta, str):
         meta = _parsed(meta) if meta.strip() else None
     if meta is None:
@@ -77,9 +83,20 @@ def as_mapping(meta: Any) -> dict[str, Any]:
         meta = {pair["key"]: pair["value"] for pair in meta}
     if not isinstance(meta, dict):
         raise RecordError("meta is not an object")
+    return meta
+
+
+def as_mapping(meta: Any) -> dict[str, Any]:
+    """`meta` as an object: it may be null, an object, pairs of keys and values, or such as text.
+
+    Pairs come from Arrow's maps, lists of `key` and `value` from libraries that have none.
+    Raises `RecordError` for anything else.
+    """
+    if not isinstance(meta, dict):
+        meta = _unpacked(meta)
     if not all(isinstance(key, str) for key in meta):
         raise RecordError("meta has a key that is not a string")
-    if _is_deeper(meta, DEEPEST):
+    if not CONTAINERS.isdisjoint(map(type, meta.values())) and _is_deeper(meta, DEEPEST):
         raise RecordError(
             "meta is too deep", f"more than {DEEPEST} objects and lists in each other"
         )
@@ -107,6 +124,14 @@ def subset_of(record: dict[str, Any], meta: dict[str, Any], needed: bool) -> str
     Raises `RecordError` if it is no subset of the Pile's, if two places name different ones, or
     if there is none and one is needed.
     """
+    name = meta.get("pile_set_name")
+    if (
+        isinstance(name, str)
+        and name in TASK_OF_SUBSET
+        and PLACES.isdisjoint(record)
+        and len(PLACES.intersection(meta)) == 1
+    ):
+        return name  # most often: no other place says anything
     certain = _stated(CERTAIN, meta, record)
     for place, name in certain.items():
         if not isinstance(name, str):

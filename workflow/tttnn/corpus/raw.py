@@ -23,7 +23,7 @@ from tttnn.corpus.formats import BOM, JSON, TEXT, CorpusError, kind_of, suffix
 from tttnn.corpus.meta import COLUMNS
 
 PIECE = 1 << 11  # bytes of a zstd file decompressed at once: 64 MiB at most, zstd's best
-BLOCK = 1 << 16  # bytes of a plain file read at once
+BLOCK = 1 << 16  # bytes of a file read at once
 BATCH = 64  # rows of a parquet file
 LONGEST_LINE = 1 << 27  # bytes; the Pile's longest are a few per cent of it
 LARGEST_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts unasked
@@ -43,15 +43,15 @@ class Progress:
     share: float = 0.0
 
 
-def _followed(file: BinaryIO, size: int, progress: Progress, piece: int) -> Iterator[bytes]:
-    while block := file.read(piece):
+def _followed(file: BinaryIO, size: int, progress: Progress) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
         progress.share = file.tell() / size
         yield block
 
 
-def _piece(path: Path, frame: zstandard.ZstdDecompressionObj, block: bytes) -> bytes:
+def _piece(path: Path, frame: zstandard.ZstdDecompressionObj, piece: bytes | memoryview) -> bytes:
     try:
-        return frame.decompress(block)
+        return frame.decompress(piece)
     except zstandard.ZstdError as error:
         if "too much memory" not in str(error):
             raise
@@ -69,13 +69,19 @@ def _decompressed(path: Path, blocks: Iterable[bytes]) -> Iterator[bytes]:
     """
     decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
     frame = None
-    for block in blocks:
-        while block:
+    pieces = (
+        memoryview(block)[start : start + PIECE]
+        for block in blocks
+        for start in range(0, len(block), PIECE)
+    )
+    piece: bytes | memoryview
+    for piece in pieces:
+        while piece:
             frame = frame or decompressor.decompressobj()
-            yield _piece(path, frame, block)
-            block = b""
+            yield _piece(path, frame, piece)
+            piece = b""
             if frame.eof:
-                block, frame = frame.unused_data, None
+                piece, frame = frame.unused_data, None
     if frame:
         raise zstandard.ZstdError("the last frame does not end")
 
@@ -104,24 +110,29 @@ def lines(path: Path, progress: Progress) -> Iterator[bytes]:
     compressed = suffix(path.name) == ".jsonl.zst"
     with path.open("rb") as file:
         size = path.stat().st_size
-        blocks = _followed(file, size, progress, PIECE if compressed else BLOCK)
+        blocks = _followed(file, size, progress)
         if compressed:
             blocks = _checked(path, _decompressed(path, blocks))
-        number, length, pieces = 1, 0, []
+        number, length = 1, 0
+        begun: list[bytes] = []  # a line's pieces, of which earlier blocks had all but the last
         for block in blocks:
             for piece in io.BytesIO(block):
-                pieces.append(piece)
                 length += len(piece)
                 if length > LONGEST_LINE:
                     raise CorpusError(
                         f"{path}, line {number} is longer than {LONGEST_LINE:,} bytes: it is no "
                         "line of JSON, or its text must be cut into several documents."
                     )
-                if piece.endswith(b"\n"):
-                    yield b"".join(pieces).removeprefix(BOM)
-                    number, length, pieces = number + 1, 0, []
-        if pieces:
-            yield b"".join(pieces).removeprefix(BOM)
+                if not piece.endswith(b"\n"):
+                    begun.append(piece)
+                    continue
+                if begun:
+                    piece = b"".join((*begun, piece))
+                    begun.clear()
+                yield piece.removeprefix(BOM)
+                number, length = number + 1, 0
+        if begun:
+            yield b"".join(begun).removeprefix(BOM)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -27,8 +27,9 @@ from tttnn.live.messages import (
 )
 from tttnn.live.registry import locations
 from tttnn.live.remote import Remote, RemoteError
-from tttnn.live.shard import Build, merged, number_of
+from tttnn.live.shard import Build, number_of
 from tttnn.live.table import IncompleteError, Table, tabulated
+from tttnn.retrieval.search import merged
 
 T = TypeVar("T")
 HEALTH_SECONDS = 5.0  # at most, in which a server has to say how it is

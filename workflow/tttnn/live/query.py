@@ -15,7 +15,8 @@ from tttnn.files import sha256
 from tttnn.live import security
 from tttnn.live.client import Found, Servers
 from tttnn.live.registry import split_location
-from tttnn.live.shard import OpenShard, Run, merged, number_of
+from tttnn.live.shard import OpenShard, Run, number_of
+from tttnn.retrieval.search import merged
 
 Rows = list[dict[str, Any]]
 

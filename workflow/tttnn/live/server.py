@@ -28,7 +28,8 @@ from tttnn.live.gate import Batches, Gate
 from tttnn.live.limits import Limits, Refused
 from tttnn.live.messages import read_ids, read_search, search_answer, texts_answer
 from tttnn.live.metrics import Log, Metrics
-from tttnn.live.shard import Build, OpenShard, merged, number_of
+from tttnn.live.shard import Build, OpenShard, number_of
+from tttnn.retrieval.search import merged
 
 ACTIONS = {
     "search": "the nearest passages of vectors: an Arrow stream for another",

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.corpus.passages import ROW_BITS, PassageStore
-from tttnn.digests import DamagedError, check_seal, read_record
+from tttnn.digests import read_record
 from tttnn.files import sha256
 from tttnn.reading import read_json
+from tttnn.retrieval import exact
+from tttnn.retrieval.faiss_files import checked, guards
+from tttnn.retrieval.merged import engine_of
 from tttnn.retrieval.rows import Rows
-from tttnn.retrieval.search import SPARE
-from tttnn.retrieval.vectors import VectorStore, manifest_of, squared_distances
+from tttnn.retrieval.vectors import VectorStore, manifest_of
 from tttnn.sections.base import nearest
 
-BLOCK = 65536  # vectors that are compared at once
-RANKED = 16 << 20  # bytes of vectors whose distances are taken at once
+BLOCK = 65536  # vectors that are compared at once, when they are opened
+MEMORY = 256 << 20  # bytes of a search, at most
 
 
 @dataclass(frozen=True)
@@ -146,47 +147,36 @@ class OpenShard:
         self._store = _Held(passages, embeddings)
         self._passages = PassageStore(passages)
         self._share = run.settings.share
-        self.rows = sum(len(ids) for ids, _ in self._store.blocks(BLOCK, self._share))
+        self.rows = self._store.held(self._share)
         self.dimension = self._store.dimension
-        self._opened: faiss.Index | None = None
+        self._index = None
+        self._engine, self._asked = engine_of(run.settings.kind), run.settings.asked()
         if file := run.index_file(name):
-            check_seal(file)
-            self._opened = faiss.read_index(str(file), faiss.IO_FLAG_MMAP)
-            self._opened.nprobe = run.settings.asked()["nprobe"]
+            settings = run.settings
+            expected = guards(settings.kind, settings.factory, self.dimension, self._store.embedder)
+            told = {"share": settings.share, "vectors": self._store.digest}
+            checked(file, expected | told)
+            self._index = self._engine.opened(file)
 
     def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Distances and ids, both (n, at most k), by (distance, id)."""
-        wanted = min(k + SPARE, self.rows)
-        if self._opened is not None:
-            _, ids = self._opened.search(vectors, wanted)
-        else:
-            heap = faiss.ResultHeap(len(vectors), wanted)
-            for names, block in self._store.blocks(BLOCK, self._share):
-                distances, places = faiss.knn(vectors, block, min(wanted, len(block)))
-                heap.add_result(distances, names[places])
-            heap.finalize()
-            ids = heap.I
-        none = ids < 0
-        if none[:, :1].any():
-            raise DamagedError(f"shard {self.name}: a query found nothing; raise nprobe")
-        there = np.where(none, ids[:, :1], ids)
-        at_once = max(1, RANKED // (8 * ids.shape[1] * self.dimension))
-        groups = (slice(at, at + at_once) for at in range(0, len(ids), at_once))
-        exact = np.concatenate(
-            [squared_distances(vectors[rows], self._store.fetch(there[rows])) for rows in groups]
+        if self._index is None:  # as the engine of an exact index does, without its line a search
+            found = exact.search(self._store, vectors, k, share=self._share, memory=MEMORY)
+            return found.distances, found.ids
+        return self._engine.find(
+            self._index,
+            self._store,
+            vectors,
+            k,
+            share=self._share,
+            asked=self._asked,
+            memory=MEMORY,
+            device="cpu",
         )
-        return merged([(np.where(none, np.inf, exact), np.where(none, -1, ids))], k)
 
     def texts(self, ids: list[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset by id; raises `ValueError` for an id that is not the shard's."""
         return self._passages.fetch(ids)
-
-
-def merged(found: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of several, by (distance, id); -1, at an infinite distance, is none."""
-    distances, ids = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
-    order = np.lexsort((ids, distances), axis=1)[:, :k]
-    return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
 
 
 def number_of(passage: int) -> int:

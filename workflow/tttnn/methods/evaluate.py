@@ -2,7 +2,9 @@
 
 Each finished document is a line in a journal beside the output. A job that is started again reads
 the journal and goes on with the next document; a journal of other inputs, settings or code is
-thrown away. A job that is told to end finishes the document it is at, if it is given the time.
+thrown away. A document that takes long is saved itself at numbers of neighbours where it is
+measured (`tttnn.methods.snapshot`), if the kind of method has a state that can be kept. A job that
+is told to end does so at the next of these, or when its document is finished.
 """
 
 from __future__ import annotations
@@ -28,12 +30,18 @@ from tttnn.corpus.omissions import left_out, with_left_out
 from tttnn.digests import check_model
 from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
+from tttnn.methods.deal import deal, read_lengths
+from tttnn.methods.flop import of_folder
 from tttnn.methods.measure import Adapted, Query
+from tttnn.methods.snapshot import Snapshot, forget, taken_by
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
-from tttnn.resume import Stop, identity, journal
+from tttnn.resume import Stop, identity, journal, snapshot
 from tttnn.sections.base import Section
-from tttnn.sections.kinds import METHODS, checked, engine
+from tttnn.sections.fitting import fitted
+from tttnn.sections.kinds import METHODS, checked
+from tttnn.sections.kinds import engine as engine_of
+from tttnn.sections.lengths import Lengths
 from tttnn.sections.method import Method
 from tttnn.spans import speller
 from tttnn.tables import open_table, read_table, write_table
@@ -61,6 +69,9 @@ ROWS = pa.schema(
         ("exact", pa.bool_()),
         ("overlap", pa.float64()),
         ("jaccard", pa.float64()),
+        # fewer than num_neighbors where a selection stopped, copies or the budget left some out
+        ("used_neighbors", pa.int32()),
+        ("over_budget", pa.int32()),  # left out by the budget; null for a method without one
     ]
 )
 """A row per document, number of neighbours and alpha; see `tttnn.methods.measure.Measurement`."""
@@ -79,10 +90,16 @@ class EvaluateSpec(Section):
 
 
 class Case(NamedTuple):
-    """A query, and the overlaps of its neighbours: for each, in the order of `OVERLAPS`."""
+    """A query, the overlaps of its neighbours, what it costs and what it does without.
+
+    Overlaps are in the order of `OVERLAPS`, for each neighbour. `over_budget` counts those that the
+    method would use if they fitted into its budget, None for a method without one.
+    """
 
     query: Query
     overlaps: list[tuple[float, ...]]
+    cost: int
+    over_budget: int | None
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
@@ -102,22 +119,37 @@ def _is_copy(spec: EvaluateSpec, neighbor: dict[str, Any]) -> bool:
     return spec.max_overlap is not None and neighbor["overlap"] >= spec.max_overlap
 
 
-def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) -> list[Case]:
-    """The part's documents with the neighbours that are to be used."""
-    wanted = spec.recipe.num_neighbors
-    rows = [
-        row
-        for position, row in enumerate(read_table(queries).to_pylist())
-        if position % spec.parts == part
-    ]
-    ids = [row["query_id"] for row in rows]
-    by_query = _neighbors(neighbors[0], ids) if neighbors else {}
+def _dealt(
+    spec: EvaluateSpec, model: Path, queries: Path, neighbors: list[Path], part: int
+) -> Iterator[tuple[int, Lengths]]:
+    """The places of the part's documents in `queries`, with the lengths of what is to be used."""
+    recipe = spec.recipe
+    lengths = read_lengths(queries, neighbors, recipe.num_neighbors, spec.max_overlap)
+    if recipe.time_budget is not None:
+        flop, window = of_folder(model, recipe.window)
+        exact = recipe.model_copy(update={"window": window})
+        lengths = fitted(exact, recipe.time_budget, lengths, flop)
+    costs = [one.cost(recipe) for one in lengths]
+    return ((place, lengths[place]) for place in deal(costs, spec.parts)[part])
+
+
+def _cases(
+    spec: EvaluateSpec, model: Path, queries: Path, neighbors: list[Path], part: int
+) -> list[Case]:
+    """The part's documents, in the order of `queries`, with the neighbours to be used."""
+    recipe, wanted = spec.recipe, spec.recipe.num_neighbors
+    table = read_table(queries)
+    dealt = dict(_dealt(spec, model, queries, neighbors, part))
+    rows = table.take(pa.array(dealt, pa.int64())).to_pylist()
+    by_query = _neighbors(neighbors[0], [row["query_id"] for row in rows]) if neighbors else {}
     cases = []
-    for row in rows:
+    for row, lengths in zip(rows, dealt.values(), strict=True):
         found = by_query.get(row["query_id"], [])
-        used = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
+        fit = [neighbor for neighbor in found if not _is_copy(spec, neighbor)][:wanted]
+        used = fit[: len(lengths.neighbors)]
         # enough were found, but too many of them are copies: the neighbours end early on purpose
-        passed_over = len(used) < wanted <= len(found)
+        passed_over = len(fit) < wanted <= len(found)
+        over_budget = len(fit) - len(used)
         is_split = "continuation" in row
         query = Query(
             id=row["query_id"],
@@ -125,16 +157,17 @@ def _cases(spec: EvaluateSpec, queries: Path, neighbors: list[Path], part: int) 
             neighbors=[neighbor["text"] for neighbor in used],
             distances=[neighbor["distance"] for neighbor in used],
             context=row["text"] if is_split else None,
-            stopped=spec.stops or passed_over,
+            stopped=spec.stops or passed_over or over_budget > 0,
         )
         overlaps = [tuple(float(neighbor[name]) for name in OVERLAPS) for neighbor in used]
-        cases.append(Case(query, overlaps))
+        limited = None if recipe.time_budget is None else over_budget
+        cases.append(Case(query, overlaps, lengths.cost(recipe), limited))
     return cases
 
 
 def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) -> Iterator[Query]:
     """The queries; raises `ValueError` for one of which the tokenizer makes no token at all."""
-    for query, _ in todo:
+    for query in (case.query for case in todo):
         if not tokens(tokenizer, query.text):
             raise ValueError(
                 f"document {query.id}: the tokenizer of {model} has no token for any of its "
@@ -144,9 +177,8 @@ def _checked(todo: list[Case], tokenizer: PreTrainedTokenizerBase, model: Path) 
         yield query
 
 
-def _rows(
-    adapted: Adapted, overlaps: list[tuple[float, ...]], lost: int | None
-) -> list[dict[str, Any]]:
+def _rows(adapted: Adapted, case: Case, lost: int | None) -> list[dict[str, Any]]:
+    overlaps = case.overlaps
     none = (0.0, 0.0, 0.0)
     largest = [none, *accumulate(overlaps, lambda a, b: tuple(map(max, a, b)))]
     rows = []
@@ -164,6 +196,7 @@ def _rows(
         row = {"document_id": adapted.query.id} | adapted.size._asdict() | asdict(measurement)
         used = min(measurement.num_neighbors, len(overlaps))
         row |= dict(zip(OVERLAPS, largest[used], strict=True))
+        row |= {"used_neighbors": used, "over_budget": case.over_budget}
         row["lost_characters"] = lost
         row["exact"] = bool(row["exact"])
         if math.isnan(row["train_loss"]):
@@ -192,14 +225,18 @@ def evaluate_part(
     task: str,
     part: int,
     output: Path,
+    engine: str = "auto",
 ) -> None:
-    """Evaluate the documents whose place in `queries` is `part` modulo `spec.parts`.
+    """Evaluate the part's share of the documents in `queries`, dealt so that parts cost the same.
 
     `neighbors` is the task's file of them, or empty for a method that uses none. `output` is
     parquet, `ROWS`. A row depends on the document, the method, the model and the seed alone, so the
-    number of parts changes nothing. (Recipes that carry something from document to document do
+    number of parts changes nothing. Rows are in the order of `queries`; the costliest document is
+    evaluated first, so that one that is too long for the memory fails at once, and documents of
+    like length follow one another. (Recipes that carry something from document to document do
     depend on it, and a killed one starts again.) The file's metadata say what it was made with
-    (`tttnn.environment`).
+    (`tttnn.environment`), and by which engine of the method's kind (`tttnn.methods.engines`):
+    `engine` names one, which changes no result beyond rounding.
 
     Where the tokenizer has no token for some of a document's characters, the others are evaluated,
     all bytes are counted, and a warning and the column `lost_characters` say so. Documents that are
@@ -213,39 +250,71 @@ def evaluate_part(
         beside.unlink(missing_ok=True)
     settings = (spec.model_dump_json(), str(part))
     inputs = (model / "manifest.json", queries, *neighbors)
-    module = engine(METHODS, spec.recipe.kind)
-    finished = Journal(beside, identity([__name__, module], settings, inputs))
+    module = engine_of(METHODS, spec.recipe.kind)
+    made_from = identity([__name__, module], settings, inputs)
+    finished = Journal(beside, made_from)
     done = {rows[0]["document_id"]: rows for rows in finished.entries}
-    documents = _cases(spec, queries, neighbors, part)
+    documents = _cases(spec, model, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
-    progress = tqdm(total=len(documents), initial=len(done), unit="doc", mininterval=5)
+    progress = tqdm(  # of text to read, so that the time that is left is told by more than a count
+        total=sum(case.cost for case in documents),
+        initial=sum(case.cost for case in documents if case.query.id in done),
+        unit="B",
+        unit_scale=True,
+        mininterval=5,
+    )
     with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
+        if not spec.recipe.depends_on_order:
+            todo.sort(key=lambda case: -case.cost)
         if todo:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            made_with = environment(device)
             check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
             spelt = speller(tokenizer)
             texts = _checked(todo, tokenizer, model)
-            adapt = importlib.import_module(module).adapt
-            adapted = adapt(network, tokenizer, texts, spec.recipe, window)
-            for result, (query, overlaps) in zip(adapted, todo, strict=True):
-                rows = _rows(result, overlaps, spelt.lost(query.text) if spelt else None)
-                rows[0]["environment"] = made_with
+            # by name, so that another engine is no other code
+            choice = importlib.import_module("tttnn.methods.engines")
+            chosen, adapt = choice.choose(engine, network, spec.recipe, device)
+            made_with = environment(device, spec.recipe.computes_in) | {"engine": chosen}
+            resume = Snapshot(
+                snapshot(output),
+                made_from,
+                made_with,
+                stop,
+                lambda more: stop.leave(f"{len(done)} of {len(documents)} documents{more}"),
+            )
+            adapted = adapt(
+                network,
+                tokenizer,
+                texts,
+                spec.recipe,
+                window,
+                **taken_by(adapt, spec.recipe, resume),
+            )
+            for result, case in zip(adapted, todo, strict=True):
+                lost = spelt.lost(case.query.text) if spelt else None
+                rows = _rows(result, case, lost)
+                for row, where in zip(rows, [made_with, *resume.environments], strict=False):
+                    row["environment"] = where
                 finished.append(rows)
-                done[query.id] = rows
-                progress.update()
+                resume.remove()
+                done[case.query.id] = rows
+                progress.set_postfix_str(
+                    f"{len(done)} of {len(documents)} documents", refresh=False
+                )
+                progress.update(case.cost)
                 if stop and len(done) < len(documents):
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
-    rows = [names | row for query, _ in documents for row in done[query.id]]
+    rows = [names | row for case in documents for row in done[case.query.id]]
     _warn([rows[0]["lost_characters"] or 0 for rows in done.values()], model, output)
     # a document that could not be split is nobody's; each part lists its share of them
     schema = with_left_out(ROWS, left_out(open_table(queries).schema_arrow)[part :: spec.parts])
     environments = [row["environment"] for row in rows if "environment" in row]
     schema = with_environments(schema, environments)
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
+    forget(snapshot(output))
     finished.remove()

@@ -9,14 +9,27 @@ from collections.abc import Mapping
 
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
-from tttnn.needs.rates import SHRUNK, START_TORCH, TOKEN_BYTES, TOKENISED, TORCH, WINDOW
+from tttnn.needs.rates import (
+    CHOOSING,
+    SHRUNK,
+    START_TORCH,
+    TOKEN_BYTES,
+    TOKENISED,
+    TORCH,
+    WINDOW,
+    Rates,
+)
 from tttnn.needs.scale import Formula, Scale
 from tttnn.needs.shapes import activations
+from tttnn.sections.fitting import Kind, fitting, within
+from tttnn.sections.fitting import rates as rates_of
 from tttnn.sections.kinds import METHODS
+from tttnn.sections.lengths import Lengths
 
 HELD = 3  # copies of the texts that a job reads: in columns, in records, as tokens: assumed
 STEP_PASSES = 3  # a training step: forward, and backward worth two
 LOADED = 2  # copies of the weights in a computer's memory on their way to a GPU
+UNSAVED = 2  # copies that a document saved half done does without: gradients, what is put back
 VALIDATED = 100  # documents of a task where their number is a fraction: assumed
 ROW_DISK = 100  # bytes of a document at one number of neighbours: assumed
 
@@ -38,9 +51,44 @@ def validate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return _evaluation(scale, wildcards, scale.validation.count or VALIDATED)
 
 
+def with_rates(recipe: Kind, selects: bool, rates: Rates) -> Kind:
+    """A method with the rates of its budget, if it has one, that are null: the plan's.
+
+    `selects` says whether its neighbours are chosen among candidates: of those that a search ranked
+    they are the first, and a document's share of the search is no part of its seconds.
+    """
+    budget = recipe.time_budget
+    if budget is None:
+        return recipe
+    planned = {
+        "flops": rates.train,
+        "step_seconds": rates.step,
+        "selection_seconds": CHOOSING if selects else 0.0,
+    }
+    own = budget.model_dump(exclude_none=True)
+    return recipe.model_copy(update={"budget": budget.model_copy(update=planned | own)})
+
+
+def fit(scale: Scale, wildcards: Mapping[str, str]) -> int:
+    """Neighbours that a document of the mean length uses, and that are as long as it is."""
+    method, length = wildcards["method"], scale.texts.document_bytes[wildcards["task"]]
+    asked = scale.methods[method]
+    recipe = with_rates(asked, asked.candidates in scale.selections, scale.rates)
+    budget, count = recipe.time_budget, recipe.num_neighbors
+    if budget is None:
+        return count
+    half = round(length / 2)
+    lengths = Lengths(half, half, [half] * count) if recipe.evaluates_halves else None
+    lengths = lengths or Lengths(round(length), 0, [round(length)] * count)
+    flop = scale.shapes[wildcards["model"]].forward(recipe.window or WINDOW)
+    return fitting(recipe, lengths, budget.seconds, rates_of(budget, flop))
+
+
 def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) -> Need:
     model, task = wildcards["model"], wildcards["task"]
     recipe, size = scale.methods[wildcards["method"]], scale.shapes[model]
+    if recipe.time_budget is not None:
+        recipe = within(recipe, fit(scale, wildcards))
     passes = load(METHODS, recipe.kind).passes(recipe)
     length = scale.texts.document_bytes[task]
     measured = scale.step_seconds.get((model, task)) if recipe.trains else None
@@ -55,7 +103,8 @@ def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) ->
         seconds += passes.steps * windows * scale.rates.step
         source = f"2 FLOP a weight and token of each pass, {scale.rates.source}"
     held = passes.copies * size.weights + activations(size, recipe.window or WINDOW, recipe.trains)
-    memory = TORCH + (LOADED * size.weights if scale.on_gpu else held)
+    on_host = max(LOADED, passes.copies - UNSAVED)
+    memory = TORCH + (on_host * size.weights if scale.on_gpu else held)
     memory += HELD * documents * recipe.num_neighbors * length
     disk = ROW_DISK * documents * len(recipe.evaluate_at)
     return Need(memory, START_TORCH + documents * seconds, disk, source, held)

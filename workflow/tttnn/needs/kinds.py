@@ -2,9 +2,10 @@
 
 A kind's `needs` lies beside its settings and is loaded by name, when a job of the kind is counted:
 - of a method: `passes(recipe)`, a `Passes`;
-- of an index type: a `Need` each for what its engine does, `learn(spec, vectors)`, `merge_learnt`,
-  `fill` (of one shard), `merge`, and `search(spec, vectors, queries)`. It is what is needed beyond
-  what every type needs, which `tttnn.retrieval.needs` adds.
+- of an index type: a `Need` each for what its engine does: of one shard `search(spec, vectors,
+  queries)`, and where the type learns `learn(spec, vectors)`, `merge_learnt` and `fill`. It is what
+  is needed beyond what every type needs, which `tttnn.retrieval.needs` adds; `memory` is of data,
+  all at once, and `least` what of it cannot be done in parts.
 """
 
 from __future__ import annotations
@@ -26,12 +27,18 @@ class Passes(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """The vectors that an index is built of: shards, rows of a shard and of a file, dimension."""
+    """The vectors that an index is built of: shards, rows of a shard and of a file, dimension.
+
+    `number` is the bytes of each of a vector's numbers, `products` how many multiply-adds a second
+    a search of all of them does.
+    """
 
     shards: int
     rows: float
     file_rows: float
     dimension: int
+    number: int
+    products: float
 
     @property
     def all(self) -> float:

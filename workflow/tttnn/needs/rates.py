@@ -16,6 +16,7 @@ TEXT_BYTES = 50e6  # of text: decompress, parse, check or cut, compress
 TOKENISED = 2e6  # of text: cut into tokens
 
 DISK = 200e6  # bytes a second from a shared file system: assumed
+CHOOSING = 0.003  # seconds a query: docs/performance.md, SIFT and HullFT
 DISTANCES = 20e9  # multiply-adds a second and core in faiss's exact search: assumed
 HUB_BYTES = 50e6  # bytes a second from a model hub: assumed
 SHRUNK = 2.5  # text by its bytes in a parquet file, zstd: assumed

@@ -49,6 +49,7 @@ class Scale:
     shapes: Mapping[str, Shape]  # by model
     rates: Rates
     on_gpu: bool
+    memory_mb: int
     # by model and task: seconds of a training step on a neighbour, where it was measured
     step_seconds: Mapping[tuple[str, str], float]
     shards: Collection[str]
@@ -113,6 +114,11 @@ class Scale:
     def queries(self) -> float:
         """Test documents of all tasks that are evaluated."""
         return sum(self.texts.selected.values())
+
+    @cached_property
+    def task_queries(self) -> float:
+        """Test documents of the task with most of them."""
+        return max(self.texts.selected.values())
 
     @cached_property
     def query_bytes(self) -> float:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from inspect import signature
+from math import ceil
 
 from tttnn.config.root import Config
 from tttnn.corpus.needs import FORMULAS as CORPUS
 from tttnn.figures.needs import FORMULAS as FIGURES
 from tttnn.methods.needs import FORMULAS as METHOD_RULES
+from tttnn.methods.needs import fit
 from tttnn.models.needs import FORMULAS as MODELS
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
@@ -24,6 +25,8 @@ from tttnn.published.needs import FORMULAS as PUBLISHED
 from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
 from tttnn.scores.needs import FORMULAS as SCORES
 from tttnn.sections.kinds import INDEXES, METHODS
+from tttnn.sections.memory import BASE, SLACK, room
+from tttnn.stages import with_signature
 
 FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | SCORES | FIGURES | PUBLISHED
 """By rule."""
@@ -35,6 +38,12 @@ LEAST_MB, LEAST_MINUTES = 1000, 30
 MORE_MEMORY = 1.5  # an attempt asks for so many times what the one before did
 
 
+SAMPLED = ("train_shard_index", "merge_training")
+LEARNING = (*SAMPLED, "fill_shard_index", "merge_index")
+IN_PARTS = ("search_shard", "merge_candidates", "measure_recall", "measure_distances")
+"""Rules that work in blocks and groups as `memory_mb` has room for, by index."""
+
+
 def _formula(rule: str) -> Formula:
     if rule not in FORMULAS:
         raise ValueError(
@@ -42,12 +51,6 @@ def _formula(rule: str) -> Formula:
             "beside its stage"
         )
     return FORMULAS[rule]
-
-
-def _with_signature(function: Callable[..., int]) -> Callable[..., int]:
-    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
-    function.__signature__ = signature(function)  # type: ignore[attr-defined]
-    return function
 
 
 class Costs:
@@ -66,6 +69,19 @@ class Costs:
             load(METHODS, config.methods[name].kind)
         for name in config.built_indexes:
             load(INDEXES, config.indexes[name].kind)
+            self._check_room(name, config.indexes[name].LEARNS)
+
+    def _check_room(self, index: str, learns: bool) -> None:
+        """Raise `ValueError` if `memory_mb` is too little for what cannot be done in parts."""
+        has = room(self._scale.memory_mb)
+        for rule in (*(LEARNING if learns else ()), *IN_PARTS):
+            least = self.of(rule, {"index": index}).least or 0.0
+            if least > has:
+                raise ValueError(
+                    f"memory_mb ({self._scale.memory_mb}): {rule} of index {index} needs at least "
+                    f"{ceil((least * SLACK + BASE) / MB)}: raise memory_mb"
+                    + (", or lower the index's sample_per_shard" if rule in SAMPLED else "")
+                )
 
     def known(self) -> str:
         """From where the sizes are."""
@@ -79,6 +95,10 @@ class Costs:
         """Test documents of a task that are evaluated."""
         return self._scale.texts.selected[task]
 
+    def fit(self, cell: Mapping[str, str]) -> int:
+        """Neighbours that a method's budget has room for, of a document of the mean length."""
+        return fit(self._scale, cell)
+
     def of(self, rule: str, wildcards: Mapping[str, str]) -> Need:
         """Of one job."""
         return _formula(rule)(self._scale, wildcards)
@@ -88,10 +108,14 @@ class Costs:
         need = partial(_formula(rule), self._scale)
 
         def asked(wildcards: Mapping[str, str], attempt: int) -> int:
-            memory = HEADROOM * need(wildcards).memory / MB + SLURM_MB
-            return round(max(LEAST_MB, memory) * MORE_MEMORY ** (attempt - 1))
+            needed = need(wildcards)
+            memory = HEADROOM * needed.memory / MB + SLURM_MB
+            memory = max(LEAST_MB, memory) * MORE_MEMORY ** (attempt - 1)
+            if needed.least is not None:  # the stage makes do with what it gets
+                memory = min(memory, self._scale.memory_mb)
+            return round(memory)
 
-        return _with_signature(asked)
+        return with_signature(asked)
 
     def runtime(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `runtime`, in minutes."""
@@ -101,4 +125,4 @@ class Costs:
             minutes = PATIENCE * need(wildcards).seconds / 60
             return round(max(LEAST_MINUTES, minutes) * attempt)
 
-        return _with_signature(asked)
+        return with_signature(asked)

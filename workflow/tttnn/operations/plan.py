@@ -10,13 +10,16 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.needs.need import Need
+from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import Job, ask, kept
 from tttnn.reading import read_json
+from tttnn.worker import handed_over
 
 GPU_RULES = {
     "embed_chunk",
     "embed_queries",
+    "search_shard",  # of an exact index
     "train_model",
     "train_embedder",
     "evaluate_part",
@@ -67,6 +70,23 @@ def _cell(job: Job) -> str:
     return f"{job.wildcards['model']} {job.wildcards['method']}"
 
 
+def _budgets(config: Config, listed: list[Job], costs: Costs) -> Iterator[str]:
+    """For each model and method with a budget, how many neighbours fit, by task."""
+    fits: dict[tuple[str, str], dict[str, int]] = {}
+    for job in listed:
+        model, method, task = (job.wildcards[name] for name in ("model", "method", "task"))
+        if config.methods[method].time_budget is not None:
+            fits.setdefault((model, method), {})[task] = costs.fit(job.wildcards)
+    for (model, method), counts in fits.items():
+        asked = config.methods[method]
+        assert asked.time_budget is not None  # it was looked at above
+        yield (
+            f"{model} {method}: {asked.time_budget.seconds:g} s a document; of "
+            f"{asked.num_neighbors} neighbours fit, by the mean lengths: "
+            + ", ".join(f"{task} {count}" for task, count in counts.items())
+        )
+
+
 def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     """The plan's lines: a rule each; then the evaluations, a model and method each."""
     costs = Costs(config)
@@ -88,19 +108,27 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
     yield ""
     evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    if budgets := list(_budgets(config, evaluations, costs)):
+        yield from [*budgets, ""]
     kind = "GPU" if config.environment == "gpu" else "CPU"
     for name, some in _grouped(evaluations, costs, _cell).items():
         yield _row(name, some, kind)
 
 
-def used(benchmark: Path) -> Used | None:
-    """What a benchmark file of Snakemake's says; None where there is none."""
-    if not benchmark.is_file():
+def used(job: Job, folder: Path = Path()) -> Used | None:
+    """What a job used, by its benchmark file, below `folder`; None where there is none.
+
+    Of one that was handed to the run's worker Snakemake saw only who waited for it; the end of its
+    log says what it used.
+    """
+    if job.benchmark is None or not (folder / job.benchmark).is_file():
         return None
-    with benchmark.open(encoding="utf-8") as file:
+    with (folder / job.benchmark).open(encoding="utf-8") as file:
         row = next(csv.DictReader(file, delimiter="\t"))
     memory, cpu = (0.0 if row[n] in ("NA", "-") else float(row[n]) for n in ("max_rss", "cpu_time"))
-    return Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
+    spent = Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
+    handed = handed_over(folder / job.log) if job.log else None
+    return spent._replace(seconds=handed[0], memory=handed[1]) if handed else spent
 
 
 def compared(
@@ -115,7 +143,7 @@ def compared(
     costs = Costs(config)
     grouped: dict[str, list[tuple[Need, Used]]] = {}
     for job in listed:
-        spent = used(Path(job.benchmark)) if job.benchmark else None
+        spent = used(job)
         if spent is not None:
             estimate = costs.of(job.rule, job.wildcards)
             grouped.setdefault(job.rule, []).append((estimate, spent))
@@ -154,15 +182,20 @@ def plan(
     configfile: list[Path] | None = None,
     config: list[str] | None = None,
     against: Path | None = None,
+    hours: float | None = None,
 ) -> None:
     """Print what a run would cost, before it: nothing is read but the configuration.
 
     --configfile, --config  as Snakemake's: overlays over config.yaml, and single keys
     --against results/RUN   what that run was expected to use, beside what it used
+    --hours 10              how many documents can be evaluated in so many hours of a processor, or
+                            of a GPU: the `select` to put into the configuration
     """
     if against is not None:
         started_with = read_json(against / "config.json")
         printed = _against(load(started_with), kept(against / "jobs.json"))
+    elif hours is not None:
+        printed = affordable(*ask(configfile or [], config or []), hours)
     else:
         printed = lines(*ask(configfile or [], config or []))
     for line in printed:

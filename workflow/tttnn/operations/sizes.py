@@ -199,6 +199,7 @@ def scale(config: Config) -> Scale:
         shapes=_Shapes(config.models),
         rates=GPU if on_gpu else CPU,
         on_gpu=on_gpu,
+        memory_mb=config.memory_mb,
         step_seconds=_published_seconds() if on_gpu else {},
         shards=config.shards,
         embedders=config.embedders,

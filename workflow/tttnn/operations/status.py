@@ -184,7 +184,7 @@ def stages(run: Run) -> Iterator[Stage]:
             seconds = run.costs.of(rule, job.wildcards).seconds
             total = run.documents(job) if counted else 1.0
             if state == "done":
-                benchmark = used(run.folder / job.benchmark) if job.benchmark else None
+                benchmark = used(job, run.folder)
                 if benchmark:
                     spent, expected = spent + benchmark.wall, expected + seconds
                     finished += total

@@ -12,19 +12,24 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BeforeValidator, SerializeAsAny
-from tqdm import tqdm
 
-from tttnn.retrieval.candidates import CANDIDATES, load_vectors, read_query_ids
+from tttnn.retrieval.candidates import (
+    GROUP_BYTES,
+    VECTOR_BYTES,
+    QueryTable,
+    groups,
+    read_query_ids,
+    writing,
+)
 from tttnn.retrieval.stopping import kept, posterior_variance
+from tttnn.retrieval.targets import Targets
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import SELECTIONS, checked, load
+from tttnn.sections.memory import room
 from tttnn.sections.selection import Selection
-from tttnn.tables import read_table, write_table
 
-QUERIES_AT_ONCE = 64  # whose candidates' vectors are in memory together
 CENTER_OF = 4096  # passages, at most, whose mean is the center
 
 
@@ -34,24 +39,18 @@ class ChooseSpec(Section):
     selection: SerializeAsAny[Annotated[Selection, BeforeValidator(partial(checked, SELECTIONS))]]
 
 
-def _read_candidates(path: Path, members: np.ndarray, picks: int) -> dict[str, np.ndarray]:
-    """Columns of a task's candidates, (queries, K) each, in order of passage id."""
-    table = read_table(path, CANDIDATES.names)
-    k = len(table) // max(1, len(members))
-    if not np.array_equal(np.repeat(members, k), table["query_id"].to_numpy()):
+def _check_depth(table: QueryTable, members: np.ndarray, picks: int) -> None:
+    if len(members) and table.k < picks:
         raise ValueError(
-            f"{path} is not a table of K candidates for each query of the task: remove it and "
-            "search again"
+            f"{table.path} has {table.k} candidates a query, {picks} are to be picked: raise "
+            "search.candidates or lower picks"
         )
-    if len(members) and k < picks:
-        raise ValueError(
-            f"{path} has {k} candidates a query, {picks} are to be picked: raise search.candidates "
-            "or lower picks"
-        )
-    names = ("passage_id", "rank", "distance")
-    columns = {name: table[name].to_numpy().reshape(len(members), k) for name in names}
-    order = np.argsort(columns["passage_id"], axis=1)
-    return {name: np.take_along_axis(column, order, 1) for name, column in columns.items()}
+
+
+def _in_order_of_id(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns of some queries' candidates, (queries, K) each, in order of passage id."""
+    order = np.argsort(found["passage_id"], axis=1)
+    return {name: np.take_along_axis(column, order, 1) for name, column in found.items()}
 
 
 def _unit(vectors: np.ndarray, names: np.ndarray, kind: str) -> np.ndarray:
@@ -72,7 +71,7 @@ def _choose(
     query_ids: np.ndarray,
     queries: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    """For each query of a task, places among its candidates of those to train on, in that order.
+    """For each of some queries, places among its candidates of those to train on, in that order.
 
     `center` is taken off every vector.
     """
@@ -81,16 +80,14 @@ def _choose(
     if not spec.BY_VECTORS and spec.stop is None:  # vectors would change nothing
         yield from (choose(spec, row, None, None) for row in ranks)
         return
-    for start in tqdm(range(0, len(ids), QUERIES_AT_ONCE), desc="choose", mininterval=5):
-        group = slice(start, start + QUERIES_AT_ONCE)
-        targets = _unit(queries[group] - center, query_ids[group], "query")
-        candidates = _unit(store.fetch(ids[group]) - center, ids[group], "passage")
-        for row, vectors, target in zip(ranks[group], candidates, targets, strict=True):
-            places = choose(spec, row, vectors, target)
-            if spec.stop is not None:
-                variance = posterior_variance(vectors[places], target, spec.noise)
-                places = places[kept(variance, spec.stop, spec.stop_form)]
-            yield places
+    targets = _unit(queries.astype(np.float64) - center, query_ids, "query")
+    candidates = _unit(store.fetch(ids) - center, ids, "passage")
+    for row, vectors, target in zip(ranks, candidates, targets, strict=True):
+        places = choose(spec, row, vectors, target)
+        if spec.stop is not None:
+            variance = posterior_variance(vectors[places], target, spec.noise)
+            places = places[kept(variance, spec.stop, spec.stop_form)]
+        yield places
 
 
 def choose_neighbors(
@@ -98,38 +95,43 @@ def choose_neighbors(
     candidates: list[Path],
     queries: list[Path],
     vectors: Path,
-    passages: list[Path],
     embeddings: list[Path],
     outputs: list[Path],
+    memory_mb: int,
 ) -> None:
     """Write, for every query, which of its candidates are trained on, in the order of training.
 
     `candidates`, `queries` and `outputs` are a file a task in the same order; `vectors` holds the
-    queries' embeddings in the order of the files `queries`. An output has the columns of
-    `CANDIDATES`: `rank` counts from 0, `distance` is the candidates' own, of vectors as they were
-    embedded. A query has `picks` rows, or with `stop` fewer, but at least one.
+    queries' embeddings in the order of the files `queries`; `embeddings` are the shards' lists. An
+    output has the columns of `CANDIDATES`: `rank` counts from 0, `distance` is the candidates' own,
+    of vectors as they were embedded. A query has `picks` rows, or with `stop` fewer, but at least
+    one.
+
+    In memory are the queries' ids and some queries' candidates with their vectors.
 
     Raises `ValueError` if a query has fewer candidates than picks, if a table is of other queries,
     or if a vector that decides is zero.
     """
     selection = spec.selection
     query_ids = read_query_ids(queries)
-    all_targets = load_vectors(vectors, query_ids).astype(np.float64)
-    by_task = np.split(all_targets, np.cumsum([len(ids) for ids in query_ids])[:-1])
-    store = VectorStore(passages, embeddings)
+    targets = Targets(vectors, query_ids)
+    store = VectorStore.of(embeddings)
     center: np.ndarray | float = 0.0
     if selection.center:
         drawn = store.sample(CENTER_OF, np.random.default_rng(0))  # the same for every selection
         center = drawn.mean(axis=0, dtype=np.float64)
-    for path, members, targets, output in zip(candidates, query_ids, by_task, outputs, strict=True):
-        found = _read_candidates(path, members, selection.picks)
-        chosen = list(_choose(selection, store, center, found, members, targets))
-        rows = np.repeat(np.arange(len(chosen)), [len(places) for places in chosen])
-        places = np.concatenate([np.empty(0, np.int64), *chosen])
-        columns = [
-            members[rows],
-            np.concatenate([np.empty(0, np.int32), *(np.arange(len(p)) for p in chosen)]),
-            found["passage_id"][rows, places],
-            found["distance"][rows, places],
-        ]
-        write_table(output, pa.table(columns, schema=CANDIDATES))
+    for path, members, rows, output in zip(
+        candidates, query_ids, targets.tasks, outputs, strict=True
+    ):
+        table = QueryTable(path, members)
+        _check_depth(table, members, selection.picks)
+        each = table.k * (2 * VECTOR_BYTES * store.dimension + GROUP_BYTES)
+        with writing(output) as writer:
+            for group in groups(len(members), each, room(memory_mb)):
+                found = _in_order_of_id(table.read(group))
+                some = targets[slice(rows.start + group.start, rows.start + group.stop)]
+                chosen = list(_choose(selection, store, center, found, members[group], some))
+                counts = np.array([len(places) for places in chosen], np.int64)
+                at, places = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
+                ids, distances = found["passage_id"][at, places], found["distance"][at, places]
+                writer.write_rows(members[group][at], counts, ids, distances)

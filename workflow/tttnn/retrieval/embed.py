@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.digests import DamagedError, check_model, read_record, write_record
 from tttnn.environment import Environment, distinct, environment
 from tttnn.files import put, sha256
+from tttnn.models.first_tokens import first_tokens
 from tttnn.models.folder import choose_window, load_encoder
 from tttnn.models.probes import sees_padding
 from tttnn.resume import Stop, identity, note_beside, partial_output
@@ -48,7 +49,7 @@ def embed_texts(
     the model would see it.
     """
     equal = sees_padding(model, tokenizer)
-    encoded = tokenizer(texts, truncation=True, max_length=spec.max_tokens)["input_ids"]
+    encoded = first_tokens(tokenizer, texts, spec.max_tokens)
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
     autocast = torch.autocast(

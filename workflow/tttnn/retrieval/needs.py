@@ -11,6 +11,7 @@ from types import ModuleType
 from tttnn.needs.kinds import SEARCH_THREADS, Vectors, load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import (
+    CHOOSING,
     DISK,
     DISTANCES,
     FLOAT,
@@ -27,35 +28,32 @@ from tttnn.needs.scale import Formula, Scale
 from tttnn.needs.shapes import LIVE, activations
 from tttnn.sections.index import Index
 from tttnn.sections.kinds import INDEXES
+from tttnn.sections.memory import room
 from tttnn.sections.search import RANDOM
 
 # What stages have in memory at once, by their own names; a test holds them equal.
 SORTED_AT_ONCE = 4096  # texts: tttnn.retrieval.embed
 BLOCK = 65536  # vectors: tttnn.retrieval.vectors
-SPARE = 32  # candidates beyond K: tttnn.retrieval.search
-QUERIES_AT_ONCE = 256  # with their candidates' vectors: tttnn.retrieval.candidates
+SPARE = 32  # candidates beyond K: tttnn.retrieval.approximate
+GROUP_BYTES, VECTOR_BYTES = 128, 24  # of a candidate, its vector: tttnn.retrieval.candidates
+CENTER_OF = 4096  # vectors: tttnn.retrieval.choose
+DISTANCE_COPIES = 3  # tttnn.retrieval.distances
 GATHERED_AT_ONCE = 512  # queries with their neighbours' texts: tttnn.retrieval.gather
 ROW_GROUP = 256  # passages, read together: tttnn.corpus.passages
+
+AT_ONCE = 256  # queries whose candidates' vectors are in memory, if there is room: more is no gain
+DIGESTED = 8 * 16 * 2**20  # bytes: blocks that are compared side by side (tttnn.digests)
 
 ENCODED = 56  # a byte of text in tokenizers' hands, cut off or not: measured, 4,096 texts at once
 DOUBLE = 8  # bytes
 LOADED = 2  # copies of the weights while they are read
 
-# Bytes for each passage of the corpus: its id, as what is compared, joined, sorted and kept of it.
-# Measured by benchmarks/memory.py; those of an index of a share of the passages are drawn by ids.
-SORTED_IDS, SORTED_IDS_OF_SHARE = 33, 43  # merge_index
-COUNTED_IDS, COUNTED_IDS_OF_SHARE = 17, 33  # search_index
-KEPT_IDS = 8  # of those that a search counted: freed, and not given back to the system
-DRAWN_IDS = 16  # draw_random
-
-PAIR = 24  # bytes of a query and a candidate, found and ranked
-PAIR_IN_PANDAS = 2 * 28  # a row of the candidates' table, in its parts and joined
 PAIR_DISK = 12  # bytes in a table of candidates: assumed
-ROW_IN_PANDAS = 100  # bytes of a distance with its names: assumed
 ROW_DISK = 20
 ROWS_A_SECOND = 2e6  # of distances: assumed
-CHOOSING = 0.003  # seconds a query: docs/performance.md, SIFT and HullFT
 RECALL_DISK = 1e3
+LIST_DISK = 500  # bytes of a chunk in a shard's list
+FILE_SECONDS = 0.01  # to look at a chunk: assumed
 GATHERED_BYTES = 500e6  # of passages a second, found and decompressed: assumed
 GATHERED = 4  # copies of neighbours' texts: as found, in columns, in words: assumed
 
@@ -85,98 +83,166 @@ def embed_queries(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return _embed(scale, wildcards["embedder"], scale.queries)
 
 
+def list_embeddings(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    files = scale.chunk.chunks_per_shard
+    return Need(PYTHON, START + FILE_SECONDS * files, LIST_DISK * files, "10 ms a file")
+
+
 def _index(scale: Scale, name: str) -> tuple[Index, Vectors, ModuleType]:
     """The index's settings, the vectors it is built of, and what its type needs."""
     spec, rows = scale.indexes[name], scale.passages
     file_rows = rows / scale.chunk.chunks_per_shard
-    vectors = Vectors(len(scale.shards), rows, file_rows, scale.dimension(name))
+    number = 2 if scale.embed.dtype == "float16" else FLOAT
+    on_gpu = scale.on_gpu and not spec.LEARNS
+    products = scale.rates.forward / 2 if on_gpu else SEARCH_THREADS * DISTANCES
+    d = scale.dimension(name)
+    vectors = Vectors(len(scale.shards), rows, file_rows, d, number, products)
     return spec, vectors, load(INDEXES, spec.kind)
 
 
-def _more(need: Need, memory: float = 0, seconds: float = 0) -> Need:
-    """A type's need, with what every type needs."""
+def bounded(
+    scale: Scale, need: Need, *, memory: float = 0, least: float = 0, **more: float
+) -> Need:
+    """A need, with what every type needs: all data at once if there is room, or else in parts."""
+    least += need.least or 0
+    data = min(memory + need.memory, max(least, room(scale.memory_mb)))
     return need._replace(
-        memory=PYTHON + memory + need.memory, seconds=START + seconds + need.seconds
+        memory=PYTHON + more.get("imports", 0) + data,
+        seconds=START + more.get("seconds", 0) + need.seconds,
+        disk=need.disk + more.get("disk", 0),
+        least=least,
     )
+
+
+def _in_parts(scale: Scale, source: str, **more: float) -> Need:
+    return bounded(scale, Need(0, 0, 0, source), **more)
 
 
 def train_shard_index(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     spec, vectors, needs = _index(scale, wildcards["index"])
-    return _more(needs.learn(spec, vectors))
+    return bounded(scale, needs.learn(spec, vectors))
 
 
 def merge_training(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     spec, vectors, needs = _index(scale, wildcards["index"])
-    return _more(needs.merge_learnt(spec, vectors))
+    return bounded(scale, needs.merge_learnt(spec, vectors))
 
 
 def fill_shard_index(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     spec, vectors, needs = _index(scale, wildcards["index"])
-    block = FLOAT * vectors.dimension * min(BLOCK, vectors.file_rows)
-    return _more(needs.fill(spec, vectors), memory=2 * block)  # as read, and what is kept of it
+    block = 2 * 2 * FLOAT * vectors.dimension * min(BLOCK, vectors.file_rows)
+    return bounded(scale, needs.fill(spec, vectors), memory=block)
 
 
 def merge_index(scale: Scale, wildcards: Mapping[str, str]) -> Need:
-    spec, vectors, needs = _index(scale, wildcards["index"])
-    ids = SORTED_IDS if spec.share == 1 else SORTED_IDS_OF_SHARE
-    return _more(needs.merge(spec, vectors), memory=ids * vectors.all)
+    """A byte for each passage of a shard, and blocks that are digested; files are linked."""
+    _, vectors, needs = _index(scale, wildcards["index"])
+    spec = scale.indexes[wildcards["index"]]
+    size = needs.fill(spec, vectors).disk
+    data = vectors.rows + DIGESTED
+    seconds = 3 * vectors.shards * size / DISK
+    return _in_parts(scale, "all codes read three times", memory=data, least=data, seconds=seconds)
 
 
-def _exact_distances(
-    scale: Scale, dimension: int, queries: float, candidates: int
-) -> tuple[float, float]:
-    """Memory and seconds of the candidates' distances in float64."""
-    pairs = queries * candidates
-    block = DOUBLE * dimension * candidates * min(QUERIES_AT_ONCE, queries)
-    # vectors by id, by query, and less the query's
-    return 3 * block + PAIR * pairs, pairs * dimension * DOUBLE / DISK
+def _of_queries(candidates: float, dimension: int) -> float:
+    """Bytes of a query: its vector, and its candidates as they are found."""
+    return 2 * FLOAT * dimension + GROUP_BYTES * candidates
 
 
-def search_index(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+def _ranked(scale: Scale, candidates: float, dimension: int) -> tuple[float, float]:
+    """Bytes of the vectors of some queries' candidates, and of one query's."""
+    one = VECTOR_BYTES * dimension * candidates
+    return min(AT_ONCE, scale.queries) * one, one
+
+
+def search_shard(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     spec, vectors, needs = _index(scale, wildcards["index"])
     candidates, d = scale.search.candidates, vectors.dimension
     need = needs.search(spec, vectors, scale.queries)
-    ranked, seconds = _exact_distances(scale, d, scale.queries, candidates + SPARE)
-    counted = (COUNTED_IDS if spec.share == 1 else COUNTED_IDS_OF_SHARE) * vectors.all
-    kept = KEPT_IDS * vectors.all
-    # ids are counted before the index is opened
-    memory = FLOAT * d * scale.queries + max(counted - need.memory, kept + ranked)
-    need = need._replace(disk=PAIR_DISK * scale.queries * candidates)
-    return _more(need, memory=memory, seconds=seconds)
+    ranked, one = _ranked(scale, candidates + SPARE, d)
+    return bounded(
+        scale,
+        need,
+        memory=2 * scale.queries * _of_queries(candidates + SPARE, d) + 4 * ranked,
+        least=4 * (one + _of_queries(candidates + SPARE, d)),
+        seconds=scale.queries * (candidates + SPARE) * d * vectors.number / DISK,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
+
+
+def merge_candidates(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Some queries of a task at a time, of one shard after the other."""
+    candidates = scale.search.candidates
+    pairs = scale.queries * candidates * len(scale.shards)
+    return _in_parts(
+        scale,
+        "2 million rows a second",
+        memory=2 * GROUP_BYTES * scale.task_queries * candidates,
+        least=2 * GROUP_BYTES * candidates,
+        seconds=pairs / ROWS_A_SECOND,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
 
 
 def measure_recall(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     _, vectors, _ = _index(scale, wildcards["index"])
     d, candidates = vectors.dimension, scale.search.candidates
     checked = min(scale.search.recall_queries, scale.queries)
-    ranked, _ = _exact_distances(scale, d, checked, candidates + SPARE)
-    memory = PYTHON + PANDAS + ranked + PAIR_IN_PANDAS * scale.queries * candidates
-    memory += FLOAT * d * (scale.queries + 2 * min(BLOCK, vectors.file_rows))
-    seconds = START + vectors.all * d * (FLOAT / DISK + checked / (SEARCH_THREADS * DISTANCES))
-    return Need(memory, seconds, RECALL_DISK, "all vectors read once")
+    ranked, one = _ranked(scale, candidates + SPARE, d)
+    block = 16 * d * min(BLOCK, vectors.file_rows)
+    cpu = SEARCH_THREADS * DISTANCES
+    return _in_parts(
+        scale,
+        "all vectors read once",
+        imports=PANDAS,
+        memory=2 * (checked * _of_queries(candidates + SPARE, d) + ranked + block) + DIGESTED,
+        least=4 * (one + _of_queries(candidates + SPARE, d)) + DIGESTED,
+        seconds=vectors.all * d * (vectors.number / DISK + checked / cpu),
+        disk=RECALL_DISK,
+    )
 
 
 def choose_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     chosen = scale.selections[wildcards["selection"]]
-    d = scale.dimension(chosen.index)
-    memory, seconds = _exact_distances(scale, d, scale.queries, scale.search.candidates)
-    seconds += START + scale.queries * CHOOSING
-    disk = PAIR_DISK * scale.queries * chosen.picks
-    return Need(PYTHON + memory, seconds, disk, "vectors fetched by id")
+    d, candidates = scale.dimension(chosen.index), scale.search.candidates
+    each = candidates * (2 * VECTOR_BYTES * d + GROUP_BYTES)
+    center = 3 * FLOAT * d * CENTER_OF
+    return _in_parts(
+        scale,
+        "vectors fetched by id",
+        memory=center + each * min(AT_ONCE, scale.task_queries),
+        least=center + each,
+        seconds=scale.queries * (CHOOSING + candidates * d * DOUBLE / DISK),
+        disk=PAIR_DISK * scale.queries * chosen.picks,
+    )
 
 
 def draw_random(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     d, candidates = scale.shapes[scale.embedders[0]].width, scale.search.candidates
-    memory, seconds = _exact_distances(scale, d, scale.queries, candidates)
-    memory += PYTHON + DRAWN_IDS * scale.all_passages
-    disk = PAIR_DISK * scale.queries * candidates
-    return Need(memory, START + seconds, disk, "vectors fetched by id")
+    ranked, one = _ranked(scale, candidates, d)
+    return _in_parts(
+        scale,
+        "vectors fetched by id",
+        memory=2 * (scale.task_queries * _of_queries(candidates, d) + ranked),
+        least=2 * (_of_queries(candidates, d) + one),
+        seconds=scale.queries * candidates * d * DOUBLE / DISK,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
 
 
 def measure_distances(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """All queries' distances at one rank, or at more."""
+    rank = DISTANCE_COPIES * DOUBLE * scale.queries
     rows = len(scale.built_indexes) * scale.queries * scale.search.candidates
-    memory = PYTHON + PANDAS + ROW_IN_PANDAS * rows
-    return Need(memory, 2 * START + rows / ROWS_A_SECOND, ROW_DISK * rows / PARQUET, "rows")
+    return _in_parts(
+        scale,
+        "rows",
+        imports=PANDAS,
+        memory=rank * scale.search.candidates,
+        least=rank,
+        seconds=START + 2 * rows / ROWS_A_SECOND,
+        disk=ROW_DISK * rows / PARQUET,
+    )
 
 
 def gather_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
@@ -196,11 +262,13 @@ def gather_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 FORMULAS: dict[str, Formula] = {
     "embed_chunk": embed_chunk,
     "embed_queries": embed_queries,
+    "list_embeddings": list_embeddings,
     "train_shard_index": train_shard_index,
     "merge_training": merge_training,
     "fill_shard_index": fill_shard_index,
     "merge_index": merge_index,
-    "search_index": search_index,
+    "search_shard": search_shard,
+    "merge_candidates": merge_candidates,
     "measure_recall": measure_recall,
     "choose_neighbors": choose_neighbors,
     "draw_random": draw_random,

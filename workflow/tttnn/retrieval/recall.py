@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
+from tttnn.digests import write_record
 from tttnn.files import replacing
-from tttnn.retrieval.candidates import load_vectors, rank_exactly, read_query_ids
-from tttnn.retrieval.index import MergedIndex
+from tttnn.retrieval.candidates import GROUP_BYTES, QueryTable, groups, read_query_ids
+from tttnn.retrieval.exact import nearest
+from tttnn.retrieval.faiss_files import guards
+from tttnn.retrieval.merged import MergedIndex, read_manifest
+from tttnn.retrieval.targets import Targets
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
-from tttnn.tables import read_table
-
-SPARE = 32  # found beyond k in float32, to be ranked in float64
+from tttnn.sections.memory import room
 
 
 class RecallSpec(Section):
-    """How many queries are checked, at which k, and what the index was asked with."""
+    """How many queries are checked, at which k, the index, and what it was asked with."""
 
     queries: int
     at: list[int]
+    kind: str
+    factory: str
+    share: float
     asked: dict[str, Any]
 
 
@@ -39,55 +44,84 @@ def _balance(sizes: np.ndarray | None) -> dict[str, float | int | None]:
     }
 
 
+def _made_with(store: VectorStore, index: list[Path]) -> dict[str, Any]:
+    """With what a merged index was made, if there is one, and how many chunks were embedded."""
+    chunks = Counter(json.dumps(one, sort_keys=True) for one in store.environments)
+    return {
+        "environments": read_manifest(index[0])["environments"] if index else [],
+        "embeddings": [
+            {"environment": json.loads(one), "chunks": count} for one, count in chunks.items()
+        ],
+    }
+
+
+def _distances(paths: list[Path], query_ids: list[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """Distances of the candidates of the queries at `places`, of all tasks', (places, K)."""
+    found, start = [], 0
+    for path, members in zip(paths, query_ids, strict=True):
+        table = QueryTable(path, members)
+        wanted = places[(places >= start) & (places < start + len(members))] - start
+        found += [table.read(slice(int(row), int(row) + 1))["distance"] for row in wanted]
+        start += len(members)
+    return np.concatenate(found)
+
+
 def measure_recall(
     spec: RecallSpec,
-    index: Path,
+    index: list[Path],
     name: str,
     candidates: list[Path],
     queries: list[Path],
     vectors: Path,
-    passages: list[Path],
     embeddings: list[Path],
     output: Path,
+    made: Path,
+    memory_mb: int,
 ) -> None:
     """Compare an index's candidates with exact search of what it indexes, on a sample of queries.
 
+    `index` is the merged index, and empty for an exact one; `embeddings` are the shards' lists.
     `output` is CSV: `index,factory,k,recall,queries,ntotal,imbalance,empty_lists`, recall being the
     mean share of the k nearest passages that are among the first k candidates. A candidate exactly
     as far as the k-th nearest counts as found, because equal texts are interchangeable. A k of
     `spec.at` above the number of candidates counts as that number. `imbalance` is by how much more
     vectors a search reads than if all lists were of one size, when lists are asked for as often as
-    they are long; it and `empty_lists` are empty for an index without lists.
+    they are long; it and `empty_lists` are empty for an index without lists. `made`, JSON, says
+    with what the index and the embeddings were made.
+
+    In memory are the sample's vectors and candidates, and blocks of vectors.
     """
     query_ids = read_query_ids(queries)
-    targets = load_vectors(vectors, query_ids)
-    store = VectorStore(passages, embeddings)
-    table = np.concatenate([read_table(path)["distance"].to_numpy() for path in candidates])
-    found = table.reshape(len(targets), -1)
+    targets = Targets(vectors, query_ids)
+    store = VectorStore.of(embeddings)
     generator = np.random.default_rng(0)
     size = min(spec.queries, len(targets))
     sample = np.sort(generator.choice(len(targets), size, replace=False))
+    found = _distances(candidates, query_ids, sample)
     points = sorted({min(k, found.shape[1]) for k in spec.at})
-    opened = MergedIndex(index)
-    wanted = min(points[-1] + SPARE, opened.ntotal)
-    heap = faiss.ResultHeap(size, wanted)
-    for ids, block in tqdm(store.blocks(share=opened.share), desc="exact search", mininterval=5):
-        distances, places = faiss.knn(targets[sample], block, min(wanted, len(block)))
-        heap.add_result(distances, ids[places])
-    heap.finalize()
-    exact, _ = rank_exactly(store, targets[sample], heap.I, points[-1])
+    sizes = None
+    if index:
+        expected = guards(spec.kind, spec.factory, store.dimension, store.embedder)
+        sizes = MergedIndex(index[0], expected | {"share": spec.share}).list_sizes()
+    memory = room(memory_mb)
+    exact = np.empty((size, points[-1]))
+    each = 2 * 4 * store.dimension + GROUP_BYTES * points[-1]
+    for group in groups(size, each, memory // 2):
+        some = np.concatenate([targets[slice(int(r), int(r) + 1)] for r in sample[group]])
+        exact[group], _ = nearest(store, some, points[-1], share=spec.share, memory=memory // 2)
     with_ = "".join(f", {name} {value}" for name, value in spec.asked.items() if name != "kind")
     rows = [
         {
             "index": name,
-            "factory": opened.factory + with_,
+            "factory": spec.factory + with_,
             "k": at,
-            "recall": float((found[sample, :at] <= exact[:, at - 1 : at]).mean()),
+            "recall": float((found[:, :at] <= exact[:, at - 1 : at]).mean()),
             "queries": size,
-            "ntotal": opened.ntotal,
-            **_balance(opened.list_sizes()),
+            "ntotal": store.held(spec.share),
+            **_balance(sizes),
         }
         for at in points
     ]
+    write_record(made, _made_with(store, index))
     with replacing(output) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, reduce
+from operator import xor
 from pathlib import Path
 from tokenize import TokenError
 from types import TracebackType
@@ -20,6 +23,10 @@ from tttnn.digests import AGAIN, DamagedError
 from tttnn.files import no_space, reserve
 
 SUM = np.dtype("<u4")
+POLYNOMIAL = 0xEDB88320  # of CRC-32, bits reversed
+TOGETHER = 1 << 18  # bytes of rows whose checksum is taken at once
+SIDE_BY_SIDE = 64  # such parts, from which on threads help
+THREADS = 8  # at most
 
 
 class _Layout(NamedTuple):
@@ -44,6 +51,62 @@ class _Layout(NamedTuple):
 def checksums(rows: np.ndarray) -> np.ndarray:
     """CRC-32 of each row of a contiguous array."""
     return np.fromiter(map(zlib.crc32, rows), SUM, len(rows))
+
+
+@cache
+def _shift(width: int) -> np.ndarray:
+    """What `width` more bytes, of zeros, make of a checksum's part, by its four bytes, (4, 256).
+
+    The register of a CRC is linear over GF(2) (zlib's crc32_combine): the matrix of one bit, raised
+    to a power by squaring.
+    """
+
+    def apply(matrix: list[int], value: int) -> int:
+        bits = (column for place, column in enumerate(matrix) if value >> place & 1)
+        return reduce(xor, bits, 0)
+
+    power, square = [1 << i for i in range(32)], [POLYNOMIAL, *(1 << i for i in range(31))]
+    bits = 8 * width
+    while bits:
+        if bits & 1:
+            power = [apply(square, column) for column in power]
+        square = [apply(square, column) for column in square]
+        bits >>= 1
+    table = [[apply(power, byte << 8 * place) for byte in range(256)] for place in range(4)]
+    return np.array(table, np.uint32)
+
+
+def joined_checksums(sums: np.ndarray, width: int) -> np.ndarray:
+    """CRC-32 of rows of `width` bytes one after the other, of their own (chunks, rows)."""
+    sums = sums.astype(np.uint32)
+    while sums.shape[1] > 1:
+        if sums.shape[1] % 2:  # nothing, whose checksum is 0, may stand before
+            sums = np.pad(sums, ((0, 0), (1, 0)))
+        table, left = _shift(width), sums[:, ::2]
+        shifted = table[0][left & 255] ^ table[1][left >> 8 & 255]
+        shifted ^= table[2][left >> 16 & 255] ^ table[3][left >> 24]
+        sums, width = shifted ^ sums[:, 1::2], 2 * width
+    return sums[:, 0]
+
+
+def _as_written(rows: np.ndarray, sums: np.ndarray) -> bool:
+    """Whether the rows of a contiguous array have these checksums, many rows taken together.
+
+    That is twice as fast as row by row, and leaves the interpreter to other threads.
+    """
+    width = rows.shape[1] * rows.itemsize
+    step = max(1, TOGETHER // width)
+    whole = len(rows) // step * step
+    expected = list(joined_checksums(sums[:whole].reshape(-1, step), width))
+    if whole < len(rows):
+        expected += list(joined_checksums(sums[None, whole:], width))
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    if len(parts) < SIDE_BY_SIDE:
+        found = [zlib.crc32(part.data) for part in parts]
+    else:
+        with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(lambda part: zlib.crc32(part.data), parts))
+    return found == expected
 
 
 def _read_layout(file: BinaryIO, path: Path) -> _Layout:
@@ -96,6 +159,8 @@ class Rows:
     def __getitem__(self, places: slice | np.ndarray) -> np.ndarray:
         """Rows in the file's type; raises `DamagedError` for one that is not what was written."""
         rows = np.ascontiguousarray(self._rows[places])
+        if _as_written(rows, self._sums[places]):
+            return rows
         wrong = np.flatnonzero(checksums(rows) != self._sums[places])
         if len(wrong):
             row = np.arange(len(self))[places][wrong[0]]

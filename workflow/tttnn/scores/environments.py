@@ -47,14 +47,16 @@ def of_evaluations(stage: str, files: Iterable[Path]) -> Iterator[Made]:
             yield Made(stage, "/".join(path.parts[-4:-2]), one)
 
 
-def of_indexes(folders: Iterable[Path]) -> Iterator[Made]:
-    """Of the merged indexes `…/{index}/merged`, and of the embeddings that each was made of."""
-    for folder in folders:
-        manifest = read_record(folder / "manifest.json")
-        name = folder.parent.name
-        for one in manifest["environments"]:
+def of_indexes(files: Iterable[Path]) -> Iterator[Made]:
+    """Of the indexes' `…/{index}/made.json`: of theirs, and of the embeddings they were made of.
+
+    An exact index is its embeddings, and has nothing of its own.
+    """
+    for path in files:
+        made, name = read_record(path), path.parent.name
+        for one in made["environments"]:
             yield Made("merge_index", name, one)
-        for entry in manifest["embeddings"]:
+        for entry in made["embeddings"]:
             yield Made("embed_chunk", name, entry["environment"], entry["chunks"])
 
 

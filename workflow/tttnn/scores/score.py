@@ -14,6 +14,7 @@ from tttnn.files import replacing
 from tttnn.pile import ALL, TASKS
 from tttnn.reading import read_csv
 from tttnn.scores.bootstrap import weighted_mean
+from tttnn.scores.budgets import BUDGET_COLUMNS, budget_rows
 from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
 from tttnn.scores.environments import (
@@ -85,6 +86,7 @@ class ScoreSpec(Score):
     cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
     mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
     halves: list[str]  # methods evaluated on the second halves of documents
+    budgets: dict[str, float]  # method that leaves out neighbours -> seconds a document
 
 
 def _score_rows(scores: Scores, spec: ScoreSpec) -> Iterator[list[Any]]:
@@ -266,7 +268,7 @@ def score(
     `results` is the folder of `evaluation/{model}/{method}/{task}/{part}.parquet` and, for methods
     in `spec.mixtures`, of `validation/...`. (A run may have more of these files than fit into a
     command line.) `selections` are `queries/test/selection.json` and, with mixtures, that of `val`;
-    `recalls` stand beside the merged indexes; `vectors` are the queries' embeddings.
+    `recalls` stand beside what the indexes were made with; `vectors` are the queries' embeddings.
 
     bits per byte is minus the sum of log-likelihoods by the sum of UTF-8 bytes over a task's
     documents, by ln 2; byte and word perplexity are exp of minus the sum by that of bytes or words.
@@ -287,6 +289,8 @@ def score(
       of its characters the model's tokenizer has no token for.
     - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
     - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
+    - `budget.csv`: for methods whose documents have seconds, how many neighbours were used and how
+      many left out. Without such a method it has no rows.
     - `tasks.csv`, `corpus.csv`: what was there, was rejected, was evaluated, and could not be
       split.
     - `recall.csv`: every index's, from `recalls`.
@@ -330,6 +334,10 @@ def score(
         tables / "alphas.csv",
         pd.DataFrame(alpha_rows(cells, validation, chosen, spec.run), columns=ALPHA_COLUMNS),
     )
+    _write(
+        tables / "budget.csv",
+        pd.DataFrame(budget_rows(evaluations, spec.budgets, spec.run), columns=BUDGET_COLUMNS),
+    )
     with replacing(tables / "documents.parquet") as beside:
         document_table(chosen, spec, spec.run).to_parquet(beside, index=False)
     _write(tables / "duplicates.csv", pd.DataFrame(share_rows(chosen, spec, spec.run)))
@@ -342,7 +350,7 @@ def score(
     made = [
         *of_evaluations("evaluate_part", evaluations),
         *of_evaluations("validate_part", validations),
-        *of_indexes(path.parent / "merged" for path in recalls),
+        *of_indexes(path.parent / "made.json" for path in recalls),
         *of_queries(vectors),
     ]
     environments = pd.DataFrame(environment_rows(made, spec.run), columns=ENVIRONMENT_COLUMNS)

@@ -28,6 +28,9 @@ class Index(Section):
     ASKED: ClassVar[frozenset[str]] = frozenset()
     """Settings that are for those who search; the index is the same without."""
 
+    LEARNS: ClassVar[bool] = True
+    """Whether the type has files of its own: a training, and a shard's index each."""
+
     @classmethod
     def accepts(cls, factory: Any) -> bool:
         """Whether an index string is of this type."""

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from math import ceil
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
 from tttnn.sections.base import Names, Section
+from tttnn.sections.budget import Budget
 
 Parts = dict[str, Annotated[int, Field(ge=1, le=2**16)]]
 """Into how many jobs a task's documents are dealt, and a `default`. It changes no result."""
+
+
+TOKEN_BYTES = 4  # text of a token, with a vocabulary of 50,000
+WINDOW = 1024  # tokens of a model's window where a method gives none: GPT-2's
+
+
+class Work(NamedTuple):
+    """Bytes of text that a model reads forward, where training is worth three; training steps."""
+
+    read: int
+    steps: int
 
 
 class Placement(Section):
@@ -29,7 +43,8 @@ class Method(Placement):
 
     `kind` names the folder of `tttnn.methods`. Its `engine` has a function
     `adapt(model, tokenizer, queries, recipe, window)`, which yields an `Adapted` for each query,
-    and its `needs` says what that takes (see `tttnn.needs.kinds`).
+    and its `needs` says what that takes (see `tttnn.needs.kinds`). An `adapt` that also takes
+    `resume` is given a `tttnn.methods.snapshot.Snapshot` to save a query half done.
     """
 
     kind: str
@@ -64,6 +79,11 @@ class Method(Placement):
         return None
 
     @property
+    def computes_in(self) -> str:
+        """The precision of the model's passes."""
+        return "float32"
+
+    @property
     def uses_neighbors(self) -> bool:
         """Whether it needs neighbours at all."""
         return True
@@ -80,3 +100,22 @@ class Method(Placement):
         A kind that trains is taken to need it, unless it says otherwise.
         """
         return self.trains
+
+    @property
+    def time_budget(self) -> Budget | None:
+        """What a document may take, if its neighbours are chosen to fit."""
+        return None
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
+        """What a document is expected to cost.
+
+        Of bytes of the evaluated text, of the one before it where a document is split, and of the
+        neighbours used. Jobs are made of equal cost by it. A kind that does more than measure the
+        text at each number of neighbours says so.
+        """
+        return Work(len(self.evaluate_at) * self.read(text), 0)
+
+    def read(self, text: int) -> int:
+        """Bytes that are read to evaluate a text once: the last of several windows is full."""
+        window = TOKEN_BYTES * (self.window or WINDOW)
+        return text if text <= window else ceil(text / window) * window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field
 
@@ -36,6 +36,9 @@ class Source(Section):
 
     kind: str
 
+    COUNTS_SHARDS: ClassVar[bool] = True
+    """Whether what is in a shard depends on how many train shards there are."""
+
     def unnamed(self, shards: Iterable[str]) -> list[str]:
         """Those of the shards that the settings would have to name a file for, and do not."""
         return []
@@ -54,6 +57,8 @@ class Source(Section):
 
 class DigestedSource(Source):
     """A source whose files are expected to be what they were."""
+
+    COUNTS_SHARDS: ClassVar[bool] = False  # a shard that is added fetches no other one again
 
     sha256: dict[FileName, Digest] = {}  # file name -> digest; unnamed files go unchecked
 

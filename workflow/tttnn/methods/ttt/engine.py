@@ -25,19 +25,24 @@ from tttnn.methods.likelihood import (
     size,
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
+from tttnn.methods.snapshot import Snapshot
+from tttnn.methods.ttt.precision import Weights, weights
 from tttnn.methods.ttt.settings import Lora, Recipe
+from tttnn.methods.ttt.state import kept, restore
 from tttnn.models.tokens import tokens
 
 Pieces = list[list[int]]
 """Windows of texts to train on: token ids, at most a model's context length of them in each."""
 
 
-class _Trainee(NamedTuple):
+class Trainee(NamedTuple):
     """A model, and how it is trained: all that stays the same from query to query."""
 
     model: PreTrainedModel
-    parameters: list[torch.nn.Parameter]
+    weights: Weights
     """Those that are trained: all of the model's, or its adapters'."""
+    state: list[torch.Tensor]
+    """What training changes: these and the buffers."""
     tokenizer: PreTrainedTokenizerBase
     recipe: Recipe
     window: int
@@ -52,13 +57,13 @@ class _Progress(NamedTuple):
     train_seconds: float = 0.0
 
 
-def _seed(recipe: Recipe, query: Query) -> int:
+def seed_of(recipe: Recipe, query: Query) -> int:
     """A seed that depends on the query alone, so that neither order nor parts change a result."""
     digest = hashlib.sha256(f"{recipe.seed}:{query.id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.AdamW:
+def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.AdamW:
     if recipe.learning_rate is None:
         raise ValueError(
             "the recipe has no learning_rate: set it, or take the model's adapt_learning_rate"
@@ -73,7 +78,7 @@ def _optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.op
     )
 
 
-def _add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
+def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
     """Freeze the weights and put low-rank adapters beside them; returns what takes them off.
 
     Adapters start at zero effect, so the model is still the same function.
@@ -117,7 +122,7 @@ def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
     return [query.context, *neighbor] if count == 1 else neighbor
 
 
-def _pieces(text: str, trainee: _Trainee) -> Pieces:
+def _pieces(text: str, trainee: Trainee) -> Pieces:
     """A text to train on, cut into windows that do not overlap."""
     tokenizer, recipe, window = trainee.tokenizer, trainee.recipe, trainee.window
     ids = tokens(tokenizer, text)
@@ -133,7 +138,7 @@ def _pieces(text: str, trainee: _Trainee) -> Pieces:
     return [piece for piece in cut if len(piece) > 1]
 
 
-def _steps(query: Query, trainee: _Trainee, count: int) -> list[Pieces]:
+def steps_of(query: Query, trainee: Trainee, count: int) -> list[Pieces]:
     """The steps between measurements `count - 1` and `count`, each the pieces it is of."""
     step = trainee.recipe.step
     if step == "batch":
@@ -149,7 +154,7 @@ def _steps(query: Query, trainee: _Trainee, count: int) -> list[Pieces]:
     return [[piece] for pieces in cut for piece in pieces]
 
 
-def _step(trainee: _Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
+def _step(trainee: Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
     """One gradient step on the mean of the pieces' losses; what each of these was before it."""
     losses = []
     optimizer.zero_grad()
@@ -158,14 +163,16 @@ def _step(trainee: _Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -
         loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
         (loss / len(pieces)).backward()
         losses.append(loss.item())
+    trainee.weights.take_gradients()
     if trainee.recipe.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(trainee.parameters, trainee.recipe.clip_norm)
+        torch.nn.utils.clip_grad_norm_(trainee.weights.kept, trainee.recipe.clip_norm)
     optimizer.step()
+    trainee.weights.renew()
     return losses
 
 
 def _train(
-    trainee: _Trainee,
+    trainee: Trainee,
     optimizer: torch.optim.Optimizer,
     query: Query,
     count: int,
@@ -174,7 +181,7 @@ def _train(
     """Train on what lies between measurements `count - 1` and `count`."""
     model = trainee.model
     started = clock(model.device)
-    todo = _steps(query, trainee, count)
+    todo = steps_of(query, trainee, count)
     model.train(trainee.recipe.dropout == "as_model")
     losses = [loss for pieces in todo for loss in _step(trainee, optimizer, pieces)]
     losses = [loss for loss in losses if not math.isnan(loss)]  # of a single token
@@ -202,24 +209,40 @@ def _measure(
 
 
 def _measured(
-    trainee: _Trainee,
+    trainee: Trainee,
     optimizer: torch.optim.Optimizer,
     query: Query,
     windows: list[Window],
-) -> Iterator[Measurement]:
-    """Train on the query's neighbours in turn, and measure at `recipe.evaluate_at`."""
-    progress = _Progress()
-    last: Measurement | None = None
-    for count in range(trainee.recipe.num_neighbors + 1):
+    resume: Snapshot | None,
+) -> list[Measurement]:
+    """Train on the query's neighbours in turn, and measure at `recipe.evaluate_at`.
+
+    Where an earlier job saved the query after one of these, it goes on from there.
+    """
+    progress, measured, begin = _Progress(), list[Measurement](), 0
+    if resume is not None and (before := resume.saved(query.id)) is not None:
+        restore(before.tensors, trainee.state, trainee.weights.kept, optimizer)
+        trainee.weights.renew()
+        measured = list(before.measurements)
+        last = measured[-1]
+        progress = _Progress(last.train_loss, last.steps, last.train_tokens, last.train_seconds)
+        begin = last.num_neighbors + 1
+    recipe = trainee.recipe
+    for count in range(begin, recipe.num_neighbors + 1):
         if count > 0:
             progress = _train(trainee, optimizer, query, count, progress)
-        if count not in trainee.recipe.evaluate_at:
+        if count not in recipe.evaluate_at:
             continue
-        if last is not None and last.steps == progress.steps:  # the same weights, the same number
-            last = replace(last, num_neighbors=count, **progress._asdict())
+        if measured and measured[-1].steps == progress.steps:  # the same weights, the same number
+            again = replace(measured[-1], num_neighbors=count, **progress._asdict())
         else:
-            last = _measure(trainee.model, count, windows, progress)
-        yield last
+            again = _measure(trainee.model, count, windows, progress)
+        measured.append(again)
+        if resume is not None and count < recipe.evaluate_at[-1]:
+            steps = progress.steps
+            tensors = kept(trainee.state, trainee.weights.kept, optimizer) if steps else {}
+            resume.save(query.id, measured, tensors)
+    return measured
 
 
 def _put_back(state: list[torch.Tensor], original: list[torch.Tensor]) -> None:
@@ -234,6 +257,7 @@ def adapt(
     queries: Iterable[Query],
     recipe: Recipe,
     window: int,
+    resume: Snapshot | None = None,
 ) -> Iterator[Adapted]:
     """Adapt `model` to each query in turn and yield what was measured.
 
@@ -249,34 +273,40 @@ def adapt(
     and a window of a single token, which has nothing to predict, still moves the weights by
     momentum and decay.
 
+    `resume` is where a query that is being measured is saved, and gone on with after a kill. With a
+    recipe whose results depend on the queries before, leave it out.
+
     Raises `ValueError` if there is no learning rate, and if a query has fewer neighbours than the
     recipe trains on, or no context where that is trained on.
     """
     prefix = prefix_token(tokenizer)
-    take_off = _add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
+    take_off = add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
     parameters = [p for p in model.parameters() if p.requires_grad]
-    trainee = _Trainee(model, parameters, tokenizer, recipe, window)
-    state = [*parameters, *model.buffers()]
+    trained, give_back = weights(model, parameters, recipe.precision)
+    state = [*trained.kept, *model.buffers()]
+    trainee = Trainee(model, trained, state, tokenizer, recipe, window)
     original = [tensor.detach().clone() for tensor in state]
     try:
-        shared = _optimizer(parameters, recipe)
+        shared = optimizer_of(trained.kept, recipe)
         for query in queries:
             if recipe.train_on != "query":
                 check_neighbors(query, recipe.num_neighbors)
-            torch.manual_seed(_seed(recipe, query))
+            torch.manual_seed(seed_of(recipe, query))
             # A fresh one for each query: moments and step count start again, as the weights do,
             # or a result would depend on the queries before it, as in the released code, where
             # one serves all (eval_tttlm.py:82, 114-116).
-            optimizer = shared if recipe.as_released else _optimizer(parameters, recipe)
+            optimizer = shared if recipe.as_released else optimizer_of(trained.kept, recipe)
             ids = tokens(tokenizer, query.text)
             windows = rolling_windows(ids, prefix, window)
-            measurements = list(_measured(trainee, optimizer, query, windows))
+            measurements = _measured(trainee, optimizer, query, windows, resume)
             model.eval()
             if not recipe.accumulate:
                 _put_back(state, original)
+                trained.renew()
             yield Adapted(query, size(query.text, ids), measurements)
     finally:
         model.eval()
         _put_back(state, original)
+        give_back()
         if take_off is not None:
             take_off()

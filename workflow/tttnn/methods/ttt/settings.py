@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tttnn.sections.base import Section
-from tttnn.sections.method import Method
+from tttnn.sections.budget import Budget
+from tttnn.sections.method import TOKEN_BYTES, WINDOW, Method, Work
+
+STEP_PASSES = 3  # a training step: forward, and backward worth two
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -36,7 +41,10 @@ class Recipe(Method):
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
     lora: Lora | None = None  # null: all weights are trained
     accumulate: bool = False
+    # bfloat16: of passes; weights and moments are kept in float32 (see tttnn.methods.ttt.precision)
+    precision: Literal["float32", "bfloat16"] = "float32"
     as_released: bool = False
+    budget: Budget | None = None  # null: all of num_neighbors are used, however long they take
 
     @model_validator(mode="after")
     def _trains_on_what_is_not_evaluated(self) -> Recipe:
@@ -47,11 +55,20 @@ class Recipe(Method):
             )
         if self.train_on != "neighbors" and self.step == "batch":
             raise ValueError("step: batch is of neighbours; set train_on: neighbors")
+        if self.budget is not None and self.train_on == "query":
+            raise ValueError(
+                "budget is kept by using fewer neighbours, and train_on: query has none: lower "
+                "num_neighbors instead"
+            )
         return self
 
     @property
     def evaluates_halves(self) -> bool:
         return self.text == "split"
+
+    @property
+    def computes_in(self) -> str:
+        return self.precision
 
     @property
     def uses_neighbors(self) -> bool:
@@ -68,3 +85,21 @@ class Recipe(Method):
     @property
     def depends_on_order(self) -> str | None:
         return next((key for key in ("as_released", "accumulate") if getattr(self, key)), None)
+
+    @property
+    def time_budget(self) -> Budget | None:
+        return self.budget
+
+    def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
+        trained = self._trained(context, neighbors)
+        window = TOKEN_BYTES * (self.window or WINDOW)
+        read = super().work(text, context, neighbors).read + STEP_PASSES * sum(trained)
+        return Work(read, sum(ceil(size / window) for size in trained))
+
+    def _trained(self, context: int, neighbors: Sequence[int]) -> Sequence[int]:
+        """Lengths of the texts that are trained on, one as often as it is."""
+        if self.train_on == "query":
+            return [context] * self.num_neighbors
+        if self.step == "batch":
+            return [*neighbors] * len(neighbors)
+        return [context, *neighbors] if self.train_on == "query_then_neighbors" else neighbors

@@ -8,12 +8,13 @@ from tttnn.sections.index import Index
 
 
 class Flat(Index):
-    """Exact, the paper's: nothing is learnt, every vector is compared."""
+    """Exact, the paper's: the embeddings themselves, of which every one is compared."""
 
     kind: Literal["flat"]
     factory: Literal["Flat"]
 
     FORMS: ClassVar[tuple[str, ...]] = ("Flat",)
+    LEARNS: ClassVar[bool] = False
 
     @classmethod
     def accepts(cls, factory: Any) -> bool:

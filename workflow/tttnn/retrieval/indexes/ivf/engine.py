@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
 
 from tttnn.files import no_space, reserve
+from tttnn.retrieval.approximate import nearest_found
+from tttnn.retrieval.faiss_files import to_file
 from tttnn.retrieval.indexes.ivf.settings import ENOUGH, KEPT, Ivf
 from tttnn.retrieval.vectors import VectorStore
 
-LISTS = "lists.ivfdata"
-ID_BYTES = 8
-OPENED = faiss.IO_FLAG_ONDISK_SAME_DIR  # the lists are beside the index, wherever it is now
+ID_BYTES, FLOAT_BYTES = 8, 4
+MOVED = 2  # a list's array doubles when it is full
+ADDED_AT_ONCE = 65536  # vectors
+WITHOUT_LISTS = b"il00"
+PACKED = faiss.BlockInvertedLists
 
 
 def _kmeans(
@@ -82,9 +88,15 @@ def merge_learnt(spec: Ivf, learnt: list[dict[str, np.ndarray]]) -> faiss.Index:
         weights = np.concatenate(each)
         merged = _kmeans(sample, spec.lists, spec.seed, weights=weights, first=merged).centroids
         merged = _without_empty(merged, sample, weights)
-    index.quantizer.train(merged)
-    index.quantizer.add(merged)
-    index.train(sample)
+    ivf = faiss.extract_index_ivf(index)
+    if spec.is_rotated:  # a rotation keeps distances: centroids learnt before it are good after it
+        rotation = faiss.downcast_VectorTransform(index.chain.at(0))
+        rotation.train(sample)
+        merged, sample = rotation.apply(merged), rotation.apply(sample)
+    ivf.quantizer.train(merged)
+    ivf.quantizer.add(merged)
+    ivf.train(sample)
+    index.is_trained = ivf.is_trained
     return index
 
 
@@ -110,76 +122,145 @@ def _without_empty(centroids: np.ndarray, sample: np.ndarray, weights: np.ndarra
     return centroids
 
 
-def ids(path: Path) -> np.ndarray:
-    """The passage ids of a shard's file, list by list."""
-    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
-    lists = index.invlists
-    return np.concatenate(
-        [
-            faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy()
-            for number in range(lists.nlist)
-            if lists.list_size(number)
-        ]
-        or [np.empty(0, np.int64)]
-    )
+def fill(
+    spec: Ivf, trained: Path, store: VectorStore, beside: Path, path: Path, memory: int
+) -> None:
+    """Write a share of a shard's vectors, in their lists, to `beside`, which will be `path`.
 
-
-def merge(spec: Ivf, trained: Path, shards: list[Path], folder: Path) -> list[str]:
-    """One index whose lists are on disk, in a file beside it; returns the index's name.
-
-    The lists' file is what faiss's own `merge_ondisk` makes of it, byte for byte; but that one
-    writes through a memory map, for which a full disk is the end of the process.
+    Lists that would take more than half of `memory` are filled in pieces, which lie beside until
+    they are joined: as many bytes again on the disk. Lists of a fast scan, whose codes are packed,
+    cannot be joined so: they are filled at once, a shard's in memory.
     """
     index = faiss.read_index(str(trained))
-    ivf = faiss.extract_index_ivf(index)
-    opened = [faiss.read_index(str(path), faiss.IO_FLAG_MMAP) for path in shards]
-    parts = [faiss.extract_index_ivf(part).invlists for part in opened]
-    lists = faiss.OnDiskInvertedLists(ivf.nlist, ivf.code_size, str(folder / LISTS))
-    places = faiss.OnDiskOneListVector()
-    end = 0
-    for number in range(ivf.nlist):
-        place = faiss.OnDiskOneList()
-        place.size = place.capacity = sum(part.list_size(number) for part in parts)
-        place.offset = end
-        places.push_back(place)
-        end += place.size * (ivf.code_size + ID_BYTES)
-    lists.lists.swap(places)
-    lists.totsize = end
-    _write_lists(folder / LISTS, parts, ivf, end)
-    ivf.ntotal = index.ntotal = end // (ivf.code_size + ID_BYTES)
-    ivf.replace_invlists(lists, True)
-    lists.this.disown()  # it is the index's now
-    lists.filename = LISTS  # beside the index, see `OPENED`; where it was made is no part of it
-    faiss.write_index(index, str(folder / "index.faiss"))
-    return ["index.faiss"]
+    code = faiss.extract_index_ivf(index).code_size + ID_BYTES
+    rows = max(1, memory // 2 // (MOVED * code))
+    pieces: list[Path] = []
 
+    def put_aside() -> None:
+        pieces.append(beside.with_name(f"{beside.name}.{len(pieces)}"))
+        to_file(index, pieces[-1], path)
+        index.reset()
 
-def _write_lists(
-    path: Path, parts: list[faiss.InvertedLists], ivf: faiss.IndexIVF, size: int
-) -> None:
-    """Write each list's codes, of one part after the other, and then its ids."""
+    block = max(1, min(rows, ADDED_AT_ONCE, memory // 2 // (2 * FLOAT_BYTES * store.dimension)))
     try:
-        with path.open("wb") as file:
+        for ids_, vectors in store.blocks(block, spec.share):
+            if index.ntotal and index.ntotal + len(ids_) > rows and not spec.is_packed:
+                put_aside()
+            index.add_with_ids(vectors, ids_)
+        if not pieces:
+            to_file(index, beside, path)
+            return
+        put_aside()
+        _join(index, pieces, beside, path)
+    finally:
+        for piece in pieces:
+            piece.unlink(missing_ok=True)
+
+
+def _join(index: faiss.Index, pieces: list[Path], beside: Path, path: Path) -> None:
+    """Write one index whose lists are those of the pieces, one after the other, mapped.
+
+    faiss writes only lists that it holds in memory; an index without lists ends in four bytes that
+    say so, in whose place come the lists as it would have written them (`write_InvertedLists`).
+    """
+    ivf = faiss.extract_index_ivf(index)
+    kept = [opened_lists(piece) for piece in pieces]
+    parts = [lists for _, lists in kept]
+    sizes = [sum(part.list_size(number) for part in parts) for number in range(ivf.nlist)]
+    index.ntotal = ivf.ntotal = sum(sizes)
+    ivf.replace_invlists(None, True)
+    to_file(index, beside, path)
+    with beside.open("r+b") as file:
+        file.seek(-len(WITHOUT_LISTS), os.SEEK_END)
+        if file.read() != WITHOUT_LISTS:
+            raise RuntimeError("this faiss writes an index without lists in another way")
+        file.seek(-len(WITHOUT_LISTS), os.SEEK_END)
+        start = file.tell()
+        head = b"ilar" + np.array([ivf.nlist, ivf.code_size], "<u8").tobytes()
+        head += b"full" + np.array([ivf.nlist, *sizes], "<u8").tobytes()
+        size = start + len(head) + sum(sizes) * (ivf.code_size + ID_BYTES)
+        try:
             reserve(file.fileno(), path, size)
-            for number in range(ivf.nlist):
-                held = [(part, part.list_size(number)) for part in parts]
-                for part, count in held:
-                    if count:
-                        codes = part.get_codes(number)
-                        file.write(faiss.rev_swig_ptr(codes, count * ivf.code_size))
-                for part, count in held:
-                    if count:
-                        file.write(faiss.rev_swig_ptr(part.get_ids(number), count))
-    except OSError as error:
-        raise no_space(error, path, size) from error
+            file.write(head)
+            _write_lists(file, parts, ivf)
+        except OSError as error:
+            raise no_space(error, path, size) from error
 
 
-def ask(index: faiss.Index, asked: dict[str, Any]) -> None:
-    """Set how many lists a search reads."""
-    index.nprobe = asked["nprobe"]
+def _write_lists(file: BinaryIO, parts: list[faiss.InvertedLists], ivf: faiss.IndexIVF) -> None:
+    """Write each list's codes, of one part after the other, and then its ids."""
+    for number in range(ivf.nlist):
+        held = [(part, part.list_size(number)) for part in parts]
+        for part, count in held:
+            if count:
+                codes = part.get_codes(number)
+                file.write(faiss.rev_swig_ptr(codes, count * ivf.code_size))
+        for part, count in held:
+            if count:
+                file.write(faiss.rev_swig_ptr(part.get_ids(number), count))
+
+
+def opened(path: Path) -> faiss.Index:
+    """A shard's index; its lists are mapped, but those of a fast scan are read."""
+    return faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+
+
+def opened_lists(path: Path) -> tuple[faiss.Index, faiss.InvertedLists]:
+    """A shard's index, which has to be kept, and its lists."""
+    index = opened(path)
+    return index, faiss.extract_index_ivf(index).invlists
+
+
+def ids(path: Path) -> Iterator[np.ndarray]:
+    """The passage ids of a shard's file, a list at a time."""
+    _index, lists = opened_lists(path)
+    for number in range(lists.nlist):
+        if lists.list_size(number):
+            yield faiss.rev_swig_ptr(lists.get_ids(number), lists.list_size(number)).copy()
+
+
+def together(trained: Path, shards: list[Path]) -> faiss.Index:
+    """The shards' lists as one index's, one shard's after another's, mapped.
+
+    faiss's stack of lists knows nothing of a fast scan's packed ones; of these the shards are
+    searched one after the other, and are in memory.
+    """
+    index = faiss.read_index(str(trained))
+    kept = [opened_lists(path) for path in shards]
+    if any(isinstance(faiss.downcast_InvertedLists(each), PACKED) for _, each in kept):
+        found = faiss.IndexShards(index.d, False, False)
+        for shard, _ in kept:
+            found.add_shard(shard)
+        found.referenced_objects = kept
+        return found
+    ivf = faiss.extract_index_ivf(index)
+    stacked = faiss.InvertedListsPtrVector()
+    for _, lists in kept:
+        stacked.push_back(lists)
+    stack = faiss.HStackInvertedLists(stacked.size(), stacked.data())
+    ivf.replace_invlists(stack, False)
+    index.ntotal = ivf.ntotal = sum(shard.ntotal for shard, _ in kept)
+    index.referenced_objects = [kept, stack]  # faiss has only their addresses
+    return index
+
+
+def find(
+    index: faiss.Index,
+    store: VectorStore,
+    vectors: np.ndarray,
+    k: int,
+    *,
+    share: float,
+    asked: dict[str, Any],
+    memory: int,
+    device: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances and passage ids of the K nearest in the `nprobe` lists that are read."""
+    faiss.extract_index_ivf(index).nprobe = asked["nprobe"]
+    return nearest_found(index, store, vectors, k, memory)
 
 
 def list_sizes(index: faiss.Index) -> np.ndarray:
     """How many vectors each list has, int64."""
-    lists = index.invlists
+    lists = faiss.extract_index_ivf(index).invlists
     return np.array([lists.list_size(number) for number in range(lists.nlist)])

@@ -14,11 +14,14 @@ NUMBER = {"Flat": FLOAT, "SQfp16": 2, "SQ8": 1}  # bytes of each of a vector's n
 PASSES = 21  # over what is clustered: 20 iterations of k-means, and what is nearest to what
 COPIES = 3  # of what is clustered: in parts, joined, filtered (benchmarks/memory.py)
 MOVED = 2  # a list's array doubles when it is full: as much again, at most
+FACTORS = 8  # bytes that a code of one bit a number has beside its bits (Gao and Long 2024, RaBitQ)
 
 
 def _code_bytes(spec: Ivf, dimension: int) -> float:
     if spec.code in NUMBER:
         return NUMBER[spec.code] * dimension + ID
+    if spec.code.startswith("RaBitQ"):
+        return ceil(dimension / 8) + FACTORS + ID
     parts, _, bits = spec.code.removeprefix("PQ").partition("x")
     return ceil(int(parts) * int(bits or 8) / 8) + ID
 
@@ -30,7 +33,8 @@ def _centroids(spec: Ivf, vectors: Vectors) -> float:
 def _clustered(rows: float, lists: float, vectors: Vectors, source: str) -> Need:
     vector = FLOAT * vectors.dimension
     seconds = PASSES * rows * lists * vectors.dimension / (INDEX_THREADS * DISTANCES)
-    return Need(COPIES * rows * vector, seconds, lists * vector, source)
+    memory = COPIES * rows * vector
+    return Need(memory, seconds, lists * vector, source, 0.0, memory)
 
 
 def learn(spec: Ivf, vectors: Vectors) -> Need:
@@ -38,7 +42,8 @@ def learn(spec: Ivf, vectors: Vectors) -> Need:
     lists = min(spec.lists, rows)
     need = _clustered(rows, lists, vectors, "20 iterations of k-means")
     kept = min(KEPT, rows) * FLOAT * vectors.dimension
-    return need._replace(memory=need.memory + kept, disk=need.disk + kept)
+    memory = need.memory + kept
+    return need._replace(memory=memory, least=memory, disk=need.disk + kept)
 
 
 def merge_learnt(spec: Ivf, vectors: Vectors) -> Need:
@@ -51,31 +56,33 @@ def merge_learnt(spec: Ivf, vectors: Vectors) -> Need:
     kept = vectors.shards * min(KEPT, sample)
     need = _clustered(rows, spec.lists, vectors, "20 iterations")
     bettered = _clustered(kept, spec.lists, vectors, "20 iterations")
+    memory = need.memory + 2 * kept * FLOAT * vectors.dimension
     return need._replace(
-        memory=need.memory + 2 * kept * FLOAT * vectors.dimension,
+        memory=memory,
+        least=memory,
         seconds=need.seconds + (bettered.seconds if kept >= ENOUGH * spec.lists else 0),
     )
 
 
 def fill(spec: Ivf, vectors: Vectors) -> Need:
+    """A shard's codes, at once in half of the room there is, or in pieces; packed ones at once."""
     rows = spec.share * vectors.rows
     size = rows * _code_bytes(spec, vectors.dimension)
     seconds = 2 * size / DISK
     seconds += rows * spec.lists * vectors.dimension / (INDEX_THREADS * DISTANCES)
-    memory = MOVED * size + _centroids(spec, vectors)
-    return Need(memory, seconds, size, "200 MB a second")
-
-
-def merge(spec: Ivf, vectors: Vectors) -> Need:
-    """The shards' lists, mapped and copied to a file."""
-    size = spec.share * vectors.all * _code_bytes(spec, vectors.dimension)
-    return Need(_centroids(spec, vectors), 2 * size / DISK, size, "200 MB a second")
+    least = _centroids(spec, vectors) + (MOVED * size if spec.is_packed else 0)
+    memory = least + (0 if spec.is_packed else 2 * MOVED * size)
+    return Need(memory, seconds, size, "200 MB a second", 0.0, least)
 
 
 def search(spec: Ivf, vectors: Vectors, queries: float) -> Need:
-    """The lists are mapped: all are read, for the queries together ask for most of them."""
-    rows = spec.share * vectors.all
+    """The lists are mapped: all are read, for the queries together ask for most of them.
+
+    Those of a fast scan are read into memory.
+    """
+    rows = spec.share * vectors.rows
     asked = rows * min(1.0, spec.nprobe / spec.lists)
-    seconds = rows * _code_bytes(spec, vectors.dimension) / DISK
-    seconds += queries * asked * vectors.dimension / (SEARCH_THREADS * DISTANCES)
-    return Need(_centroids(spec, vectors), seconds, 0, "all vectors read once")
+    size = rows * _code_bytes(spec, vectors.dimension)
+    seconds = size / DISK + queries * asked * vectors.dimension / (SEARCH_THREADS * DISTANCES)
+    least = _centroids(spec, vectors) + (size if spec.is_packed else 0)
+    return Need(least, seconds, 0, "a shard's codes read once", 0.0, least)

@@ -13,20 +13,26 @@ KEPT = 10_000  # vectors of a shard, at most, that lists are merged by and codes
 ENOUGH = 32  # kept vectors of all shards, for each list, to better the merged lists by
 
 NUMBER = "[1-9][0-9]{0,8}"
-FACTORY = re.compile(rf"IVF(?P<lists>{NUMBER}),(?P<code>Flat|SQ8|SQfp16|PQ{NUMBER}(x{NUMBER})?)")
-"""Inverted lists over a flat, scalar- or product-quantised code."""
+PQ = rf"PQ{NUMBER}(x{NUMBER})?"
+FACTORY = re.compile(
+    rf"IVF(?P<lists>{NUMBER}),(?P<code>Flat|SQ8|SQfp16|RaBitQ(fs)?|{PQ})"
+    rf"|OPQ{NUMBER},IVF(?P<rotated_lists>{NUMBER}),(?P<rotated_code>{PQ})"
+)
+"""Inverted lists over a flat, scalar- or product-quantised code, the latter also rotated to fit
+(OPQ), or of a bit for each number (RaBitQ), packed for a fast scan (fs)."""
 
 
 class Ivf(Index):
     """Vectors in the lists of their nearest centroids; a search reads `nprobe` of the lists."""
 
     kind: Literal["ivf"]
-    factory: str  # IVF<lists>,Flat, IVF<lists>,SQ8, IVF<lists>,SQfp16 or IVF<lists>,PQ<bytes>
+    factory: str  # see FORMS
     sample_per_shard: int = Field(default=50_000, gt=0)  # vectors a shard learns from
     nprobe: int = Field(default=1, gt=0)  # inverted lists read for a query
 
-    FORMS: ClassVar[tuple[str, ...]] = tuple(
-        f"IVF<lists>,{code}" for code in ("Flat", "SQ8", "SQfp16", "PQ<bytes>")
+    FORMS: ClassVar[tuple[str, ...]] = (
+        *(f"IVF<lists>,{c}" for c in ("Flat", "SQ8", "SQfp16", "PQ<bytes>", "RaBitQ", "RaBitQfs")),
+        "OPQ<parts>,IVF<lists>,PQ<bytes>",
     )
     ASKED: ClassVar[frozenset[str]] = frozenset({"nprobe"})
 
@@ -44,12 +50,22 @@ class Ivf(Index):
     @property
     def lists(self) -> int:
         """Number of inverted lists."""
-        return int(self._parts["lists"])
+        return int(self._parts["lists"] or self._parts["rotated_lists"])
 
     @property
     def code(self) -> str:
         """How a vector is kept in its list, as faiss spells it."""
-        return self._parts["code"]
+        return self._parts["code"] or self._parts["rotated_code"]
+
+    @property
+    def is_rotated(self) -> bool:
+        """Whether vectors are rotated before they are in a list."""
+        return self._parts["rotated_code"] is not None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether codes are packed for a fast scan, some vectors' together."""
+        return self.code.endswith("fs")
 
     @property
     def _parts(self) -> re.Match[str]:

@@ -23,14 +23,10 @@ merge_learnt = learn
 
 def fill(spec: Hnsw, vectors: Vectors) -> Need:
     size = vectors.rows * _code_bytes(spec, vectors.dimension)
-    return Need(2 * size, vectors.rows * spec.breadth / COMPARED, size, "a search for each vector")
-
-
-def merge(spec: Hnsw, vectors: Vectors) -> Need:
-    size = vectors.rows * _code_bytes(spec, vectors.dimension)
-    return Need(size, 0, vectors.shards * size, "copied")
+    seconds = vectors.rows * spec.breadth / COMPARED
+    return Need(2 * size, seconds, size, "a search for each vector", 0.0, 2 * size)
 
 
 def search(spec: Hnsw, vectors: Vectors, queries: float) -> Need:
     size = vectors.rows * _code_bytes(spec, vectors.dimension)
-    return Need(2 * size, queries * spec.breadth * vectors.shards / COMPARED, 0, "a graph a shard")
+    return Need(size, queries * spec.breadth / COMPARED, 0, "a graph a shard", 0.0, size)
