@@ -22,12 +22,18 @@ ORDER = [
     "figures",
     "findings",
     "config",
+    "live",
     "stages",
     "command",
     "__main__",
     "operations",
 ]
-LAST = {"figures": {"operations"}, "findings": set(), "config": {"stages", "operations"}}
+LAST = {
+    "figures": {"operations"},
+    "findings": set(),
+    "config": {"live", "stages", "operations"},
+    "live": set(),
+}
 """Rooms that only these may import."""
 
 

@@ -32,6 +32,8 @@ COMMANDS = {
     "status": "tttnn.operations.status",
     "recover": "tttnn.operations.recover",
     "adapt": "tttnn.methods.cases",
+    "query": "tttnn.live.query",
+    "serve": "tttnn.live.serve",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
 }
@@ -74,14 +76,15 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            parser.add_argument(name, type=kind)
-            continue
-        option = f"--{name.replace('_', '-')}"
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
         if typing.get_origin(kind) is types.UnionType:
             kind = next(part for part in typing.get_args(kind) if part is not type(None))
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            count = None if required else "?"
+            parser.add_argument(name, type=kind, nargs=count, default=default)
+            continue
+        option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
         if typing.get_origin(kind) is list:
             (item,) = typing.get_args(kind)
             parser.add_argument(option, nargs="*", type=item, required=required, default=default)
