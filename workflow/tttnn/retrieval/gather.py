@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from tttnn.corpus.passages import PassageStore, listed
-from tttnn.retrieval.overlap import containment, exact, jaccard, ngrams, words
+from tttnn.retrieval.overlap import overlaps
 from tttnn.sections.gather import Gather
 from tttnn.tables import OPTIONS, read_table, sealing
 
@@ -31,19 +30,6 @@ NEIGHBORS = pa.schema(
     ]
 )
 QUERIES_AT_ONCE = 512  # whose neighbours' texts are in memory together
-
-
-def overlaps(spec: Gather, query: str, texts: Iterable[str]) -> Iterator[tuple[bool, float, float]]:
-    """`exact`, `overlap` and `jaccard` of a query and each of `texts`."""
-    own = words(query)
-    grams, shingles = ngrams(own, spec.ngram), ngrams(own, spec.shingle)
-    for text in texts:
-        found = words(text)
-        yield (
-            found == own and exact(query, text),  # other words: no need to split the texts
-            containment(grams, found),
-            jaccard(shingles, ngrams(found, spec.shingle)),
-        )
 
 
 def gather_neighbors(
