@@ -1,6 +1,15 @@
 """Neighbours: queries/{queries} + index/{index}/merged → candidates/{queries}/{candidates}/{task}.parquet
-→ with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is an index, `random`, or a
-selection from an index's candidates."""
+→ texts/{shard}.parquet → with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is
+an index, `random`, or a selection from an index's candidates."""
+
+# the candidates whose texts the run needs
+GATHERED = dict.fromkeys(
+    f"<results>/candidates/{folder}/{task}.parquet"
+    for folder, task in [
+        *((NEIGHBORS[method], task) for _, method, task in CELLS if NEIGHBORS[method]),
+        *((f"val/{CANDIDATES[method]}", task) for _, method, task in CELLS if method in MIXTURES),
+    ]
+)
 
 
 rule search_index:
@@ -219,6 +228,8 @@ rule gather_neighbors:
         candidates="<results>/candidates/{queries}/{candidates}/{task}.parquet",
         queries="<results>/queries/{queries}/{task}.parquet",
         passages="<results>/passages/manifest.json",
+        # they are there for all that is gathered now; what was gathered before stays
+        texts=ancient(collect("<results>/texts/{shard}.parquet", shard=SHARDS)),
     output:
         neighbors="<results>/neighbors/{queries}/{candidates}/{task}.parquet",
     log:
@@ -241,5 +252,61 @@ rule gather_neighbors:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --passages {input.passages:q}"
+        " --texts {input.texts:q}"
         " --output {output.neighbors:q}"
+        " > {log:q} 2>&1"
+
+
+rule want_texts:
+    input:
+        candidates=list(GATHERED),
+    output:
+        wanted=temp(collect("<results>/texts/wanted/{shard}.parquet", shard=SHARDS)),
+    log:
+        "<logs>/want_texts.log",
+    benchmark:
+        "<benchmarks>/want_texts.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("want_texts"),
+        runtime=cost.runtime("want_texts"),
+    params:
+        spec=spec.want_texts,
+        code=code("want_texts"),
+    message:
+        "List the passages that are anyone's neighbours"
+    shell:
+        "python -m tttnn want_texts --spec {params.spec:q}"
+        " --candidates {input.candidates:q}"
+        " --outputs {output.wanted:q}"
+        " > {log:q} 2>&1"
+
+
+rule collect_texts:
+    input:
+        wanted="<results>/texts/wanted/{shard}.parquet",
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+    output:
+        texts=temp("<results>/texts/{shard}.parquet"),
+    log:
+        "<logs>/collect_texts/{shard}.log",
+    benchmark:
+        "<benchmarks>/collect_texts/{shard}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("collect_texts"),
+        runtime=cost.runtime("collect_texts"),
+    params:
+        code=code("collect_texts"),
+    message:
+        "Copy the passages of shard {wildcards.shard} that are anyone's neighbours"
+    shell:
+        "python -m tttnn collect_texts"
+        " --wanted {input.wanted:q}"
+        " --passages {input.passages:q}"
+        " --output {output.texts:q}"
         " > {log:q} 2>&1"
