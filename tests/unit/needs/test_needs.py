@@ -20,6 +20,7 @@ import tttnn.retrieval.indexes.ivf.needs
 import tttnn.retrieval.needs
 import tttnn.retrieval.recall
 import tttnn.retrieval.search
+import tttnn.retrieval.texts
 from configured import read
 from tttnn.config.figures import FIGURES
 from tttnn.needs.kinds import load
@@ -135,6 +136,9 @@ def test_sizes_that_formulas_repeat_are_the_stages_own():
     assert needs.SPARE == retrieval.search.SPARE == retrieval.recall.SPARE
     assert needs.QUERIES_AT_ONCE == retrieval.candidates.QUERIES_AT_ONCE
     assert needs.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
+    assert needs.GATHERED_TEXT == retrieval.gather.BYTES_AT_ONCE
+    assert needs.COPIED_AT_ONCE == retrieval.texts.TEXTS_AT_ONCE
+    assert needs.COPIED_TEXT == retrieval.texts.BYTES_AT_ONCE
     assert needs.ROW_GROUP == tttnn.corpus.passages.ROW_GROUP
     blocks = retrieval.vectors.VectorStore.blocks
     assert blocks.__defaults__ == (needs.BLOCK, 1.0)
