@@ -163,6 +163,7 @@ def main() -> None:
             for listing, copy in zip(wanted, copies, strict=True):
                 mine = [path for path in passages if path.parent.name == copy.stem]
                 collect_texts(listing, mine, copy)
+            list_passages(copies, work / "texts/manifest.json")
         clock.append(time.process_time())
         spent, needed = [0.0, 0.0], 0
         joining, plainly = Reads(), Reads()
@@ -171,7 +172,7 @@ def main() -> None:
             out = work / f"neighbors/{path.parent.name}/{path.name}"
             started = time.process_time()
             with joining.counted():
-                gather_neighbors(spec, path, queries, manifest, copies, out)
+                gather_neighbors(spec, path, queries, manifest, work / "texts/manifest.json", out)
             between = time.process_time()
             with plainly.counted():
                 expected = alone(spec, path, queries, manifest)

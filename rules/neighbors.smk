@@ -1,6 +1,6 @@
 """Neighbours: queries/{queries} + index/{index}/merged → candidates/{queries}/{candidates}/{task}.parquet
-→ texts/{shard}.parquet → with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is
-an index, `random`, or a selection from an index's candidates."""
+→ with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is an index, `random`, or a
+selection from an index's candidates."""
 
 # the candidates whose texts the run needs
 GATHERED = dict.fromkeys(
@@ -228,8 +228,6 @@ rule gather_neighbors:
         candidates="<results>/candidates/{queries}/{candidates}/{task}.parquet",
         queries="<results>/queries/{queries}/{task}.parquet",
         passages="<results>/passages/manifest.json",
-        # they are there for all that is gathered now; what was gathered before stays
-        texts=ancient(collect("<results>/texts/{shard}.parquet", shard=SHARDS)),
     output:
         neighbors="<results>/neighbors/{queries}/{candidates}/{task}.parquet",
     log:
@@ -245,6 +243,10 @@ rule gather_neighbors:
     params:
         spec=spec.gather_neighbors,
         code=code("gather_neighbors"),
+        # no input: copies are made for all that is gathered, and more of them must not gather again
+        # what is there. To be marked `ancient` does not do: Snakemake 9.27 then leaves out what
+        # else has a reason to run behind it.
+        results=subpath(input.passages, ancestor=2),
     message:
         "Fetch the texts of {wildcards.task}'s neighbours ({wildcards.candidates})"
     shell:
@@ -252,11 +254,13 @@ rule gather_neighbors:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --passages {input.passages:q}"
-        " --texts {input.texts:q}"
+        " --texts {params.results:q}/texts/manifest.json"
         " --output {output.neighbors:q}"
         " > {log:q} 2>&1"
 
 
+# Asked for by its last file, results/RUN/texts/manifest.json, before neighbours are gathered: a
+# large corpus is then read once for all of them.
 rule want_texts:
     input:
         candidates=list(GATHERED),
@@ -289,7 +293,7 @@ rule collect_texts:
         wanted="<results>/texts/wanted/{shard}.parquet",
         passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
     output:
-        texts=temp("<results>/texts/{shard}.parquet"),
+        texts="<results>/texts/{shard}.parquet",
     log:
         "<logs>/collect_texts/{shard}.log",
     benchmark:
@@ -309,4 +313,30 @@ rule collect_texts:
         " --wanted {input.wanted:q}"
         " --passages {input.passages:q}"
         " --output {output.texts:q}"
+        " > {log:q} 2>&1"
+
+
+rule list_texts:
+    input:
+        texts=collect("<results>/texts/{shard}.parquet", shard=SHARDS),
+    output:
+        manifest="<results>/texts/manifest.json",
+    log:
+        "<logs>/list_texts.log",
+    benchmark:
+        "<benchmarks>/list_texts.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("list_texts"),
+        runtime=cost.runtime("list_texts"),
+    params:
+        code=code("list_passages"),
+    message:
+        "List the copies of passages"
+    shell:
+        "python -m tttnn list_passages"
+        " --passages {input.texts:q}"
+        " --manifest {output.manifest:q}"
         " > {log:q} 2>&1"

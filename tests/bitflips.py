@@ -338,6 +338,11 @@ class Pipeline:
                     listing, mine, out / copy.relative_to(self.folder)
                 ),
             )
+        listed = self.folder / "texts/manifest.json"
+        self.step(
+            "list_texts",
+            lambda out: list_passages(copies, out / listed.relative_to(self.folder)),
+        )
         self.step(
             "gather_neighbors",
             lambda out: gather_neighbors(
@@ -345,7 +350,7 @@ class Pipeline:
                 found[place],
                 self.queries[place],
                 self.folder / "passages/manifest.json",
-                copies,
+                self.folder / "texts/manifest.json",
                 out / neighbors.relative_to(self.folder),
             ),
         )
@@ -411,7 +416,10 @@ class Pipeline:
         for step in (f"embed_chunk {chunk}", "list_passages", f"collect_texts {shard}"):
             files = self.passages if step == "list_passages" else self.passages[:CHUNKS]
             yield Case("passages", [first] if step.startswith("embed") else files, step)
-        yield Case("copies of passages", _files(folder / "texts"), "gather_neighbors")
+        copies = [path for path in _files(folder / "texts") if path.suffix == ".parquet"]
+        for step in ("list_texts", "gather_neighbors"):
+            yield Case("copies of passages", copies, step)
+        yield Case("list of copies", [folder / "texts/manifest.json"], "gather_neighbors")
         wanted = folder / f"texts/wanted/{shard}.parquet"
         yield Case("wanted passages", [wanted], f"collect_texts {shard}")
         yield Case("list of passages", [folder / "passages/manifest.json"], "gather_neighbors")

@@ -33,8 +33,6 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
         search_index=1,
         measure_recall=1,
         choose_neighbors=1,
-        want_texts=1,
-        collect_texts=2,
         gather_neighbors=2,  # of mmr and of the graph; `unchanged` has those of flat
         evaluate_part=3,
         measure_distances=1,  # of the new index too

@@ -12,7 +12,6 @@ from tttnn.config.figures import FIGURES
 
 TINY = ("--configfile", "tiny.yaml")
 AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
-COPIED = {"want_texts": 1, "collect_texts": 2}  # of two shards, whenever anything is gathered
 
 
 def test_the_demo_is_planned_from_an_empty_folder(checkout):
@@ -54,7 +53,6 @@ def test_one_task_of_one_model_by_naming_its_file(checkout):
     plan = checkout.plan(target)
     assert plan["evaluate_part"] == 1
     assert plan["gather_neighbors"] == 1
-    assert plan["want_texts"] == 1 and plan["collect_texts"] == 4
     assert plan["train_model"] == 1
     assert "score" not in plan
 
@@ -82,21 +80,20 @@ def test_a_method_of_another_kind_is_evaluated_alone(copy, overlay):
 def test_a_selection_s_setting_reruns_what_draws_on_it(finished, overlay):
     changed = overlay(selections={"sift": {"noise": 0.5}})
     plan = finished.plan("--configfile", "tiny.yaml", changed)
-    again = Counter(choose_neighbors=1, gather_neighbors=1, evaluate_part=1, **COPIED)
+    again = Counter(choose_neighbors=1, gather_neighbors=1, evaluate_part=1)
     assert plan == again + Counter(AFTER_EVALUATION)
 
 
-def test_texts_copied_anew_gather_nothing_that_was_gathered_before(copy, overlay):
-    """Of a run, as of its plan: what is there stays as it is."""
-    before = copy.files()
-    changed = overlay(selections={"sift": {"noise": 0.5}})
-    target = "results/tiny/neighbors/test/sift/pile_github.parquet"
-    copy.snakemake("--configfile", "tiny.yaml", changed, "--", target)
-    after = copy.files()
-    gathered = [name for name in before if name.startswith("results/tiny/neighbors/")]
-    assert len(gathered) > 4
-    assert [name for name in gathered if after[name] != before[name]] == [target]
-    assert not list((copy.folder / "results/tiny/texts").rglob("*.parquet"))
+def test_texts_are_copied_when_they_are_asked_for_and_nothing_is_gathered_again(copy):
+    target = "results/tiny/texts/manifest.json"
+    copied = Counter(want_texts=1, collect_texts=2, list_texts=1)
+    assert copy.plan(*TINY, "--", target) == copied
+    copy.snakemake(*TINY, "--", target)
+    assert copy.plan(*TINY) == Counter()
+    gathered = copy.folder / "results/tiny/neighbors/test/flat/pile_github.parquet"
+    before = gathered.read_bytes()
+    copy.snakemake(*TINY, "--force", "--", str(gathered.relative_to(copy.folder)))
+    assert gathered.read_bytes() == before
 
 
 def test_a_number_spelt_otherwise_changes_nothing(finished, overlay):
@@ -120,7 +117,7 @@ def test_another_task_adds_its_own_jobs(finished, overlay):
     tasks = ["pile_github", "pile_arxiv", "pile_enron", "pile_nih-exporter"]
     more = overlay(evaluate={"tasks": tasks})
     plan = finished.plan("--configfile", "tiny.yaml", more)
-    assert plan == Counter(gather_neighbors=1, evaluate_part=1, **COPIED, **AFTER_EVALUATION)
+    assert plan == Counter(gather_neighbors=1, evaluate_part=1, **AFTER_EVALUATION)
 
 
 def test_how_a_model_adapts_does_not_train_it_again(finished, overlay):

@@ -24,9 +24,9 @@ def sentence(first: int, last: int) -> str:
     return " ".join(WORDS[first:last])
 
 
-def manifest(folder, passages):
-    list_passages(passages, folder / "manifest.json")
-    return folder / "manifest.json"
+def manifest(folder, passages, name="manifest.json"):
+    list_passages(passages, folder / name)
+    return folder / name
 
 
 def collect(folder, passages, candidates, **spec):
@@ -69,7 +69,7 @@ def gather(folder, queries: dict[int, str], texts: list[str], found, *, collecte
         folder / "c.parquet",
         folder / "q.parquet",
         manifest(folder, passages),
-        copies,
+        manifest(folder, copies, "copies.json"),
         folder / "out.parquet",
     )
     return pq.read_table(folder / "out.parquet").to_pylist()
@@ -144,7 +144,7 @@ def test_of_a_split_document_the_evaluated_half_counts(tmp_path):
     *files, out = (
         tmp_path / name for name in ("c.parquet", "q.parquet", "manifest.json", "out.parquet")
     )
-    gather_neighbors(Gather(), *files, [], out)
+    gather_neighbors(Gather(), *files, manifest(tmp_path, [], "copies.json"), out)
     (row,) = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert (row["exact"], row["overlap"], row["jaccard"]) == (True, 1.0, 1.0)
 
@@ -163,7 +163,7 @@ def test_candidates_of_other_passages_are_an_error(tmp_path):
             tmp_path / "c.parquet",
             tmp_path / "q.parquet",
             manifest(tmp_path, [tmp_path / "0.parquet"]),
-            [],
+            manifest(tmp_path, [], "copies.json"),
             tmp_path / "out.parquet",
         )
     assert not (tmp_path / "out.parquet").exists()
@@ -229,7 +229,7 @@ def joined(folder, passages, candidates, copies, name, **spec):
     write_queries(folder / "q.parquet", list(range(5)), [f"{n} xx" for n in range(5)])
     out = folder / f"{name}/{candidates.parent.name}/{candidates.name}"
     files = [candidates, folder / "q.parquet", manifest(folder, passages)]
-    gather_neighbors(Gather(**spec), *files, copies, out)
+    gather_neighbors(Gather(**spec), *files, manifest(folder, copies, "copies.json"), out)
     return out
 
 
@@ -295,6 +295,20 @@ def test_what_copies_lack_is_read_from_the_passages(sets, tmp_path, capsys):
     expected = joined(tmp_path, passages, path, [], "neighbors", depth=10).read_bytes()
     assert joined(tmp_path, passages, path, copies, "neighbors", depth=10).read_bytes() == expected
     assert "texts are not among the copies" in capsys.readouterr().err
+
+
+def test_copies_that_are_gone_are_not_missed(sets, tmp_path, capsys):
+    passages, candidates = sets
+    copies = collect(tmp_path, passages, candidates, depth=10)
+    out = joined(tmp_path, passages, candidates[0], copies, "neighbors", depth=10)
+    before = out.read_bytes()
+    listed = [candidates[0], tmp_path / "q.parquet", tmp_path / "manifest.json"]
+    copies[0].unlink()
+    gather_neighbors(Gather(depth=10), *listed, tmp_path / "copies.json", out)
+    assert out.read_bytes() == before
+    assert "lists copies that are not there" in capsys.readouterr().err
+    gather_neighbors(Gather(depth=10), *listed, tmp_path / "nowhere.json", out)
+    assert out.read_bytes() == before
 
 
 def test_copies_of_other_passages_count_for_nothing(sets, tmp_path, capsys):

@@ -65,6 +65,17 @@ class _Texts:
         return found | self._passages.fetch(missing) if missing else found
 
 
+def _copies(texts: Path) -> list[Path]:
+    """The copies that are listed; none where they are not, or not any more."""
+    if not texts.is_file():
+        return []
+    try:
+        return listed(texts)
+    except FileNotFoundError as error:
+        print(f"{texts} lists copies that are not there ({error}): none is used", file=sys.stderr)
+        return []
+
+
 def _groups(sizes: np.ndarray, most: int) -> Iterator[slice]:
     """Rows that are in memory together: at most so many, and `BYTES_AT_ONCE`, but at least one.
 
@@ -83,15 +94,15 @@ def gather_neighbors(
     candidates: Path,
     queries: Path,
     passages: Path,
-    texts: list[Path],
+    texts: Path,
     output: Path,
 ) -> None:
     """Write a task's neighbours: its first `spec.depth` candidates a query, with their texts.
 
-    `passages` is the list of `tttnn.corpus.passages.list_passages`, `texts` are the copies of
-    `tttnn.retrieval.texts.collect_texts`; what they lack is read from the passages. Three columns
-    say how alike a neighbour and the text that will be evaluated are, of a split document its
-    `continuation`:
+    `passages` is the list of `tttnn.corpus.passages.list_passages`, `texts` such a list of the
+    copies of `tttnn.retrieval.texts.collect_texts`, if there is one; what they lack is read from
+    the passages. Three columns say how alike a neighbour and the text that will be evaluated are,
+    of a split document its `continuation`:
 
     - `exact`: they are equal but for case and white space;
     - `overlap`: the share of the text's word n-grams (`spec.ngram`, 13 as in Brown et al. 2020,
@@ -99,7 +110,7 @@ def gather_neighbors(
     - `jaccard`: similarity of the sets of word n-grams (`spec.shingle`; the resemblance of Broder
       1997): it still sees a copy whose edits leave no 13 words in a row.
     """
-    store = _Texts(passages, texts, candidates.stem)
+    store = _Texts(passages, _copies(texts), candidates.stem)
     table = read_table(candidates)
     table = table.filter(pc.less(table["rank"], spec.depth))
     rows = read_table(queries).to_pylist()

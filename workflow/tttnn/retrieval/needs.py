@@ -62,6 +62,7 @@ GATHERED_BYTES = 500e6  # of passages a second, found and decompressed: assumed
 MEASURED_BYTES = 50e6  # of neighbours a second, how alike they are to their query: measured
 WANTED_ID = 8  # bytes of a passage's id,
 COPIED_IDS = 48  # and of what is sorted with it: assumed
+RECORD_DISK = 200  # bytes of a file's entry in a list
 COPIED = 3  # copies of a row group: as read, chosen, in Python's strings
 GATHERED = 4  # copies of neighbours' texts: as found, in columns, in words: assumed
 
@@ -230,6 +231,10 @@ def collect_texts(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(memory, START + read / GATHERED_BYTES, size / SHRUNK, "500 MB of text a second")
 
 
+def list_texts(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    return Need(PYTHON, START, RECORD_DISK * len(scale.shards), "a record")
+
+
 def gather_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     task, depth = wildcards["task"], scale.gather.depth
     size, queries = (
@@ -238,10 +243,10 @@ def gather_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     )
     at_once = max(size, min(GATHERED_TEXT, min(GATHERED_AT_ONCE, queries) * depth * size))
     text = queries * depth * size
-    counted = sum(task == other for _, other in _sets(scale)) or 1  # row groups are shared
-    seconds = START + counted * text / GATHERED_BYTES + text / MEASURED_BYTES
-    source = "50 MB of text measured a second"
-    memory = PYTHON + GATHERED * at_once + COPIED_IDS * queries * depth * counted
+    seconds = START + ROW_GROUP * text / GATHERED_BYTES + text / MEASURED_BYTES  # without copies
+    source = "500 MB of text a second"
+    copies = sum(task == other for _, other in _sets(scale))  # of other sets, too
+    memory = PYTHON + GATHERED * at_once + COPIED_IDS * queries * depth * max(1, copies)
     return Need(memory, seconds, text / SHRUNK, source)
 
 
@@ -259,6 +264,7 @@ FORMULAS: dict[str, Formula] = {
     "measure_distances": measure_distances,
     "want_texts": want_texts,
     "collect_texts": collect_texts,
+    "list_texts": list_texts,
     "gather_neighbors": gather_neighbors,
 }
 """By rule."""

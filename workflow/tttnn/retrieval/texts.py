@@ -5,8 +5,8 @@ is listed first, then each shard's are copied, each row group that holds one rea
 row groups of its own, each of one task's passages by id, so that a task's neighbours are joined
 from what is its own.
 
-The copies are no more than a short cut: they are removed after use, and a passage that none has is
-read from where it is from, with the same result.
+The copies are no more than a short cut: a passage that none has is read from where it is from, with
+the same result.
 """
 
 from __future__ import annotations
