@@ -3,6 +3,15 @@
 → with texts neighbors/{queries}/{candidates}/{task}.parquet; `candidates` is an index, `random`, or a
 selection from an index's candidates."""
 
+# the candidates whose texts the run needs
+GATHERED = dict.fromkeys(
+    f"<results>/candidates/{folder}/{task}.parquet"
+    for folder, task in [
+        *((NEIGHBORS[method], task) for _, method, task in CELLS if NEIGHBORS[method]),
+        *((f"val/{CANDIDATES[method]}", task) for _, method, task in CELLS if method in MIXTURES),
+    ]
+)
+
 
 rule search_shard:
     input:
@@ -273,6 +282,10 @@ rule gather_neighbors:
     params:
         spec=spec.gather_neighbors,
         code=code("gather_neighbors"),
+        # no input: copies are made for all that is gathered, and more of them must not gather again
+        # what is there. To be marked `ancient` does not do: Snakemake 9.27 then leaves out what
+        # else has a reason to run behind it.
+        results=subpath(input.passages, ancestor=2),
     message:
         "Fetch the texts of {wildcards.task}'s neighbours ({wildcards.candidates})"
     shell:
@@ -280,5 +293,89 @@ rule gather_neighbors:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --passages {input.passages:q}"
+        " --texts {params.results:q}/texts/manifest.json"
         " --output {output.neighbors:q}"
+        " > {log:q} 2>&1"
+
+
+# Asked for by its last file, results/RUN/texts/manifest.json, before neighbours are gathered: a
+# large corpus is then read once for all of them.
+rule want_texts:
+    input:
+        candidates=list(GATHERED),
+    output:
+        wanted=temp(collect("<results>/texts/wanted/{shard}.parquet", shard=SHARDS)),
+    log:
+        "<logs>/want_texts.log",
+    benchmark:
+        "<benchmarks>/want_texts.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("want_texts"),
+        runtime=cost.runtime("want_texts"),
+    params:
+        spec=spec.want_texts,
+        code=code("want_texts"),
+    message:
+        "List the passages that are anyone's neighbours"
+    shell:
+        "python -m tttnn want_texts --spec {params.spec:q}"
+        " --candidates {input.candidates:q}"
+        " --outputs {output.wanted:q}"
+        " > {log:q} 2>&1"
+
+
+rule collect_texts:
+    input:
+        wanted="<results>/texts/wanted/{shard}.parquet",
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+    output:
+        texts="<results>/texts/{shard}.parquet",
+    log:
+        "<logs>/collect_texts/{shard}.log",
+    benchmark:
+        "<benchmarks>/collect_texts/{shard}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("collect_texts"),
+        runtime=cost.runtime("collect_texts"),
+    params:
+        code=code("collect_texts"),
+    message:
+        "Copy the passages of shard {wildcards.shard} that are anyone's neighbours"
+    shell:
+        "python -m tttnn collect_texts"
+        " --wanted {input.wanted:q}"
+        " --passages {input.passages:q}"
+        " --output {output.texts:q}"
+        " > {log:q} 2>&1"
+
+
+rule list_texts:
+    input:
+        texts=collect("<results>/texts/{shard}.parquet", shard=SHARDS),
+    output:
+        manifest="<results>/texts/manifest.json",
+    log:
+        "<logs>/list_texts.log",
+    benchmark:
+        "<benchmarks>/list_texts.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("list_texts"),
+        runtime=cost.runtime("list_texts"),
+    params:
+        code=code("list_passages"),
+    message:
+        "List the copies of passages"
+    shell:
+        "python -m tttnn list_passages"
+        " --passages {input.texts:q}"
+        " --manifest {output.manifest:q}"
         " > {log:q} 2>&1"

@@ -62,6 +62,7 @@ from tttnn.retrieval.index import (
 )
 from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
+from tttnn.retrieval.texts import collect_texts, want_texts
 from tttnn.retrieval.vectors import list_embeddings
 from tttnn.scores.score import ScoreSpec, score
 from tttnn.sections.chunk import Chunk
@@ -350,6 +351,30 @@ class Pipeline:
         )
         neighbors = self.folder / f"neighbors/test/ivf/{TASK}.parquet"
         place = list(TASKS).index(TASK)
+        shards = sorted({path.parent.name for path in self.passages})
+        wanted = [self.folder / f"texts/wanted/{shard}.parquet" for shard in shards]
+        copies = [self.folder / f"texts/{shard}.parquet" for shard in shards]
+        self.step(
+            "want_texts",
+            lambda out: want_texts(
+                Gather(depth=3),
+                found,
+                [out / path.relative_to(self.folder) for path in wanted],
+            ),
+        )
+        for listing, copy in zip(wanted, copies, strict=True):
+            mine = [path for path in self.passages if path.parent.name == copy.stem]
+            self.step(
+                f"collect_texts {copy.stem}",
+                lambda out, listing=listing, mine=mine, copy=copy: collect_texts(
+                    listing, mine, out / copy.relative_to(self.folder)
+                ),
+            )
+        listed = self.folder / "texts/manifest.json"
+        self.step(
+            "list_texts",
+            lambda out: list_passages(copies, out / listed.relative_to(self.folder)),
+        )
         self.step(
             "gather_neighbors",
             lambda out: gather_neighbors(
@@ -357,6 +382,7 @@ class Pipeline:
                 found[place],
                 self.queries[place],
                 self.folder / "passages/manifest.json",
+                self.folder / "texts/manifest.json",
                 out / neighbors.relative_to(self.folder),
             ),
         )
@@ -419,9 +445,16 @@ class Pipeline:
         yield Case("model", _files(self.embedder), f"embed_chunk {chunk}")
         yield Case("model", _files(self.embedder), "embed_queries")
         yield Case("model", _files(self.causal), "evaluate_part")
-        for step in (f"embed_chunk {chunk}", "list_passages", "gather_neighbors"):
-            files = [first] if step.startswith("embed") else self.passages
-            yield Case("passages", files, step)
+        shard = first.parent.name
+        for step in (f"embed_chunk {chunk}", "list_passages", f"collect_texts {shard}"):
+            files = self.passages if step == "list_passages" else self.passages[:CHUNKS]
+            yield Case("passages", [first] if step.startswith("embed") else files, step)
+        copies = [path for path in _files(folder / "texts") if path.suffix == ".parquet"]
+        for step in ("list_texts", "gather_neighbors"):
+            yield Case("copies of passages", copies, step)
+        yield Case("list of copies", [folder / "texts/manifest.json"], "gather_neighbors")
+        wanted = folder / f"texts/wanted/{shard}.parquet"
+        yield Case("wanted passages", [wanted], f"collect_texts {shard}")
         yield Case("list of passages", [folder / "passages/manifest.json"], "gather_neighbors")
         for step in ("embed_queries", "split_documents"):
             yield Case("queries", filled, step)

@@ -240,11 +240,17 @@ def build(made: Pipeline) -> None:
         pairs=tables / "pairs.parquet", **room,
     )  # fmt: skip
     place = list(TASKS).index(TASK)
+    wanted = [at / f"texts/wanted/{shard}.parquet" for shard in ("00", "01")]
+    run("want_texts", spec={"depth": 3}, candidates=near, outputs=wanted)
+    copies = [at / f"texts/{path.name}" for path in wanted]
+    for listing, text, copy in zip(wanted, passages, copies, strict=True):
+        run("collect_texts", wanted=listing, passages=[text], output=copy)
+    run("list_passages", passages=copies, manifest=at / "texts/manifest.json")
     texts = at / f"neighbors/test/ivf/{TASK}.parquet"
     run(
-        "gather_neighbors", passages[0], at / "passages/manifest.json", spec={"depth": 3},
+        "gather_neighbors", passages[0], at / "passages/manifest.json", *copies, spec={"depth": 3},
         candidates=near[place], queries=test[place], passages=at / "passages/manifest.json",
-        output=texts,
+        texts=at / "texts/manifest.json", output=texts,
     )  # fmt: skip
     measured = at / f"evaluation/{MODEL}/ttt/{TASK}/0.parquet"
     run(

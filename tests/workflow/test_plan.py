@@ -85,6 +85,18 @@ def test_a_selection_s_setting_reruns_what_draws_on_it(finished, overlay):
     assert plan == again + Counter(AFTER_EVALUATION)
 
 
+def test_texts_are_copied_when_they_are_asked_for_and_nothing_is_gathered_again(copy):
+    target = "results/tiny/texts/manifest.json"
+    copied = Counter(want_texts=1, collect_texts=2, list_texts=1)
+    assert copy.plan(*TINY, "--", target) == copied
+    copy.snakemake(*TINY, "--", target)
+    assert copy.plan(*TINY) == Counter()
+    gathered = copy.folder / "results/tiny/neighbors/test/flat/pile_github.parquet"
+    before = gathered.read_bytes()
+    copy.snakemake(*TINY, "--force", "--", str(gathered.relative_to(copy.folder)))
+    assert gathered.read_bytes() == before
+
+
 def test_a_number_spelt_otherwise_changes_nothing(finished, overlay):
     same = overlay(methods={"ttt": {"weight_decay": "1e-2"}})
     assert finished.plan("--configfile", "tiny.yaml", same) == Counter()

@@ -41,6 +41,8 @@ MODULES = {
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
     "measure_distances": "tttnn.retrieval.distances",
+    "want_texts": "tttnn.retrieval.texts",
+    "collect_texts": "tttnn.retrieval.texts",
     "gather_neighbors": "tttnn.retrieval.gather",
     "evaluate_part": "tttnn.methods.evaluate",
     "score": "tttnn.scores.score",
@@ -190,6 +192,9 @@ class Specs:
         indexes = {name: self._config.indexes[name] for name in self._config.built_indexes}
         held = {name: {"share": i.share, "embedder": i.embedder} for name, i in indexes.items()}
         return canonical({"indexes": held})
+
+    def want_texts(self, wildcards: Any) -> str:
+        return canonical({"depth": self._config.gather.depth})
 
     def gather_neighbors(self, wildcards: Any) -> str:
         return canonical(self._config.gather)

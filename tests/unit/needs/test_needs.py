@@ -21,6 +21,7 @@ import tttnn.retrieval.gather
 import tttnn.retrieval.indexes.ivf.engine
 import tttnn.retrieval.indexes.ivf.needs
 import tttnn.retrieval.needs
+import tttnn.retrieval.texts
 from configured import read
 from tttnn.config.figures import FIGURES
 from tttnn.needs.kinds import load
@@ -150,9 +151,12 @@ def test_sizes_that_formulas_repeat_are_the_stages_own():
     assert needs.CENTER_OF == retrieval.choose.CENTER_OF
     assert needs.DISTANCE_COPIES == retrieval.distances.COPIES
     assert needs.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
+    assert needs.GATHERED_TEXT == retrieval.gather.BYTES_AT_ONCE
+    assert needs.COPIED_AT_ONCE == retrieval.texts.TEXTS_AT_ONCE
+    assert needs.COPIED_TEXT == retrieval.texts.BYTES_AT_ONCE
     assert needs.ROW_GROUP == tttnn.corpus.passages.ROW_GROUP
     blocks = retrieval.vectors.VectorStore.blocks
-    assert blocks.__defaults__ == (needs.BLOCK, 1.0, "float32")
+    assert blocks.__defaults__ == (needs.BLOCK, 1.0)
     ivf = retrieval.indexes.ivf
     assert ivf.needs.KEPT == ivf.engine.KEPT
 

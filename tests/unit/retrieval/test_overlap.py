@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from datasketch import MinHash
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tttnn.corpus.documents import read_documents
 from tttnn.demo.corpus import generate, planted
 from tttnn.demo.settings import DemoSource
-from tttnn.retrieval.gather import overlaps
-from tttnn.retrieval.overlap import containment, exact, jaccard, ngrams, words
+from tttnn.retrieval import overlap as module
+from tttnn.retrieval.overlap import exact, overlaps
 from tttnn.sections.gather import Gather
 
 ROOT = Path(__file__).parents[3]
@@ -31,11 +36,58 @@ OVERLAP = 0.5
 JACCARD = 0.5
 
 
-def test_words_and_grams_by_hand():
-    assert words("A b, a B! b") == ["a", "b", "a", "b", "b"]
-    assert ngrams(["a", "b", "a", "b", "b"], 2) == {("a", "b"), ("b", "a"), ("b", "b")}
-    assert ngrams(words("Zwölf Boxkämpfer"), 13) == {("zwölf", "boxkämpfer")}
-    assert ngrams(words("?!\n"), 13) == set()
+# The definition, word for word: sets of tuples of strings
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def ngrams(words: Sequence[str], n: int) -> set[tuple[str, ...]]:
+    n = min(n, len(words))
+    return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)} if n else set()
+
+
+def defined(spec: Gather, query: str, text: str) -> tuple[bool, float, float]:
+    own, found = words(query), words(text)
+    grams, n = ngrams(own, spec.ngram), min(spec.ngram, len(own))
+    held = grams & ngrams(found, n) if len(found) >= n else set()
+    first, second = ngrams(own, spec.shingle), ngrams(found, spec.shingle)
+    return (
+        query.lower().split() == text.lower().split(),
+        len(held) / max(1, len(grams)),
+        len(first & second) / max(1, len(first | second)),
+    )
+
+
+def assert_as_defined(spec: Gather, query: str, texts: list[str]) -> None:
+    expected = [defined(spec, query, text) for text in texts]
+    assert list(overlaps(spec, query, texts)) == expected
+
+
+def test_by_hand():
+    bigrams = Gather(ngram=2, shingle=2)  # ab bc ca
+    assert list(
+        overlaps(bigrams, "a b, c A b", ["x a b c", "A B A b a b", "a", "", "a b c d"])
+    ) == [
+        (False, 2 / 3, 2 / 4),
+        (False, 1 / 3, 1 / 4),  # repeated, but one of three
+        (False, 0, 0),
+        (False, 0, 0),
+        (False, 2 / 3, 2 / 4),
+    ]
+
+
+def test_a_text_of_fewer_words_is_one_gram():
+    texts = ["Zwölf Boxkämpfer!", "zwölf", "ja: zwölf Boxkämpfer", "Boxkämpfer, zwölf", "?!\n"]
+    assert list(overlaps(Gather(), "zwölf boxkämpfer", texts)) == [
+        (False, 1, 1),
+        (False, 0, 0),
+        (False, 1, 0),
+        (False, 0, 0),
+        (False, 0, 0),
+    ]
+    assert list(overlaps(Gather(), "?!", ["?!", "", "?!?"])) == [(e, 0, 0) for e in (1, 0, 0)]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +104,75 @@ def test_exact_by_hand(first, second, equal):
     assert exact(first, second) is equal
 
 
-def test_containment_by_hand():
-    query = ngrams(list("abcab"), 2)  # ab bc ca
-    assert containment(query, list("xabc")) == 2 / 3
-    assert containment(query, list("ababab")) == 1 / 3  # repeated, but one of three
-    assert containment(query, ["a"]) == 0
-    assert containment(set(), ["a"]) == 0
+# Few words, so that n-grams come again; of lengths around those of the numbers they become; with
+# characters that are a word's or not, of each length in UTF-8, and whose case depends on others.
+WORDS = st.one_of(
+    st.sampled_from(
+        ["a", "b", "A_b", "interval", "intervam", "intervals", "12345678901234", "123456789012345"]
+    ),
+    st.sampled_from(
+        [
+            "ΟΔΟΣ",
+            "ΣΑΣ",
+            "ß",
+            "İ",
+            "ǅ",
+            "é",
+            "e\u0301",
+            "日本",
+            "\U0001d518\U0001d52b",
+            "४२",
+            "x" * 23,
+        ]
+    ),
+    st.text(max_size=4),
+)
+GAPS = st.sampled_from([" ", " ", "\n", "—", "\u2019", "😀", "", "\0", "\u00a0", "·", ", "])
+TEXTS = st.lists(st.tuples(WORDS, GAPS), max_size=40).map(lambda x: "".join(chain(*x)))
 
 
-def test_jaccard_by_hand():
-    first, second = ngrams(list("abcab"), 2), ngrams(list("abcd"), 2)  # ab bc ca; ab bc cd
-    assert jaccard(first, second) == jaccard(second, first) == 2 / 4
-    assert jaccard(first, set()) == 0
-    assert jaccard(set(), set()) == 0
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.integers(1, 6), st.integers(1, 6))
+def test_any_text_is_measured_as_defined(data, ngram, shingle):
+    texts = data.draw(st.lists(TEXTS, max_size=6))
+    query = data.draw(st.one_of(TEXTS, *([st.sampled_from(texts)] if texts else [])))
+    texts += [query, query.upper(), f"{query} {query}", f"a {query[:30]}. b"]
+    assert_as_defined(Gather(ngram=ngram, shingle=shingle), query, texts)
+
+
+@pytest.mark.parametrize("packed", [1 << 16, 2])
+def test_hashes_that_collide_change_nothing(monkeypatch, packed):
+    """Where the multiplier is 1, n-grams of the same words in any order have one hash."""
+    asked = []
+    hashes = module._hashes
+
+    def spied(words, n, multiplier):
+        asked.append(multiplier)
+        return hashes(words, n, multiplier)
+
+    monkeypatch.setattr(module, "_hashes", spied)
+    monkeypatch.setattr(module, "MULTIPLIERS", (1, *module.MULTIPLIERS))
+    monkeypatch.setattr(module, "PACKED", packed)
+    texts = ["b a c a b c", "c b a a c b", "a b c a b c", "c c c"]
+    assert_as_defined(Gather(ngram=3, shingle=2), "a b c b a", texts)
+    assert {1, module.MULTIPLIERS[1]} == set(asked)
+
+
+def test_many_long_texts_are_counted_in_groups(monkeypatch):
+    generator = np.random.default_rng(0)
+    texts = [" ".join(map(str, generator.integers(0, 9, size))) for size in (900, 3, 700, 0, 500)]
+    texts.append(texts[0])
+    expected = [defined(Gather(ngram=4, shingle=3), texts[0], text) for text in texts]
+    for size in (1, 1500, 1 << 20):
+        monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", size)
+        assert list(overlaps(Gather(ngram=4, shingle=3), texts[0], iter(texts))) == expected
+
+
+def test_all_that_is_a_word_s_character_is_found():
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    for start in range(0, len(characters), 30_000):
+        text = "a".join(characters[start : start + 30_000])
+        assert_as_defined(Gather(ngram=1, shingle=1), text, [text[1:]])
 
 
 # Copies that are known to be there
