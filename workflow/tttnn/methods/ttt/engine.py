@@ -221,7 +221,8 @@ def _measured(
         if last is not None and last.steps == progress.steps:  # the same weights, the same number
             last = replace(last, num_neighbors=count, **progress._asdict())
         else:
-            last = _measure(trainee.model, count, windows, progress)
+            with trainee.weights.in_float32():
+                last = _measure(trainee.model, count, windows, progress)
         yield last
 
 
