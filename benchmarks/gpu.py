@@ -28,12 +28,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "workflow")]
 
 
-from shapes import Numbers, flops, plain_loop, random_model, random_query
+from shapes import Numbers, flops, plain_loop, random_model, random_query  # noqa: E402
 
-from tttnn.methods.measure import Query
-from tttnn.methods.ttt import engine as loop
-from tttnn.methods.ttt.engines import graphs, lean
-from tttnn.methods.ttt.settings import Recipe
+from tttnn.methods.measure import Query  # noqa: E402
+from tttnn.methods.ttt import engine as loop  # noqa: E402
+from tttnn.methods.ttt.engines import graphs, lean  # noqa: E402
+from tttnn.methods.ttt.settings import Recipe  # noqa: E402
 
 RATE = 2e-5
 AT = [0, 1, 2, 5, 10, 20, 50]

@@ -148,8 +148,8 @@ def test_where_a_capture_fails_the_work_goes_on(networks, monkeypatch, capsys):
 
 
 def test_bfloat16_by_hand(networks):
-    """A step of float32 weights along the gradient of their copy, which is then evaluated."""
-    model, tokenizer = networks["gpt2"]
+    """A step of float32 weights along their copy's gradient; they are evaluated themselves."""
+    model, tokenizer = copy.deepcopy(networks["gpt2"][0]), networks["gpt2"][1]
     text, neighbor = "hello there", "hello you"
     asked = recipe(
         num_neighbors=1, evaluate_at=[0, 1], dropout="none", precision="bfloat16", clip_norm=None
@@ -162,10 +162,9 @@ def test_bfloat16_by_hand(networks):
     with torch.no_grad():
         for own, mine in zip(model.parameters(), low.parameters(), strict=True):
             gradient = mine.grad.float()
-            moved = own * (1 - 1e-3 * 0.01) - 1e-3 * gradient / (gradient.abs() + 1e-8)
-            mine.copy_(moved)
+            own.mul_(1 - 1e-3 * 0.01).sub_(1e-3 * gradient / (gradient.abs() + 1e-8))
         tokens = tokenizer(text)["input_ids"]
-        logits = low(torch.tensor([[0, *tokens[:-1]]])).logits[0].float()
+        logits = model(torch.tensor([[0, *tokens[:-1]]])).logits[0]
         expected = torch.log_softmax(logits, -1).gather(1, torch.tensor(tokens)[:, None]).sum()
     assert result.measurements[1].loglikelihood == pytest.approx(expected.item(), rel=1e-6)
 

@@ -275,7 +275,8 @@ def want_texts(scale: Scale, wildcards: Mapping[str, str]) -> Need:
         queries[task] = queries.get(task, 0.0) + scale.texts.selected[task]
     rows = sum(queries.values())
     most = max(scale.texts.selected.values(), default=0.0) * candidates
-    memory = PYTHON + PAIR * most + 2 * WANTED_ID * depth * max(queries.values(), default=0.0)
+    wanted = 2 * WANTED_ID * depth * max(queries.values(), default=0.0)
+    memory = PYTHON + GROUP_BYTES * most + wanted
     seconds = START + rows * candidates / ROWS_A_SECOND
     return Need(memory, seconds, FLOAT * rows * depth, "rows of candidates")
 

@@ -236,7 +236,8 @@ def _measured(
         if measured and measured[-1].steps == progress.steps:  # the same weights, the same number
             again = replace(measured[-1], num_neighbors=count, **progress._asdict())
         else:
-            again = _measure(trainee.model, count, windows, progress)
+            with trainee.weights.in_float32():
+                again = _measure(trainee.model, count, windows, progress)
         measured.append(again)
         if resume is not None and count < recipe.evaluate_at[-1]:
             steps = progress.steps

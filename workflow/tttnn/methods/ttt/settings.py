@@ -41,7 +41,7 @@ class Recipe(Method):
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
     lora: Lora | None = None  # null: all weights are trained
     accumulate: bool = False
-    # bfloat16: of passes; weights and moments are kept in float32 (see tttnn.methods.ttt.precision)
+    # bfloat16: of steps; weights, moments and evaluation stay in float32 (see .precision)
     precision: Literal["float32", "bfloat16"] = "float32"
     as_released: bool = False
     budget: Budget | None = None  # null: all of num_neighbors are used, however long they take

@@ -18,11 +18,14 @@ from tttnn.methods.likelihood import Window, prefix_token, rolling_windows, size
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.snapshot import Snapshot
 from tttnn.methods.ttt.engine import Pieces, Trainee, seed_of, steps_of
+from tttnn.methods.ttt.precision import Weights
 from tttnn.models.tokens import tokens
 
 
 class Machine(Protocol):
     """Trains and measures one model; what it returns may not be known yet."""
+
+    weights: Weights
 
     def start(self) -> None:
         """Begin a document: the weights as they were, and no step taken."""
@@ -88,7 +91,8 @@ def _train(machine: Machine, steps: list[Pieces], mark: Marks) -> _Trained:
 
 def _evaluate(machine: Machine, windows: list[Window], mark: Marks) -> _Evaluated:
     began = mark()
-    total = machine.log_likelihood(windows)
+    with machine.weights.in_float32():
+        total = machine.log_likelihood(windows)
     return _Evaluated(total, began, mark())
 
 

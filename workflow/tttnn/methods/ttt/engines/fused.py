@@ -89,7 +89,7 @@ class OnePass:
         """A step along the gradients of the weights used, divided by `scale`."""
         self._steps += 1
         for used, kept, first, second in zip(
-            *self._weights, self._first, self._second, strict=True
+            self._weights.used, self._weights.kept, self._first, self._second, strict=True
         ):
             if used.grad is None:
                 continue
