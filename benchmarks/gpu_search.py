@@ -84,15 +84,6 @@ def resident(device: str, n: int, d: int, m: int) -> float:
     return 2.0 * n * d * m / seconds_of(device, search, 3)
 
 
-def kernels(device: str, dimensions: tuple[int, ...]) -> dict[int, str]:
-    """Which shape of the kernel is used for vectors of so many numbers, if any."""
-    used = {}
-    for dimension in dimensions:
-        kernel = exact_cuda._kernel(device, dimension)
-        used[dimension] = str(kernel.keywords["shape"]) if kernel else "torch alone"
-    return used
-
-
 def write_store(folder: Path, parts: Iterable[np.ndarray]) -> VectorStore:
     """Files of passages, which are ids alone, and of their vectors."""
     passages, embeddings, start = [], [], 0
@@ -107,7 +98,12 @@ def write_store(folder: Path, parts: Iterable[np.ndarray]) -> VectorStore:
             writer.save()
         rows, dimension = vectors.shape
         values = {"rows": rows, "dimension": dimension, "dtype": vectors.dtype.name}
-        values |= {"passages": table_digest(passages[-1]), "embedder": "none", "environments": []}
+        values |= {
+            "sha256": "",
+            "passages": table_digest(passages[-1]),
+            "embedder": "none",
+            "environments": [],
+        }
         write_record(embeddings[-1].with_suffix(".json"), values)
     return VectorStore(passages, embeddings)
 
@@ -243,8 +239,6 @@ def main() -> None:
         (60_000, 256, "float16"),
         (20_000, 1024, "float32"),
     ]
-    told["kernels"] = kernels(device, (64,) if small else (256, 1024))
-    say(str(told["kernels"]))
     told["compared"] = [compare(device, *size) for size in sizes]
     told["used_of_bound"] = {d: used_of_bound(device, d) for d in (64, 256, 1024)}
     say(f"{told['compared']} {told['used_of_bound']}")

@@ -319,21 +319,3 @@ def test_a_damaged_vector_among_many_is_named(tmp_path):
         Rows(path)[:]
     with pytest.raises(ValueError, match="row 8000"):
         nearest(VectorStore(**shards.files), vectors[:3], 3 + SPARE)
-
-
-def test_a_kernel_that_leaves_something_out_is_not_trusted():
-    def lossy(*given):
-        values, places = exact_cuda._passing(*given)
-        values[:, 0] = np.inf
-        return values, places
-
-    assert exact_cuda._fault(exact_cuda._passing, "cpu", 64) == ""
-    assert "wrongly passed over" in exact_cuda._fault(lossy, "cpu", 64)
-
-
-def test_a_kernel_whose_numbers_are_wrong_is_not_trusted():
-    def wrong(*given):
-        values, places = exact_cuda._passing(*given)
-        return values - 0.01, places
-
-    assert "wrong" in exact_cuda._fault(wrong, "cpu", 64)

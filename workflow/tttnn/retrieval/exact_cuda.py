@@ -1,18 +1,16 @@
 """The low-precision pass of exact search on a GPU: float16 products, and what passes a threshold.
 
 float16 and not bfloat16: matrix units are as fast, and it rounds eight times finer; its narrow
-range is of no matter once vectors are less their centre and scaled. To write all scores would take
-longer than to compute them. So a kernel (`tttnn.retrieval.exact_triton`) keeps those alone that
-are below the query's worst of the found so far, in steps that grow as more has been seen; without
-Triton, torch does the same with all scores of a step.
+range is of no matter once vectors are less their centre and scaled. Of a step's scores only those
+are ranked that are below the query's worst of the found so far; steps grow as more has been seen.
+(A kernel that writes these alone, fused with the product, was fast on a card and wrong:
+docs/performance.md.)
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +22,7 @@ from tttnn.retrieval.exact_pass import Found, Vectors, refuse_non_finite
 DEVICE = "cuda"
 SEED = 4096  # vectors from which each query has its first threshold
 GROWTH = 3  # times as many as were seen make the next step, where few more than wanted pass
-STEP = 1 << 20  # vectors at most that thresholds are kept for
-SCORES = 1 << 28  # at most of a step, where all are written
+SCORES = 1 << 28  # of a step at most: they are all written
 PASSING = 6  # times as many as wanted may pass a threshold in a step; if more, it is halved
 WIDTH = 64  # a multiple of which numbers a vector has there, zeros behind
 EXPONENTS = (-40, 60)  # of scales, whose products float32 then holds
@@ -78,7 +75,7 @@ class Nearest:
     def add(self, tile: Tile) -> torch.Tensor:
         """Look at a tile in steps; returns what none of its scores is below, (m,)."""
         least = torch.full_like(self.best[:, 0], torch.inf)
-        most = STEP if self._kernel() else max(1, SCORES // len(self.best))
+        most = max(1, SCORES // len(self.best))
         start = 0
         while start < len(tile.ids):
             stop = min(len(tile.ids), start + min(most, max(SEED, GROWTH * self.seen)))
@@ -87,14 +84,11 @@ class Nearest:
             start = stop
         return least
 
-    def _kernel(self):
-        return _kernel(self.best.device.type, self.queries.shape[1])
-
     def _step(self, tile: Tile) -> torch.Tensor:
         wanted, worst = self.best.shape[1], self.best[:, -1].contiguous()
         passing = None
         if self.seen >= wanted:
-            passing = (self._kernel() or _passing)(
+            passing = _passing(
                 self.queries, self.factors, tile.vectors, tile.norms, worst, PASSING * wanted
             )
         if passing is None and self.seen >= wanted and len(tile.ids) > SEED:
@@ -151,65 +145,6 @@ def _passing(
     values[query, at] = scores[query, place]
     places[query, at] = place
     return values, places
-
-
-@cache
-def _kernel(device: str, width: int):
-    """The fused kernel for vectors of `width` numbers, where one compiles that can be trusted.
-
-    A search is proven from what the kernel says, so each is tried beside torch first, and passed
-    over if it leaves anything out.
-    """
-    if device != "cuda":
-        return None
-    try:
-        from tttnn.retrieval.exact_triton import SHAPES, passing
-    except ImportError as error:
-        print(f"exact search without Triton ({error}): slower", file=sys.stderr)
-        return None
-    faults = []
-    for shape in SHAPES:
-        kernel = partial(passing, shape=shape)
-        try:
-            if not (fault := _fault(kernel, device, width)):
-                return kernel
-        except Exception as error:  # a compiler's, of whatever class
-            fault = f"{type(error).__name__}: {error}".partition("\n")[0]
-        faults.append(f"{shape}: {fault}")
-    print(f"exact search without its kernel, slower: {'; '.join(faults)}", file=sys.stderr)
-    return None
-
-
-def _fault(kernel, device: str, width: int) -> str:
-    """What a kernel does otherwise than `_passing` on vectors drawn at random; empty if nothing.
-
-    Scores whose rounding decides whether they pass may be in either.
-    """
-    generator = torch.Generator(device).manual_seed(0)
-
-    def drawn(rows: int) -> torch.Tensor:
-        vectors = torch.randn(rows, width, generator=generator, device=device)
-        return (vectors / width**0.5).to(torch.float16)
-
-    for m, n, part in ((300, 20_001, 0.02), (257, 5_000, 0.5)):
-        queries, vectors = drawn(m), drawn(n)
-        norms = vectors.float().square().sum(1)
-        factors = torch.full((m,), 2.0, device=device)
-        scores = _scores(queries, factors, vectors, norms)
-        worst = scores.quantile(part, dim=1)
-        found = kernel(queries, factors, vectors, norms, worst, n)
-        if found is None:
-            return f"found more than {n} of {n}"
-        values, places = found
-        got = torch.full((m, n + 1), torch.inf, device=device)
-        places = torch.where(values.isinf(), n, places.long())
-        got.scatter_(1, places, values)
-        near = (scores - worst[:, None]).abs() < 1e-4
-        wrong = (got[:, :n].isinf() == (scores < worst[:, None])) & ~near
-        wrong |= ~got[:, :n].isinf() & ((got[:, :n] - scores).abs() > 1e-4)
-        if wrong.any():
-            return f"{int(wrong.sum())} of {m * n} scores are wrong, or wrongly passed over"
-    return ""
 
 
 def _on_device(vectors: Vectors, device: str) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
