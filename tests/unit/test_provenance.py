@@ -351,6 +351,7 @@ def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
         "methods/ttt/engines/lean.py",
         "needs/kinds.py",
         "retrieval/merged.py",
+        "retrieval/exact.py",
         "sections/kinds.py",
         "worker.py",
     }

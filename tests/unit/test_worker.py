@@ -196,8 +196,9 @@ def test_only_work_of_many_short_jobs_is_worth_a_worker():
     assert not worker.pays(["evaluate_part"] * 3 + ["train_model"] * 9)
 
 
-def test_a_worker_is_reached_by_what_it_leaves_in_the_environment(monkeypatch):
+def test_a_worker_is_reached_by_what_it_leaves_in_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv(worker.SOCKET, raising=False)
+    monkeypatch.setattr(worker.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     monkeypatch.setattr(worker.subprocess, "Popen", lambda *words, **options: None)
     worker.start()
     monkeypatch.setenv(worker.THREADS, "1")

@@ -91,7 +91,7 @@ def test_no_stage_and_no_kind_reaches_a_formula():
 
 
 def test_formulas_stand_on_the_ground():
-    """On sections and their own kinds; never on the configuration or on a stage."""
+    """On sections, their own kinds, and what a stage gives for it: arithmetic alone."""
     ground = {"needs", "sections", "pile"}
     for file in PACKAGE.glob("needs/*.py"):
         names = reached(f"tttnn.needs.{file.stem}") if file.stem != "__init__" else {}
@@ -99,7 +99,12 @@ def test_formulas_stand_on_the_ground():
     for file in [*PACKAGE.glob("*/needs.py"), *PACKAGE.glob("*/**/needs.py")]:
         module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
         names = {name for name in reached(module) if name.split(".")[1] not in ground} - {module}
-        settings = {name for name in names if re.search(r"\.settings$|\.models\.kinds\.", name)}
+        own = r"\.settings$|\.models\.kinds\.|\.exact_memory$"
+        settings = {name for name in names if re.search(own, name)}
+            name
+            for name in names
+            if re.search(r"\.settings$|\.models\.kinds\.|\.exact_memory$", name)
+        }
         assert names == settings, file
 
 

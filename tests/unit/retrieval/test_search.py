@@ -207,10 +207,15 @@ def test_distances_do_not_depend_on_company():
 
 @pytest.mark.parametrize("factory", ["Flat", "IVF8,SQ8"])
 def test_little_memory_gives_the_same(factory, corpus, monkeypatch):
-    """With room for some bytes only, queries are searched, ranked, merged and drawn one by one."""
+    """With room for some bytes only, queries are searched, ranked, merged and drawn one by one.
+
+    (What faiss's own buffers take is no matter of queries.)
+    """
+    monkeypatch.setattr("tttnn.retrieval.exact_memory.FIXED", 0)
+    monkeypatch.setattr("tttnn.retrieval.exact_memory.LEAST_ROWS", 1)
     before = [table(paths) for paths in (corpus.search(20, factory, nprobe=8), corpus.draw(20))]
     for module in ("search", "control"):
-        monkeypatch.setattr(f"tttnn.retrieval.{module}.room", lambda _: 5000)
+        monkeypatch.setattr(f"tttnn.retrieval.{module}.room", lambda _: 40_000)
     after = [table(paths) for paths in (corpus.search(20, factory, nprobe=8), corpus.draw(20))]
     for one, other in zip(before, after, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
