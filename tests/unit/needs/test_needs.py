@@ -101,10 +101,6 @@ def test_formulas_stand_on_the_ground():
         names = {name for name in reached(module) if name.split(".")[1] not in ground} - {module}
         own = r"\.settings$|\.models\.kinds\.|\.exact_memory$"
         settings = {name for name in names if re.search(own, name)}
-            name
-            for name in names
-            if re.search(r"\.settings$|\.models\.kinds\.|\.exact_memory$", name)
-        }
         assert names == settings, file
 
 

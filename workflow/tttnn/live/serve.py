@@ -129,8 +129,6 @@ def serve(
         signals.append(number)
         stopping.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
     limits = Limits(
         max_k=max_k,
         max_vectors=max_vectors,
@@ -157,6 +155,8 @@ def serve(
     log = Log(run=build.run, index=build.index, shards=names)
     log("opening", build=build.digest)
     held = [OpenShard(opened, each) for each in names]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     scheme = "grpc+tls" if tls else "grpc"
     try:
         server = Server(
