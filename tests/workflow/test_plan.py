@@ -145,6 +145,32 @@ def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
     assert "select_documents" not in plan
 
 
+def test_published_embeddings_are_adopted_and_none_are_made(checkout):
+    folder = checkout.folder / "published"
+    folder.mkdir()
+    settings = ("--config", "embeddings={published: {embedder: published}}")
+    printed = checkout.snakemake("--dry-run", *settings, ok=False)
+    assert "adopt_embeddings" in printed and "published/00.jsonl.index" in printed  # is missing
+    for shard in ("00", "01", "02", "03"):
+        (folder / f"{shard}.jsonl.index").touch()
+    without, plan = checkout.plan(), checkout.plan(*settings)
+    assert without["embed_chunk"] == without["list_embeddings"] == 4
+    assert plan == without - Counter(embed_chunk=4, list_embeddings=4) + Counter(adopt_embeddings=4)
+
+
+def test_published_embeddings_of_one_embedder_leave_another_s_alone(checkout):
+    folder = checkout.folder / "published"
+    folder.mkdir()
+    for shard in ("00", "01", "02", "03"):
+        (folder / f"{shard}.jsonl.index").touch()
+    settings = (
+        "--config", "embeddings={published: {untrained: published}}",
+        "search={indexes: [flat, flat_untrained]}",
+    )  # fmt: skip
+    plan = checkout.plan(*settings)
+    assert plan["embed_chunk"] == plan["list_embeddings"] == plan["adopt_embeddings"] == 4
+
+
 SEARCHED = {"merge_candidates": 3, "choose_neighbors": 1, "measure_recall": 2}
 """Of both indexes, and of the exact one for validation documents."""
 
