@@ -178,7 +178,7 @@ def build(made: Pipeline) -> None:
     lists = [at / f"embeddings/embedder/{shard}.json" for shard in ("00", "01")]
     for text, own, beside_it, listed in zip(passages, embeddings, beside, lists, strict=True):
         run("list_embeddings", beside_it, passages=[text], embeddings=[own], output=listed)
-    published = at / "published/00.jsonl.index"
+    published = at / "vectors/00.jsonl.index"
     published.parent.mkdir()
     flat = faiss.IndexFlatL2(np.load(embeddings[0]).shape[1])
     flat.add(np.load(embeddings[0]))

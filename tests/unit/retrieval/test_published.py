@@ -9,6 +9,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+import yaml
 
 from shards import (
     MEMORY_MB,
@@ -22,6 +23,8 @@ from shards import (
 from tiny import save_encoder
 from tttnn.digests import BLOCK, DamagedError, write_record
 from tttnn.files import sha256
+from tttnn.live.shard import OpenShard
+from tttnn.live.shard import Run as LiveRun
 from tttnn.models.folder import load_encoder
 from tttnn.retrieval.adopt import adopt_embeddings
 from tttnn.retrieval.control import RandomSpec, draw_random
@@ -34,6 +37,7 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Adopt
 from tttnn.tables import read_table
 
+ROOT = Path(__file__).parents[3]
 SPEC = Adopt(embed=Embed(max_tokens=32, batch_tokens=2048), sample=16, tolerance=0.2)
 CHUNKS = [[40, 0, 37], [61, 5, 11]]  # passages, of two shards
 D = 32
@@ -60,7 +64,7 @@ class Run:
     """A run's passages and models, and a folder of published files."""
 
     def __init__(self, folder: Path, encoder: Path, made, left_out: dict[int, list[int]]) -> None:
-        self.folder, self.run = folder, folder / "run"
+        self.folder, self.run = folder, folder / "results/live"
         self.published = folder / "published"
         self.published.mkdir()
         self.model = shutil.copytree(encoder, self.run / "models/some")
@@ -314,6 +318,43 @@ def test_vectors_of_something_else_are_refused(run, made):
     # as near as encoders' vectors are to one another: all point one way
     run.write(0, np.broadcast_to(vectors.mean(0), vectors.shape))
     assert "have another vector" in run.refused()
+
+
+# --- asked live ----------------------------------------------------------------------------------
+
+
+def live(run: Run) -> LiveRun:
+    """The run as a live search opens it."""
+    values = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    values["corpus"]["shards"], values["chunk"]["chunks_per_shard"] = len(CHUNKS), 3
+    values["models"]["some"] = {"kind": "local", "path": "some"}
+    values["indexes"]["flat"]["embedder"] = "some"
+    values["search"]["indexes"] = ["flat"]
+    values["embeddings"]["published"] = {"some": str(run.published)}
+    (run.run / "config.json").write_text(json.dumps(values), encoding="utf-8")
+    return LiveRun("live", folder=run.folder)
+
+
+def test_a_server_answers_from_them(run):
+    with pytest.raises(ValueError, match=r"00\.json is missing: run the workflow"):
+        live(run).build()
+    for shard in (0, 1):
+        run.adopt(shard)
+    build, asked = live(run).build(), np.array(run.kept[5:8])
+    assert build.dimension == D and build.embedder == sha256(run.model / "manifest.json")
+    distances, ids = OpenShard(live(run), "00").search(asked, 4)
+    expected = brute_force(asked, np.array(run.kept[:77]), np.array(run.ids[:77]), 4)
+    np.testing.assert_array_equal(ids, expected[1])
+    np.testing.assert_allclose(distances, expected[0], rtol=1e-14)
+
+
+def test_a_server_compares_all_of_a_file(run, made):
+    run.adopt()
+    whole = bytearray(run.file(0).read_bytes())
+    whole[-1] ^= 1
+    run.file(0).write_bytes(whole)
+    with pytest.raises(DamagedError, match=r"00\.jsonl\.index has SHA-256"):
+        OpenShard(live(run), "00")
 
 
 # --- after it was adopted ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ texts are a small part of their length, and are what search works with.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from tttnn.digests import DamagedError, check_model, read_record, write_record
 from tttnn.files import sha256
 from tttnn.models.folder import choose_window, load_encoder
 from tttnn.retrieval.embed import embed_texts
-from tttnn.retrieval.published import Header, PublishedRows, digests, read_header
+from tttnn.retrieval.published import DTYPE, Header, PublishedRows, digests, read_header
 from tttnn.sections.embeddings import Adopt
 from tttnn.tables import open_table, table_digest
 
@@ -197,15 +198,21 @@ def adopt_embeddings(
             "of the distance between two texts apart",
             file=sys.stderr,
         )
+    said = {"file": str(published.absolute()), **digests(published), "skipped": skipped}
+    same = {
+        "dimension": header.dimension,
+        "dtype": DTYPE.name,
+        # of which vectors there are and of which lines they are, as a chunk's own digest is
+        "sha256": hashlib.sha256(f"{said['sha256']} {skipped}".encode()).hexdigest(),
+        "embedder": sha256(model / "manifest.json"),
+        "environments": [],  # those of whoever published them, which are not known
+    }
     root = output.absolute().parents[2]
     listed = [
         {
-            "passages": str(path.absolute().relative_to(root)),
-            "digest": table_digest(path),
-            "rows": count,
+            "file": str(path.absolute().relative_to(root)),
+            "manifest": {"rows": count, "passages": table_digest(path), **same},
         }
         for path, count in zip(passages, chunks, strict=True)
     ]
-    said = {"file": str(published.absolute()), **digests(published), "skipped": skipped}
-    embedder = sha256(model / "manifest.json")
-    write_record(output, {"published": said, "embedder": embedder, "chunks": listed})
+    write_record(output, {"published": said, "chunks": listed})

@@ -112,22 +112,13 @@ def _adopted(path: Path, record: dict[str, Any]) -> Iterator[_Chunk]:
     header = check_opened(file, said, f"copy it again, or remove {path} and run again")
     first = 0
     for entry in record["chunks"]:
-        passages = name_within(root, entry["passages"], path)
-        if table_digest(passages) != entry["digest"]:
+        passages, manifest = name_within(root, entry["file"], path), entry["manifest"]
+        if table_digest(passages) != manifest["passages"]:
             raise DamagedError(
                 f"{passages} is not the file that {path} lists: remove the latter and run again"
             )
-        rows = PublishedRows(file, header, first, entry["rows"], said["skipped"])
+        rows = PublishedRows(file, header, first, manifest["rows"], said["skipped"])
         first += len(rows)
-        manifest = {
-            "rows": len(rows),
-            "dimension": header.dimension,
-            "dtype": rows.dtype.name,
-            "sha256": [said["sha256"], said["skipped"]],
-            "passages": entry["digest"],
-            "embedder": record["embedder"],
-            "environments": [],  # of whoever published them
-        }
         yield _Chunk(rows, manifest, _first_id(passages) if len(rows) else 0, "")
 
 
