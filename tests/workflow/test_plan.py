@@ -6,10 +6,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
 
 from checkout import ROOT
 from tttnn.config.figures import FIGURES
+from tttnn.tables import read_table
 
 TINY = ("--configfile", "tiny.yaml")
 AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
@@ -169,6 +172,24 @@ def test_published_embeddings_of_one_embedder_leave_another_s_alone(checkout):
     )  # fmt: skip
     plan = checkout.plan(*settings)
     assert plan["embed_chunk"] == plan["list_embeddings"] == plan["adopt_embeddings"] == 4
+
+
+def test_published_embeddings_find_what_the_run_s_own_find(copy):
+    target = "results/tiny/candidates/test/flat/pile_github.parquet"
+    before = read_table(copy.folder / target)
+    (copy.folder / "published").mkdir()
+    for shard in ("00", "01"):
+        vectors = np.load(copy.folder / f"results/tiny/embeddings/embedder/{shard}/0.npy")
+        index = faiss.IndexFlatL2(vectors.shape[1])
+        index.add(vectors)
+        faiss.write_index(index, str(copy.folder / f"published/{shard}.jsonl.index"))
+    settings = (*TINY, "--config", "embeddings={published: {embedder: published}}")
+    again = Counter(adopt_embeddings=2, search_shard=2, merge_candidates=1)
+    assert copy.plan(*settings, "--", target) == again
+    copy.snakemake(*settings, "--", target)
+    after = read_table(copy.folder / target)
+    assert after["passage_id"].equals(before["passage_id"])
+    assert after["distance"].equals(before["distance"])
 
 
 SEARCHED = {"merge_candidates": 3, "choose_neighbors": 1, "measure_recall": 2}

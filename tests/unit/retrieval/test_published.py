@@ -13,7 +13,9 @@ import yaml
 
 from shards import (
     MEMORY_MB,
+    Shards,
     brute_force,
+    build_index,
     index_spec,
     search,
     searched,
@@ -176,6 +178,22 @@ def test_exact_search_random_and_recall_work_on_them(tmp_path, encoder, made, le
     expected = ((np.array(run.kept)[at].astype(np.float64) - asked[0]) ** 2).sum(1)
     np.testing.assert_allclose(read_table(far[0])["distance"].to_numpy()[:5], expected)
     assert before == {path: path.stat().st_mtime_ns for path in run.published.iterdir()}
+
+
+def test_an_index_that_learns_is_built_of_them(run):
+    lists = [run.adopt(0), run.adopt(1)]
+    shards = Shards([], [], lists, np.array(run.ids), np.array(run.kept))
+    merged = build_index(run.folder / "ivf", index_spec("IVF4,Flat"), shards)
+    vectors, asked = run.folder / "queries.safetensors", np.array(run.kept[60:65])
+    said = {"embedder": sha256(run.model / "manifest.json"), "environments": []}
+    save_tensors(vectors, {"query_id": np.arange(5), "vectors": asked}, said)
+    queries = [write_queries(run.folder / "queries/0.parquet", [*range(5)])]
+    near = search(
+        run.folder / "found", index_spec("IVF4,Flat"), lists, queries, vectors,
+        [run.folder / "near/0.parquet"], k=3, merged=merged, nprobe=4,
+    )  # fmt: skip
+    found = read_table(near[0])["passage_id"].to_numpy().reshape(5, 3)
+    np.testing.assert_array_equal(found, brute_force(asked, shards.vectors, shards.ids, 3)[1])
 
 
 def test_what_another_machine_rounds_is_no_other_vector(run, made):
