@@ -293,7 +293,7 @@ def test_another_number_of_rows_is_another_corpus(run, made):
 def test_records_that_were_left_out_are_counted(tmp_path, encoder, made):
     run = Run(tmp_path, encoder, made, {0: [2, 5]})
     run.write(0, np.delete(made[0][1], [2, 5], axis=0))
-    assert "has 75 vectors, its shard 75 passages and 2 records that were left out" in run.refused()
+    assert "has 75 vectors, its shard 75 passages and 2 left out:" in run.refused()
 
 
 @pytest.mark.parametrize("by", [1, -1, 3])

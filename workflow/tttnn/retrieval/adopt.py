@@ -66,7 +66,7 @@ def _skipped(rejected: Path, manifest: Path) -> list[int]:
 def _check_counts(published: Path, header: Header, rows: int, skipped: int) -> None:
     if header.rows == rows + skipped:
         return
-    left_out = f" and {skipped} records that were left out" if skipped else ""
+    left_out = f" and {skipped} left out" if skipped else ""
     raise DamagedError(
         f"{published} has {header.rows} vectors, its shard {rows} passages{left_out}: a vector is "
         "that of a line, so the file is of another shard, or the corpus is not the one that was "
