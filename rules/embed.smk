@@ -1,5 +1,6 @@
 """Embed: passages/{shard}/{chunk}.parquet → embeddings/{embedder}/{shard}/{chunk}.npy and its manifest
 → the list of a shard's, embeddings/{embedder}/{shard}.json, which whatever reads vectors takes;
+of an embedder whose vectors are published there is the list alone, made of their file as it is;
 and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.safetensors; the sets are
 `test`, `val`, and `halves`, the first halves of the test documents."""
 
@@ -47,6 +48,8 @@ rule list_embeddings:
         "<logs>/list_embeddings/{embedder}/{shard}.log",
     benchmark:
         "<benchmarks>/list_embeddings/{embedder}/{shard}.tsv"
+    wildcard_constraints:
+        embedder=cfg.embedder_pattern(published=False),
     priority: 10
     conda:
         ENVIRONMENT
@@ -61,6 +64,44 @@ rule list_embeddings:
     shell:
         "python -m tttnn list_embeddings --passages {input.passages:q}"
         " --embeddings {input.embeddings:q}"
+        " --output {output.manifest:q}"
+        " > {log:q} 2>&1"
+
+
+rule adopt_embeddings:
+    input:
+        published=lookup(dpath="{embedder}/{shard}", within=PUBLISHED),
+        passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
+        corpus="<results>/corpus/{shard}.json",
+        rejected="<results>/corpus/{shard}.rejected.jsonl",
+        model="<results>/models/{embedder}",
+    output:
+        manifest="<results>/embeddings/{embedder}/{shard}.json",
+    log:
+        "<logs>/adopt_embeddings/{embedder}/{shard}.log",
+    benchmark:
+        "<benchmarks>/adopt_embeddings/{embedder}/{shard}.tsv"
+    wildcard_constraints:
+        embedder=cfg.embedder_pattern(published=True),
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=cost.mem_mb("adopt_embeddings"),
+        runtime=cost.runtime("adopt_embeddings"),
+    params:
+        spec=spec.adopt_embeddings,
+        code=code("adopt_embeddings"),
+    message:
+        "Compare the published embeddings of shard {wildcards.shard} with its passages"
+    shell:
+        "python -m tttnn adopt_embeddings --spec {params.spec:q}"
+        " --published {input.published:q}"
+        " --passages {input.passages:q}"
+        " --corpus {input.corpus:q}"
+        " --rejected {input.rejected:q}"
+        " --model {input.model:q}"
         " --output {output.manifest:q}"
         " > {log:q} 2>&1"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import faiss
 import numpy as np
 import pytest
 
@@ -177,6 +178,18 @@ def build(made: Pipeline) -> None:
     lists = [at / f"embeddings/embedder/{shard}.json" for shard in ("00", "01")]
     for text, own, beside_it, listed in zip(passages, embeddings, beside, lists, strict=True):
         run("list_embeddings", beside_it, passages=[text], embeddings=[own], output=listed)
+    published = at / "vectors/00.jsonl.index"
+    published.parent.mkdir()
+    flat = faiss.IndexFlatL2(np.load(embeddings[0]).shape[1])
+    flat.add(np.load(embeddings[0]))
+    faiss.write_index(flat, str(published))
+    run(
+        "adopt_embeddings", *used["embedder"], at / "corpus/00.json",
+        spec={"embed": embed, "sample": 8, "tolerance": 0.2}, published=published,
+        passages=[passages[0]], corpus=at / "corpus/00.json",
+        rejected=at / "corpus/00.rejected.jsonl", model=models / "embedder",
+        output=at / "embeddings/adopted/00.json",
+    )  # fmt: skip
     room = {"memory_mb": 4000}
     index = at / "indexes/ivf"
     learnt = [index / f"trained/{shard}.safetensors" for shard in ("00", "01")]

@@ -26,6 +26,9 @@ REACHED = {
     "download_shard": f"corpus.download {DOCUMENTS} {GROUND} sections.kinds sections.source",
     "embed_chunk": f"retrieval.embed models.first_tokens retrieval.rows retrieval.tensors tables "
     f"environment {MODEL} {RESUMES} {GROUND} sections.embed",
+    "adopt_embeddings": f"retrieval.adopt retrieval.embed retrieval.published corpus.passages "
+    f"models.first_tokens retrieval.rows retrieval.tensors tables environment {MODEL} {RESUMES} "
+    f"{GROUND} sections.embed sections.embeddings",
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
     "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
 
 from checkout import ROOT
 from tttnn.config.figures import FIGURES
+from tttnn.tables import read_table
 
 TINY = ("--configfile", "tiny.yaml")
 AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
@@ -143,6 +147,53 @@ def test_an_edited_line_of_embed_reruns_embedding_and_what_follows(copy):
     for upstream in ("download_shard", "chunk_shard", "train_embedder", "train_model"):
         assert upstream not in plan
     assert "select_documents" not in plan
+
+
+def test_published_embeddings_are_adopted_and_none_are_made(checkout):
+    folder = checkout.folder / "published"
+    folder.mkdir()
+    settings = ("--config", "embeddings={published: {embedder: published}}")
+    printed = checkout.snakemake("--dry-run", *settings, ok=False)
+    assert "adopt_embeddings" in printed and "published/00.jsonl.index" in printed  # is missing
+    for shard in ("00", "01", "02", "03"):
+        (folder / f"{shard}.jsonl.index").touch()
+    without, plan = checkout.plan(), checkout.plan(*settings)
+    assert without["embed_chunk"] == without["list_embeddings"] == 4
+    assert plan == without - Counter(embed_chunk=4, list_embeddings=4) + Counter(adopt_embeddings=4)
+
+
+def test_published_embeddings_of_one_embedder_leave_another_s_alone(checkout):
+    folder = checkout.folder / "published"
+    folder.mkdir()
+    for shard in ("00", "01", "02", "03"):
+        (folder / f"{shard}.jsonl.index").touch()
+    settings = (
+        "--config", "embeddings={published: {untrained: published}}",
+        "search={indexes: [flat, flat_untrained]}",
+    )  # fmt: skip
+    plan = checkout.plan(*settings)
+    assert plan["embed_chunk"] == plan["list_embeddings"] == plan["adopt_embeddings"] == 4
+
+
+def test_published_embeddings_find_what_the_run_s_own_find(copy):
+    target = "results/tiny/candidates/test/flat/pile_github.parquet"
+    before = read_table(copy.folder / target)
+    (copy.folder / "published").mkdir()
+    for shard in ("00", "01"):
+        vectors = np.load(copy.folder / f"results/tiny/embeddings/embedder/{shard}/0.npy")
+        rejected = copy.folder / f"results/tiny/corpus/{shard}.rejected.jsonl"
+        for line in rejected.read_text().splitlines():  # in order; they had vectors, too
+            vectors = np.insert(vectors, json.loads(line)["line"] - 1, 0, axis=0)
+        index = faiss.IndexFlatL2(vectors.shape[1])
+        index.add(vectors)
+        faiss.write_index(index, str(copy.folder / f"published/{shard}.jsonl.index"))
+    settings = (*TINY, "--config", "embeddings={published: {embedder: published}}")
+    again = Counter(adopt_embeddings=2, search_shard=2, merge_candidates=1)
+    assert copy.plan(*settings, "--", target) == again
+    copy.snakemake(*settings, "--", target)
+    after = read_table(copy.folder / target)
+    assert after["passage_id"].equals(before["passage_id"])
+    assert after["distance"].equals(before["distance"])
 
 
 SEARCHED = {"merge_candidates": 3, "choose_neighbors": 1, "measure_recall": 2}

@@ -42,6 +42,7 @@ MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise c
 RAISE = "raise memory_mb"
 LOWER = {
     "adapt": "lower --window",
+    "adopt_embeddings": "lower embed.batch_tokens",
     "embed_chunk": "lower embed.batch_tokens",
     "embed_queries": "lower embed.batch_tokens",
     "evaluate_part": "lower the method's window, or give it lora",

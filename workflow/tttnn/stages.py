@@ -29,6 +29,7 @@ MODULES = {
     "embed_chunk": "tttnn.retrieval.embed",
     "embed_queries": "tttnn.retrieval.embed",
     "list_embeddings": "tttnn.retrieval.vectors",
+    "adopt_embeddings": "tttnn.retrieval.adopt",
     "train_shard_index": "tttnn.retrieval.index",
     "merge_training": "tttnn.retrieval.index",
     "fill_shard_index": "tttnn.retrieval.index",
@@ -147,6 +148,11 @@ class Specs:
 
     def embed(self, wildcards: Any) -> str:
         return self._embed
+
+    def adopt_embeddings(self, wildcards: Any) -> str:
+        # where the files are is an input
+        adopted = self._config.embeddings.model_dump(mode="json", exclude={"published"})
+        return canonical({"embed": self._config.embed, **adopted})
 
     def index(self, wildcards: Any) -> str:
         return canonical({"index": self._config.indexes[wildcards.index].built()})

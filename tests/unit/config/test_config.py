@@ -199,6 +199,18 @@ def test_an_unknown_name_is_named_with_the_nearest_one(overlay, where, guess):
             {"chunk": {"unit": "window"}, "models": {"None": {"like": "embedder"}}},
             "chunk.tokenizer: unit: window needs the model",
         ),
+        (
+            {"embeddings": {"published": {"embeder": "a"}}},
+            "embeddings.published: 'embeder' is not known. Did you mean 'embedder'?",
+        ),
+        ({"embeddings": {"published": {"small": "a"}}}, "'small' is trained with objective causal"),
+        (
+            {
+                "embeddings": {"published": {"embedder": "a"}},
+                "chunk": {"unit": "window", "tokenizer": "embedder"},
+            },
+            "chunk.unit: window: a vector of embeddings.published is that of a whole document",
+        ),
         ({"select": {"fraction": 0.2}}, "select: give either fraction or count"),
         ({"select": {"count": None}}, "select: give either fraction or count"),
         ({"evaluate": {"models": ["embedder"]}}, "'embedder' is trained with objective masked"),

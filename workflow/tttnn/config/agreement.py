@@ -165,6 +165,12 @@ def _check_training(config: Config, name: str) -> None:
 def _check_embedders(config: Config) -> None:
     for name in config.built_indexes:
         _models(config, [config.indexes[name].embedder], "masked", f"indexes.{name}.embedder")
+    _models(config, config.embeddings.published, "masked", "embeddings.published")
+    if config.embeddings.published and config.chunk.unit != "document":
+        raise ValueError(
+            f"chunk.unit: {config.chunk.unit}: a vector of embeddings.published is that of a whole "
+            "document: set chunk.unit: document, or leave embeddings.published empty"
+        )
     if config.splits:
         _models(config, [config.split.tokenizer], "causal", "split.tokenizer")
 

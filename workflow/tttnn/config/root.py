@@ -23,6 +23,7 @@ from tttnn.sections.base import Names, Section
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.corpus import Corpus
 from tttnn.sections.embed import Embed
+from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
 from tttnn.sections.memory import MemoryMb
@@ -66,6 +67,7 @@ class Config(Section):
     chunk: Chunk
     models: dict[str, AnyModel]
     embed: Embed
+    embeddings: Embeddings = Embeddings()
     indexes: dict[str, AnyIndex]
     search: Search
     selections: dict[str, AnySelection] = {}
@@ -132,6 +134,12 @@ class Config(Section):
     def embedders(self) -> list[str]:
         """The models that the built indexes embed with."""
         return list(dict.fromkeys(self.indexes[name].embedder for name in self.built_indexes))
+
+    def embedder_pattern(self, *, published: bool) -> str:
+        """A regular expression for the embedders whose vectors are at hand, or for the others."""
+        names = (index.embedder for index in self.indexes.values())
+        chosen = [name for name in names if (name in self.embeddings.published) == published]
+        return "|".join(map(re.escape, dict.fromkeys(chosen))) or "(?!)"
 
     @property
     def evaluated(self) -> list[str]:

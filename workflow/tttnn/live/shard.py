@@ -13,7 +13,7 @@ import numpy as np
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.corpus.passages import ROW_BITS, PassageStore
-from tttnn.digests import read_record
+from tttnn.digests import check_file, read_record
 from tttnn.files import sha256
 from tttnn.reading import read_json
 from tttnn.retrieval import exact
@@ -66,6 +66,16 @@ class Run:
             [embeddings / shard / f"{chunk}.npy" for chunk in chunks],
         )
 
+    def adopted(self, shard: str) -> Path | None:
+        """The list of a shard's published vectors; None where they were made by the run."""
+        name = self.settings.embedder
+        if name not in self.config.embeddings.published:
+            return None
+        path = self.folder / "embeddings" / name / f"{shard}.json"
+        if not path.is_file():
+            raise ValueError(f"{path} is missing: run the workflow to its candidates first")
+        return path
+
     def index_file(self, shard: str) -> Path | None:
         """A shard's own index; None for an exact one, which is the embeddings."""
         if self.settings.kind == "flat":
@@ -76,6 +86,8 @@ class Run:
         return path
 
     def _manifests(self, shard: str) -> list[dict[str, Any]]:
+        if listed := self.adopted(shard):
+            return [entry["manifest"] for entry in read_record(listed)["chunks"]]
         files = [manifest_of(path) for path in self.files(shard)[1]]
         for file in files:
             if not file.is_file():
@@ -138,13 +150,22 @@ class _Held(VectorStore):
         self._arrays = [_Compared(rows.path) for rows in self._arrays]
 
 
+def _adopted(listed: Path) -> VectorStore:
+    """A shard's published vectors, the file compared as a whole."""
+    said = read_record(listed)["published"]
+    remedy = f"copy it again, or remove {listed} and run again"
+    check_file(Path(said["file"]), said["sha256"], listed, remedy)
+    return VectorStore.of([listed])
+
+
 class OpenShard:
     """One shard, memory-mapped; all of its vectors were read, and compared, when it was opened."""
 
     def __init__(self, run: Run, name: str) -> None:
         passages, embeddings = run.files(name)
         self.name = name
-        self._store = _Held(passages, embeddings)
+        listed = run.adopted(name)
+        self._store = _adopted(listed) if listed else _Held(passages, embeddings)
         self._passages = PassageStore(passages)
         self._share = run.settings.share
         self.rows = self._store.held(self._share)

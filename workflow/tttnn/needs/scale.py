@@ -12,6 +12,7 @@ from tttnn.needs.rates import TOKEN_BYTES, Rates
 from tttnn.needs.shapes import Shape
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.embed import Embed
+from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
 from tttnn.sections.method import Method
@@ -63,6 +64,7 @@ class Scale:
     methods: Mapping[str, Method]
     chunk: Chunk
     embed: Embed
+    embeddings: Embeddings
     search: Search
     gather: Gather
     select: Select

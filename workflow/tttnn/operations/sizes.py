@@ -212,6 +212,7 @@ def scale(config: Config) -> Scale:
         methods=config.methods,
         chunk=config.chunk,
         embed=config.embed,
+        embeddings=config.embeddings,
         search=config.search,
         gather=config.gather,
         select=config.select,

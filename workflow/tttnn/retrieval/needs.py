@@ -12,6 +12,7 @@ from tttnn.needs.kinds import SEARCH_THREADS, Vectors, load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import (
     CHOOSING,
+    CPU,
     DISK,
     DISTANCES,
     FLOAT,
@@ -55,6 +56,8 @@ ROW_DISK = 20
 ROWS_A_SECOND = 2e6  # of distances: assumed
 RECALL_DISK = 1e3
 LIST_DISK = 500  # bytes of a chunk in a shard's list
+HASHED = 1e9  # bytes a second that get two digests, by the instructions for SHA-256: measured
+HASHED_BLOCK, HASH_DISK = 1 << 24, 80  # bytes with a digest of their own, and of that in a list
 FILE_SECONDS = 0.01  # to look at a chunk: assumed
 GATHERED_BYTES = 500e6  # of passages a second, found and decompressed: assumed
 MEASURED_BYTES = 50e6  # of neighbours a second, how alike they are to their query: measured
@@ -95,11 +98,29 @@ def list_embeddings(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(PYTHON, START + FILE_SECONDS * files, LIST_DISK * files, "10 ms a file")
 
 
+def adopt_embeddings(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """A sample is embedded, on a processor, and the file is read once."""
+    size, tokens = scale.shapes[wildcards["embedder"]], scale.passage_tokens
+    sample = min(scale.embeddings.sample, scale.passages)
+    batch = min(scale.embed.batch_tokens, sample * scale.embed.max_tokens)
+    memory = TORCH + LOADED * size.weights + ENCODED * sample * scale.passage_bytes
+    memory += FLOAT * batch * LIVE * (scale.embed.max_tokens + size.width)
+    file = scale.passages * size.width * FLOAT
+    work = sample * tokens * size.forward(tokens, logits=False) / CPU.forward
+    return Need(
+        memory,
+        START_TORCH + work + file / min(DISK, HASHED),
+        LIST_DISK * scale.chunk.chunks_per_shard + file / HASHED_BLOCK * HASH_DISK,
+        "the file read once, with its SHA-256",
+    )
+
+
 def _index(scale: Scale, name: str) -> tuple[Index, Vectors, ModuleType]:
     """The index's settings, the vectors it is built of, and what its type needs."""
     spec, rows = scale.indexes[name], scale.passages
     file_rows = rows / scale.chunk.chunks_per_shard
-    number = 2 if scale.embed.dtype == "float16" else FLOAT
+    is_half = scale.embed.dtype == "float16" and spec.embedder not in scale.embeddings.published
+    number = 2 if is_half else FLOAT
     on_gpu = scale.on_gpu and not spec.LEARNS
     products = scale.rates.forward / 2 if on_gpu else SEARCH_THREADS * DISTANCES
     d = scale.dimension(name)
@@ -321,6 +342,7 @@ FORMULAS: dict[str, Formula] = {
     "embed_chunk": embed_chunk,
     "embed_queries": embed_queries,
     "list_embeddings": list_embeddings,
+    "adopt_embeddings": adopt_embeddings,
     "train_shard_index": train_shard_index,
     "merge_training": merge_training,
     "fill_shard_index": fill_shard_index,

@@ -12,6 +12,7 @@ import numpy as np
 from tttnn.digests import DamagedError, read_record, write_record
 from tttnn.environment import Environment
 from tttnn.files import name_within
+from tttnn.retrieval.published import PublishedRows, check_opened
 from tttnn.retrieval.rows import Rows
 from tttnn.tables import open_table, table_digest
 
@@ -26,7 +27,7 @@ def manifest_of(vectors: Path) -> Path:
 class _Chunk(NamedTuple):
     """A chunk's vectors, and what its manifest says of them."""
 
-    rows: Rows
+    rows: Rows | PublishedRows
     manifest: dict[str, Any]
     start: int  # the first passage id
     remedy: str  # where a vector is damaged
@@ -52,10 +53,12 @@ def _open(passages: Path, vectors: Path, listed: Path | None = None) -> _Chunk:
             f"{vectors} has {rows.dtype.name} of shape {rows.shape}, its manifest expects "
             f"{expected[1]} of {tuple(expected[0])}: {remedy}"
         )
-    start = 0
-    if len(rows):
-        start = open_table(passages).metadata.row_group(0).column(0).statistics.min
+    start = _first_id(passages) if len(rows) else 0
     return _Chunk(rows, manifest, start, "" if listed is None else f"; remove {listed}, too")
+
+
+def _first_id(passages: Path) -> int:
+    return open_table(passages).metadata.row_group(0).column(0).statistics.min
 
 
 def list_embeddings(passages: list[Path], embeddings: list[Path], output: Path) -> None:
@@ -88,8 +91,11 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 def _listed(path: Path) -> Iterator[_Chunk]:
     """The chunks of a shard's list; raises `DamagedError` unless they are those."""
-    root = path.absolute().parents[2]
-    for entry in read_record(path)["chunks"]:
+    root, record = path.absolute().parents[2], read_record(path)
+    if "published" in record:
+        yield from _adopted(path, record)
+        return
+    for entry in record["chunks"]:
         files = [name_within(root, entry[key], path) for key in ("passages", "vectors")]
         chunk = _open(files[0], files[1], path)
         if _digest(chunk.manifest) != entry["manifest"]:
@@ -99,8 +105,25 @@ def _listed(path: Path) -> Iterator[_Chunk]:
         yield chunk
 
 
+def _adopted(path: Path, record: dict[str, Any]) -> Iterator[_Chunk]:
+    """The chunks of a list that `tttnn.retrieval.adopt` wrote: parts of one published file."""
+    root, said = path.absolute().parents[2], record["published"]
+    file = Path(said["file"])
+    header = check_opened(file, said, f"copy it again, or remove {path} and run again")
+    first = 0
+    for entry in record["chunks"]:
+        passages, manifest = name_within(root, entry["file"], path), entry["manifest"]
+        if table_digest(passages) != manifest["passages"]:
+            raise DamagedError(
+                f"{passages} is not the file that {path} lists: remove the latter and run again"
+            )
+        rows = PublishedRows(file, header, first, manifest["rows"], said["skipped"])
+        first += len(rows)
+        yield _Chunk(rows, manifest, _first_id(passages) if len(rows) else 0, "")
+
+
 class VectorStore:
-    """Vectors by passage id, and in blocks, memory-mapped from the chunks' npy files.
+    """Vectors by passage id, and in blocks, memory-mapped from the chunks' files.
 
     `passages` and `embeddings` are the files of the same chunks, in order of passage id; beside
     each of the latter is its manifest. Whether a chunk's vectors are of these passages is compared
@@ -125,7 +148,7 @@ class VectorStore:
 
     def _take(self, chunks: Iterator[_Chunk]) -> None:
         self._starts: list[int] = []
-        self._arrays: list[Rows] = []
+        self._arrays: list[Rows | PublishedRows] = []
         self._remedies: list[str] = []
         self.environments: list[Environment] = []
         """What each chunk was embedded with; more than one where an embedding was gone on with."""
