@@ -40,6 +40,8 @@ class Fleet(NamedTuple):
     """A model whose modules read the stack's rows, and how it is trained."""
 
     model: PreTrainedModel
+    base: Weights
+    """The model's own, in the recipe's precision, which nothing trains."""
     stack: Stack
     recipe: Recipe
     window: int
@@ -152,7 +154,8 @@ def _measure(fleet: Fleet, documents: list[Document], count: int) -> None:
     started = clock(fleet.model.device)
     moved = [document for document in documents if document.has_moved]
     _sort(fleet, documents, lambda document: len(document.windows) * document.has_moved)
-    totals = _evaluate(fleet, [document.windows for document in documents[: len(moved)]])
+    with fleet.base.in_float32(), fleet.stack.in_float32():
+        totals = _evaluate(fleet, [document.windows for document in documents[: len(moved)]])
     seconds = clock(fleet.model.device) - started
     evaluated = sum(document.size.tokens for document in moved)
     for document, total in zip(documents, totals, strict=False):

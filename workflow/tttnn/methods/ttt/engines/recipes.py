@@ -40,8 +40,8 @@ def _dropout(model: PreTrainedModel) -> str | None:
 
 
 def precision(recipe: Recipe) -> torch.dtype:
-    """What a recipe has the model compute in."""
-    return PRECISIONS[getattr(recipe, "precision", "float32")]
+    """What a recipe has the model train in; it is evaluated in float32."""
+    return PRECISIONS[recipe.precision]
 
 
 def check_rate(recipe: Recipe) -> None:
