@@ -256,6 +256,9 @@ def test_the_model_is_as_it_was_when_the_engine(end, name, networks):
         ("adapters", {"lora": None}, "lora: null"),
         ("adapters", {"lora": Lora(targets=["wte"])}, "wte is a Embedding, not a linear layer"),
         ("weights", {"lora": Lora()}, "this engine trains all weights"),
+        ("weights", {"train": "mlp_out"}, "train: mlp_out, and this engine trains all weights"),
+        ("adapters", {"reuse": 2}, "gradients are not reused with documents in flight"),
+        ("weights", {"optimizer": "sgd"}, "documents in flight are trained with adamw"),
     ],
 )
 def test_what_an_engine_cannot_do_alike_is_refused(name, changes, reason, networks):

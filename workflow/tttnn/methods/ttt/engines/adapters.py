@@ -96,10 +96,10 @@ def adapt(
     for adapter, down, up in zip(made, stack.entries[::2], stack.entries[1::2], strict=True):
         base = model.get_submodule(adapter.layer)
         places[adapter.layer] = AdaptedLinear(base, stack, anchor, down, up, adapter.scale)
-    base, give_back = lowered(model, [], recipe.precision)
+    own, give_back = lowered(model, [], recipe.precision)
     try:
         with replaced(model, places):
-            fleet = Fleet(model, base, stack, recipe, window)
+            fleet = Fleet(model, own, stack, recipe, window)
             yield from fly(fleet, tokenizer, queries, documents)
     finally:
         give_back()

@@ -26,6 +26,7 @@ from tttnn.methods.ttt.engines.captured import Captured, Step
 from tttnn.methods.ttt.engines.plan import Document, planned
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.precision import Weights
+from tttnn.methods.ttt.reuse import Gradients
 from tttnn.methods.ttt.settings import Recipe
 
 GROUPS = {"cpu": 1, "cuda": 4}
@@ -193,7 +194,9 @@ def fly(
 
     Seconds are a document's share of its group's, by tokens.
     """
-    trainee = Trainee(fleet.model, Weights([], []), [], tokenizer, fleet.recipe, fleet.window)
+    trainee = Trainee(
+        fleet.model, fleet.base, Gradients([]), [], tokenizer, fleet.recipe, fleet.window
+    )
     step: Step = partial(_one_pass, fleet)
     if fleet.model.device.type == "cuda":
         step = Captured(step)

@@ -21,9 +21,9 @@ def why_not(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) 
             f"dropout: as_model, and {name} is above 0: its masks come from one stream of random "
             "numbers for each document; set dropout: none"
         )
-    if getattr(recipe, "optimizer", "adamw") != "adamw":
+    if recipe.optimizer != "adamw":
         return "optimizer: documents in flight are trained with adamw"
-    if getattr(recipe, "reuse", 1) != 1:
+    if recipe.reuse != 1:
         return "reuse: gradients are not reused with documents in flight"
     return None
 

@@ -41,8 +41,8 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> 
     """Why this engine cannot take the model under this recipe; None if it can."""
     if recipe.lora is not None:
         return "lora: this engine trains all weights"
-    if (train := getattr(recipe, "train", "all")) != "all":
-        return f"train: {train}, and this engine trains all weights"
+    if recipe.train != "all":
+        return f"train: {recipe.train}, and this engine trains all weights"
     if model.config.model_type not in ARCHITECTURES:
         return (
             f"{model.config.model_type} is not among the architectures that are written for "
