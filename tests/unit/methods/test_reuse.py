@@ -115,7 +115,6 @@ def test_passes_are_saved_where_a_text_is_one_step(
         return forward(self, *arguments, **options)
 
     monkeypatch.setattr(type(gpt2[0]), "forward", counted)
-    gpt2[0].config.architectures = None
     measured(ENGINES[name], gpt2, neighbors, recipe(dropout="as_model", **changes))
     assert len(count) == passes
 
@@ -166,9 +165,7 @@ def test_lean_reuses_as_the_reference_loop_does(neighbors, changes, gpt2):
 def test_nothing_is_reused_of_the_document_before(module, gpt2):
     queries = [Query(name, "the cat " * 4, HULL) for name in "ab"]
     first, second = module.adapt(*gpt2, queries, recipe(reuse=2), 64)
-    likelihoods = [
-        [m.loglikelihood for m in found.measurements] for found in (first, second)
-    ]
+    likelihoods = [[m.loglikelihood for m in found.measurements] for found in (first, second)]
     assert likelihoods[0] == likelihoods[1]
 
 

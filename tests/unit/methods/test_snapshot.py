@@ -45,7 +45,10 @@ class Task(NamedTuple):
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    """Two documents with four neighbours, three of them the same, and a model with dropout, which is seeded."""
+    """Two documents with four neighbours, and a model with dropout, which is seeded.
+
+    Three of the neighbours are the same.
+    """
     folder = tmp_path_factory.mktemp("task")
     model = save_causal(folder / "gpt2", resid_pdrop=0.2, embd_pdrop=0.2, attn_pdrop=0.2)
     texts = ["a short document", "a longer one " * 12]

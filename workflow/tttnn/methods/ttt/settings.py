@@ -54,7 +54,8 @@ class Recipe(Method):
     @classmethod
     def _trains_adapters_where_there_are_some(cls, given: Any) -> Any:
         """As recipes say it that are older than `train`, or inherit `train: all` from another."""
-        if isinstance(given, dict) and given.get("lora") and given.get("train", "all") == "all":
+        has_section = isinstance(given, dict) and given.get("lora") is not None
+        if has_section and given.get("train", "all") == "all":
             return given | {"train": "lora"}
         return given
 
