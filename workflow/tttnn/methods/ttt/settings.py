@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tttnn.sections.base import Section
 from tttnn.sections.budget import Budget
@@ -14,6 +14,7 @@ from tttnn.sections.method import TOKEN_BYTES, WINDOW, Method, Work
 
 STEP_PASSES = 3  # a training step: forward, and backward worth two
 
+Train = Literal["all", "mlp_out", "last_quarter", "query", "lora"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -33,7 +34,6 @@ class Recipe(Method):
     train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
     step: Literal["window", "neighbor", "batch"] = "window"
     reuse: int = Field(default=1, ge=1)  # a repeated text's gradient is computed at each such step
-    train: Literal["all", "mlp_out", "last_quarter", "query", "lora"] = "all"
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
@@ -43,21 +43,20 @@ class Recipe(Method):
     clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
     dropout: Literal["as_model", "none"] = "as_model"
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
-    lora: Lora | None = None  # null: no adapters; with a section, `train: all` means `train: lora`
+    lora: Lora | None = None  # null: no adapters
+    # checked after lora: with adapters, all is lora
+    train: Train = Field(default="all", validate_default=True)
     accumulate: bool = False
     # bfloat16: of steps; weights, moments and evaluation stay in float32 (see .precision)
     precision: Literal["float32", "bfloat16"] = "float32"
     as_released: bool = False
     budget: Budget | None = None  # null: all of num_neighbors are used, however long they take
 
-    @model_validator(mode="before")
+    @field_validator("train", mode="after")
     @classmethod
-    def _trains_adapters_where_there_are_some(cls, given: Any) -> Any:
+    def _trains_adapters_where_there_are_some(cls, train: str, info: ValidationInfo) -> str:
         """As recipes say it that are older than `train`, or inherit `train: all` from another."""
-        has_section = isinstance(given, dict) and given.get("lora") is not None
-        if has_section and given.get("train", "all") == "all":
-            return given | {"train": "lora"}
-        return given
+        return "lora" if train == "all" and info.data.get("lora") is not None else train
 
     @model_validator(mode="after")
     def _has_what_it_trains(self) -> Recipe:
