@@ -84,7 +84,11 @@ def test_a_gradient_is_computed_at_every_so_manyth_step_of_its_text(
 ):
     asked = recipe(reuse=every)
     found = measured(engine, gpt2, neighbors, asked)
-    assert [m.loglikelihood for m in found] == by_hand(gpt2, neighbors, asked, is_computed)
+    expected = by_hand(gpt2, neighbors, asked, is_computed)
+    likelihoods = [m.loglikelihood for m in found]
+    if every == 1:
+        assert likelihoods == expected
+    assert likelihoods == pytest.approx(expected, rel=1e-5)  # what is clipped again is rounded
     assert [m.steps for m in found] == list(range(COUNT + 1))
     assert [not math.isnan(m.train_loss) for m in found[1:]] == is_computed
     read = [
@@ -134,7 +138,8 @@ def test_no_more_gradients_are_held_than_there_is_room_for(gpt2, monkeypatch):
     assert max(held) == reuse.HELD == 2
     is_computed = [True, True, True, False, False, True, False]
     assert [not math.isnan(m.train_loss) for m in found[1:]] == is_computed
-    assert [m.loglikelihood for m in found] == by_hand(gpt2, neighbors, recipe(), is_computed)
+    expected = by_hand(gpt2, neighbors, recipe(), is_computed)
+    assert [m.loglikelihood for m in found] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("neighbors", [HULL, SIFT], ids=["hull", "sift"])

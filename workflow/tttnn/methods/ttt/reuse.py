@@ -1,7 +1,7 @@
 """Gradients of texts that are among a document's neighbours several times (`reuse` of a recipe).
 
 A repeated text's gradient is computed at every r-th of the steps on it; those between take the
-optimiser's step along the gradient as it was, which is clipped like any other. The idea is of
+optimiser's step along the gradient as it was; to clip it again changes nothing. The idea is of
 HullFT (Khamis and Maalouf 2026, arXiv 2605.30337), whose picks have copies next to each other.
 
 Only a text of a single step is reused: one of a window, or of any length with `step: neighbor`. A
@@ -44,7 +44,11 @@ def use_of(texts: Sequence[str], place: int, every: int) -> Use:
 
 
 class Gradients:
-    """What is held of a document's gradients: of the weights used in passes, before clipping."""
+    """What is held of a document's gradients: of the weights used in passes.
+
+    They are the tensors of the step that computed them, not copies: no optimiser changes them but
+    for clipping, after which the norm is within the bound and clipping is done.
+    """
 
     def __init__(self, weights: Sequence[torch.Tensor]) -> None:
         self._weights = weights
@@ -60,17 +64,13 @@ class Gradients:
             return False
         held = self._held[use.text] if use.is_used_again else self._held.pop(use.text)
         for weight, gradient in zip(self._weights, held, strict=True):
-            # clipping and the optimiser may write to it
-            copied = use.is_used_again and gradient is not None
-            weight.grad = gradient.clone() if copied else gradient  # type: ignore[union-attr]
+            weight.grad = gradient
         return True
 
     def hold(self, use: Use) -> None:
         """Keep what was just computed, if it is used again and there is room."""
         if use.is_used_again and len(self._held) < HELD:
-            self._held[use.text] = [
-                None if weight.grad is None else weight.grad.clone() for weight in self._weights
-            ]
+            self._held[use.text] = [weight.grad for weight in self._weights]
 
     def kept(self) -> dict[str, torch.Tensor]:
         """By name, for a document that is saved half done; the tensors themselves."""
