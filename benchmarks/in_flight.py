@@ -16,7 +16,6 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
@@ -87,21 +86,15 @@ def queries(documents: int, steps: int, tokens: int, vocabulary: int, seed: int)
 
 def recipe_of(steps: int, rank: int | None, precision: str) -> Recipe:
     lora = None if rank is None else Lora(rank=rank, targets=TARGETS)
-    made = Recipe(
-        num_neighbors=steps,
-        evaluate_at=[0, steps],
-        learning_rate=RATE,
-        dropout="none",
-        lora=lora,
-    )
-    if "precision" in Recipe.model_fields:
-        return made.model_copy(update={"precision": precision})
-    if precision == "float32":
-        return made
-    return SimpleNamespace(  # type: ignore[return-value]
-        **{name: getattr(made, name) for name in Recipe.model_fields},
-        depends_on_order=None,
-        precision=precision,
+    return Recipe.model_validate(
+        {
+            "num_neighbors": steps,
+            "evaluate_at": [0, steps],
+            "learning_rate": RATE,
+            "dropout": "none",
+            "lora": lora,
+            "precision": precision,
+        }
     )
 
 

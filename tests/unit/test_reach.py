@@ -37,7 +37,8 @@ REACHED = {
     "sections.budget sections.fitting sections.kinds sections.lengths sections.method",
 }
 ENGINES = {
-    "ttt": "methods.ttt.engine methods.ttt.precision methods.ttt.settings methods.ttt.state "
+    "ttt": "methods.ttt.engine methods.ttt.parts methods.ttt.precision methods.ttt.reuse "
+    "methods.ttt.settings methods.ttt.state "
     f"methods.snapshot retrieval.tensors files digests {RESUMES}",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "

@@ -14,7 +14,7 @@ from families import save_decoder
 from tiny import CAUSAL, save_causal
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engine import adapt as reference
-from tttnn.methods.ttt.engines import adapters, batches, captured, flight, seats, weights
+from tttnn.methods.ttt.engines import adapters, batches, captured, flight, weights
 from tttnn.methods.ttt.engines.room import AT_MOST, documents_by_memory
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.settings import Lora, Recipe
@@ -256,6 +256,9 @@ def test_the_model_is_as_it_was_when_the_engine(end, name, networks):
         ("adapters", {"lora": None}, "lora: null"),
         ("adapters", {"lora": Lora(targets=["wte"])}, "wte is a Embedding, not a linear layer"),
         ("weights", {"lora": Lora()}, "this engine trains all weights"),
+        ("weights", {"train": "mlp_out"}, "train: mlp_out, and this engine trains all weights"),
+        ("adapters", {"reuse": 2}, "gradients are not reused with documents in flight"),
+        ("weights", {"optimizer": "sgd"}, "documents in flight are trained with adamw"),
     ],
 )
 def test_what_an_engine_cannot_do_alike_is_refused(name, changes, reason, networks):
@@ -308,26 +311,34 @@ def test_seconds_are_shared_out_by_tokens(llama, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_in_bfloat16_master_weights_are_float32(name, llama, monkeypatch):
-    """Steps too small for bfloat16's 8 bits add up, and the model comes back as it was."""
+def test_in_bfloat16_master_weights_and_evaluation_are_float32(name, llama, monkeypatch):
+    """Steps too small for bfloat16's 8 bits add up, and are seen, and nothing stays behind."""
     model, _ = llama
     state = copy.deepcopy(model.state_dict())
     recipe = recipe_for(name, learning_rate=1e-4)
-    expected = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
-    stacks = []
-    kept = Stack.__init__
+    whole = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
+    lowered = recipe.model_copy(update={"precision": "bfloat16"})
+    expected = list(reference(*llama, QUERIES, lowered, WINDOW))
+    stacks, trained_in = [], set()
+    kept, losses = Stack.__init__, flight.losses
 
     def noting(stack: Stack, *arguments: object) -> None:
         stacks.append(stack)
         kept(stack, *arguments)
 
+    def told(network: torch.nn.Module, *batch: torch.Tensor) -> torch.Tensor:
+        trained_in.add((torch.is_grad_enabled(), stacks[0].value(stacks[0].entries[0]).dtype))
+        return losses(network, *batch)
+
     monkeypatch.setattr(Stack, "__init__", noting)
-    for place in (ENGINES[name], seats):
-        monkeypatch.setattr(place, "precision", lambda recipe: torch.bfloat16)
-    found = likelihoods(in_flight(ENGINES[name], llama, QUERIES, recipe, 3))
-    for key, values in found.items():
-        assert values == pytest.approx(expected[key], rel=0.01)
-        assert values[0] != expected[key][0] or key in "c"  # a single token, after zeros
+    monkeypatch.setattr(flight, "losses", told)
+    found = in_flight(ENGINES[name], llama, QUERIES, lowered, 3)
+    assert trained_in == {(True, torch.bfloat16), (False, torch.float32)}
+    check_equal(found, expected, rel=2e-3)
+    for one, other in zip(found, expected, strict=True):
+        for ours, theirs in zip(one.measurements, other.measurements, strict=True):
+            assert ours.loglikelihood == pytest.approx(theirs.loglikelihood, rel=1e-5)
+    assert all(values[0] == whole[key][0] for key, values in likelihoods(found).items())
     (stack,) = stacks
     assert stack.computed.dtype == torch.bfloat16
     assert torch.equal(stack.computed, stack.values.bfloat16())

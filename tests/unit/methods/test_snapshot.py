@@ -45,12 +45,15 @@ class Task(NamedTuple):
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory):
-    """Two documents with four neighbours, and a model with dropout, which is seeded."""
+    """Two documents with four neighbours, and a model with dropout, which is seeded.
+
+    Three of the neighbours are the same.
+    """
     folder = tmp_path_factory.mktemp("task")
     model = save_causal(folder / "gpt2", resid_pdrop=0.2, embd_pdrop=0.2, attn_pdrop=0.2)
     texts = ["a short document", "a longer one " * 12]
     rows = [
-        {"query_id": name, "rank": rank, "distance": 1.0, "text": f"{name} and {rank} " * 12}
+        {"query_id": name, "rank": rank, "distance": 1.0, "text": f"{name} and {rank // 3} " * 5}
         | {"exact": False, "overlap": 0.0, "jaccard": 0.0}
         for name in (1, 2)
         for rank in range(4)
@@ -102,6 +105,7 @@ def steps(monkeypatch):
 
     count(engine, "_step")
     count(lean.Lean, "step")
+    count(lean.Lean, "step_on_repeated")
     return taken
 
 
@@ -126,6 +130,7 @@ def kill():
 RECIPES = {
     "all weights": RECIPE,
     "adapters": RECIPE.model_copy(update={"lora": Lora(rank=2)}),
+    "reuse": RECIPE.model_copy(update={"reuse": 3}),
     "batch": RECIPE.model_copy(update={"step": "batch", "clip_norm": None}),
 }
 

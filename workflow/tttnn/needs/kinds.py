@@ -23,7 +23,7 @@ class Passes(NamedTuple):
 
     steps: float  # training steps: a pass forward, and one backward that is worth two
     forward: float
-    copies: int  # of the weights in float32: themselves, gradients, moments, what is put back
+    copies: float  # of the weights in float32: themselves, gradients, moments, what is put back
 
 
 class Vectors(NamedTuple):

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,8 +25,10 @@ from tttnn.methods.likelihood import (
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.snapshot import Snapshot
+from tttnn.methods.ttt.parts import only_trained
 from tttnn.methods.ttt.precision import Weights, weights
-from tttnn.methods.ttt.settings import Lora, Recipe
+from tttnn.methods.ttt.reuse import ONCE, Gradients, Use, use_of
+from tttnn.methods.ttt.settings import Recipe
 from tttnn.methods.ttt.state import kept, restore
 from tttnn.models.tokens import tokens
 
@@ -40,7 +41,8 @@ class Trainee(NamedTuple):
 
     model: PreTrainedModel
     weights: Weights
-    """Those that are trained: all of the model's, or its adapters'."""
+    """Those that are trained: all of the model's, some, or its adapters'."""
+    gradients: Gradients
     state: list[torch.Tensor]
     """What training changes: these and the buffers."""
     tokenizer: PreTrainedTokenizerBase
@@ -63,10 +65,18 @@ def seed_of(recipe: Recipe, query: Query) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.AdamW:
+def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.learning_rate is None:
         raise ValueError(
             "the recipe has no learning_rate: set it, or take the model's adapt_learning_rate"
+        )
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            fused=True,
         )
     return torch.optim.AdamW(
         parameters,
@@ -76,31 +86,6 @@ def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-
-
-def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> Callable[[], object]:
-    """Freeze the weights and put low-rank adapters beside them; returns what takes them off.
-
-    Adapters start at zero effect, so the model is still the same function.
-    """
-    from peft import LoraConfig, get_peft_model  # two seconds, and rarely needed
-
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number: it is divided by r, no more
-        target_modules=lora.targets,
-    )
-    torch.manual_seed(seed)
-    with warnings.catch_warnings(category=UserWarning, action="ignore"):
-        adapted = get_peft_model(model, config)  # says that GPT-2 stores its weights transposed
-
-    def take_off() -> None:
-        adapted.unload()
-        for parameter in trainable:
-            parameter.requires_grad_()
-
-    return take_off
 
 
 def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
@@ -154,15 +139,35 @@ def steps_of(query: Query, trainee: Trainee, count: int) -> list[Pieces]:
     return [[piece] for pieces in cut for piece in pieces]
 
 
-def _step(trainee: Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces) -> list[float]:
-    """One gradient step on the mean of the pieces' losses; what each of these was before it."""
+def tokens_read(steps: list[Pieces], losses: Sequence[Sequence[object]]) -> int:
+    """Of steps that gave these losses: one along a gradient that is used again reads nothing."""
+    read = (pieces for pieces, given in zip(steps, losses, strict=True) if given)
+    return sum(len(piece) for pieces in read for piece in pieces)
+
+
+def use_in(query: Query, recipe: Recipe, count: int, steps: list[Pieces]) -> Use:
+    """Of the gradient of the steps before measurement `count`: `ONCE` where they are several."""
+    if recipe.reuse == 1 or len(steps) != 1:
+        return ONCE
+    return use_of(query.neighbors[: recipe.num_neighbors], count - 1, recipe.reuse)
+
+
+def _step(
+    trainee: Trainee, optimizer: torch.optim.Optimizer, pieces: Pieces, use: Use
+) -> list[float]:
+    """One gradient step on the mean of the pieces' losses; what each of these was before it.
+
+    None was computed where the gradient is one that is used again.
+    """
     losses = []
     optimizer.zero_grad()
-    for piece in pieces:  # one at a time: gradients add up, activations need not
-        inputs = torch.tensor([piece], device=trainee.model.device)
-        loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
-        (loss / len(pieces)).backward()
-        losses.append(loss.item())
+    if not trainee.gradients.take(use):
+        for piece in pieces:  # one at a time: gradients add up, activations need not
+            inputs = torch.tensor([piece], device=trainee.model.device)
+            loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
+            (loss / len(pieces)).backward()
+            losses.append(loss.item())
+        trainee.gradients.hold(use)
     trainee.weights.take_gradients()
     if trainee.recipe.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(trainee.weights.kept, trainee.recipe.clip_norm)
@@ -183,12 +188,13 @@ def _train(
     started = clock(model.device)
     todo = steps_of(query, trainee, count)
     model.train(trainee.recipe.dropout == "as_model")
-    losses = [loss for pieces in todo for loss in _step(trainee, optimizer, pieces)]
-    losses = [loss for loss in losses if not math.isnan(loss)]  # of a single token
+    use = use_in(query, trainee.recipe, count, todo)
+    found = [_step(trainee, optimizer, pieces, use) for pieces in todo]
+    losses = [loss for step in found for loss in step if not math.isnan(loss)]  # a single token's
     return _Progress(
         sum(losses) / len(losses) if losses else math.nan,
         before.steps + len(todo),
-        before.train_tokens + sum(len(piece) for pieces in todo for piece in pieces),
+        before.train_tokens + tokens_read(todo, found),
         before.train_seconds + clock(model.device) - started,
     )
 
@@ -222,6 +228,7 @@ def _measured(
     progress, measured, begin = _Progress(), list[Measurement](), 0
     if resume is not None and (before := resume.saved(query.id)) is not None:
         restore(before.tensors, trainee.state, trainee.weights.kept, optimizer)
+        trainee.gradients.restore(before.tensors)
         trainee.weights.renew()
         measured = list(before.measurements)
         last = measured[-1]
@@ -240,8 +247,10 @@ def _measured(
                 again = _measure(trainee.model, count, windows, progress)
         measured.append(again)
         if resume is not None and count < recipe.evaluate_at[-1]:
-            steps = progress.steps
-            tensors = kept(trainee.state, trainee.weights.kept, optimizer) if steps else {}
+            tensors = {}
+            if progress.steps:
+                tensors = kept(trainee.state, trainee.weights.kept, optimizer)
+                tensors |= trainee.gradients.kept()
             resume.save(query.id, measured, tensors)
     return measured
 
@@ -278,14 +287,16 @@ def adapt(
     recipe whose results depend on the queries before, leave it out.
 
     Raises `ValueError` if there is no learning rate, and if a query has fewer neighbours than the
-    recipe trains on, or no context where that is trained on.
+    recipe trains on, or no context where that is trained on, and `PartError` for a model without
+    the part that is trained.
     """
     prefix = prefix_token(tokenizer)
-    take_off = add_adapters(model, recipe.lora, recipe.seed) if recipe.lora else None
+    undo = only_trained(model, recipe)
     parameters = [p for p in model.parameters() if p.requires_grad]
     trained, give_back = weights(model, parameters, recipe.precision)
     state = [*trained.kept, *model.buffers()]
-    trainee = Trainee(model, trained, state, tokenizer, recipe, window)
+    gradients = Gradients(trained.used)
+    trainee = Trainee(model, trained, gradients, state, tokenizer, recipe, window)
     original = [tensor.detach().clone() for tensor in state]
     try:
         shared = optimizer_of(trained.kept, recipe)
@@ -293,6 +304,7 @@ def adapt(
             if recipe.train_on != "query":
                 check_neighbors(query, recipe.num_neighbors)
             torch.manual_seed(seed_of(recipe, query))
+            gradients.empty()
             # A fresh one for each query: moments and step count start again, as the weights do,
             # or a result would depend on the queries before it, as in the released code, where
             # one serves all (eval_tttlm.py:82, 114-116).
@@ -309,5 +321,4 @@ def adapt(
         model.eval()
         _put_back(state, original)
         give_back()
-        if take_off is not None:
-            take_off()
+        undo()

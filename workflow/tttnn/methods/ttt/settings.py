@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tttnn.sections.base import Section
 from tttnn.sections.budget import Budget
@@ -14,6 +14,7 @@ from tttnn.sections.method import TOKEN_BYTES, WINDOW, Method, Work
 
 STEP_PASSES = 3  # a training step: forward, and backward worth two
 
+Train = Literal["all", "mlp_out", "last_quarter", "query", "lora"]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -32,6 +33,9 @@ class Recipe(Method):
     text: Literal["document", "split"] = "document"
     train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
     step: Literal["window", "neighbor", "batch"] = "window"
+    reuse: int = Field(default=1, ge=1)  # a repeated text's gradient is computed at each such step
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
     weight_decay: float = Field(default=0.01, ge=0)
     betas: tuple[Decay, Decay] = (0.9, 0.999)
@@ -39,12 +43,41 @@ class Recipe(Method):
     clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
     dropout: Literal["as_model", "none"] = "as_model"
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
-    lora: Lora | None = None  # null: all weights are trained
+    lora: Lora | None = None  # null: no adapters
+    # checked after lora: with adapters, all is lora
+    train: Train = Field(default="all", validate_default=True)
     accumulate: bool = False
     # bfloat16: of steps; weights, moments and evaluation stay in float32 (see .precision)
     precision: Literal["float32", "bfloat16"] = "float32"
     as_released: bool = False
     budget: Budget | None = None  # null: all of num_neighbors are used, however long they take
+
+    @field_validator("train", mode="after")
+    @classmethod
+    def _trains_adapters_where_there_are_some(cls, train: str, info: ValidationInfo) -> str:
+        """As recipes say it that are older than `train`, or inherit `train: all` from another."""
+        return "lora" if train == "all" and info.data.get("lora") is not None else train
+
+    @model_validator(mode="after")
+    def _has_what_it_trains(self) -> Recipe:
+        if self.train == "lora" and self.lora is None:
+            raise ValueError("train: lora trains adapters: say which in the section lora")
+        if self.train != "lora" and self.lora is not None:
+            raise ValueError(
+                f"train: {self.train} trains weights, and lora has adapters beside frozen ones: "
+                "set train: lora, or lora: null"
+            )
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum is of sgd, and {self.optimizer} has betas: set optimizer: sgd, or "
+                "momentum: 0"
+            )
+        if self.reuse > 1 and (self.train_on != "neighbors" or self.step == "batch"):
+            raise ValueError(
+                "reuse is of neighbours that come several times, each with its own steps: set "
+                "train_on: neighbors and step: window or neighbor, or reuse: 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _trains_on_what_is_not_evaluated(self) -> Recipe:

@@ -18,8 +18,9 @@ from tttnn.methods.ttt.engines.flight import Fleet, fly
 from tttnn.methods.ttt.engines.low_rank import AdaptedLinear, adapters
 from tttnn.methods.ttt.engines.recipes import check_rate, precision, why_not
 from tttnn.methods.ttt.engines.room import how_many
-from tttnn.methods.ttt.engines.seats import computing_in, replaced
+from tttnn.methods.ttt.engines.seats import replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
+from tttnn.methods.ttt.precision import weights as lowered
 from tttnn.methods.ttt.settings import Lora, Recipe
 
 ARCHITECTURES = {
@@ -95,5 +96,10 @@ def adapt(
     for adapter, down, up in zip(made, stack.entries[::2], stack.entries[1::2], strict=True):
         base = model.get_submodule(adapter.layer)
         places[adapter.layer] = AdaptedLinear(base, stack, anchor, down, up, adapter.scale)
-    with computing_in(model, recipe), replaced(model, places):
-        yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)
+    own, give_back = lowered(model, [], recipe.precision)
+    try:
+        with replaced(model, places):
+            fleet = Fleet(model, own, stack, recipe, window)
+            yield from fly(fleet, tokenizer, queries, documents)
+    finally:
+        give_back()

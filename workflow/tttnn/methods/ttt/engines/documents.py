@@ -17,8 +17,9 @@ import torch
 from tttnn.methods.likelihood import Window, prefix_token, rolling_windows, size
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
 from tttnn.methods.snapshot import Snapshot
-from tttnn.methods.ttt.engine import Pieces, Trainee, seed_of, steps_of
+from tttnn.methods.ttt.engine import Pieces, Trainee, seed_of, steps_of, tokens_read, use_in
 from tttnn.methods.ttt.precision import Weights
+from tttnn.methods.ttt.reuse import ONCE, Use
 from tttnn.models.tokens import tokens
 
 
@@ -32,6 +33,9 @@ class Machine(Protocol):
 
     def step(self, pieces: Pieces) -> list[torch.Tensor]:
         """Take a step on the mean of the pieces' losses; what each of these was before it."""
+
+    def step_on_repeated(self, pieces: Pieces, use: Use) -> list[torch.Tensor]:
+        """As `step`, on a text that comes again; no losses where its gradient is used again."""
 
     def log_likelihood(self, windows: list[Window]) -> torch.Tensor:
         """Of the windows' targets, in float64."""
@@ -82,11 +86,14 @@ class _Evaluated(NamedTuple):
     ended: torch.cuda.Event | float
 
 
-def _train(machine: Machine, steps: list[Pieces], mark: Marks) -> _Trained:
+def _train(machine: Machine, steps: list[Pieces], use: Use, mark: Marks) -> _Trained:
     began = mark()
-    losses = [loss for pieces in steps for loss in machine.step(pieces)]
-    count = sum(len(piece) for pieces in steps for piece in pieces)
-    return _Trained(len(steps), count, losses, began, mark())
+    if use == ONCE:
+        found = [machine.step(pieces) for pieces in steps]
+    else:
+        found = [machine.step_on_repeated(pieces, use) for pieces in steps]
+    losses = [loss for step in found for loss in step]
+    return _Trained(len(steps), tokens_read(steps, found), losses, began, mark())
 
 
 def _evaluate(machine: Machine, windows: list[Window], mark: Marks) -> _Evaluated:
@@ -129,7 +136,8 @@ def _run(
         if count < recipe.num_neighbors:
             ready = ahead.submit(steps_of, query, trainee, count + 1)
         if count > 0:
-            since.append(_train(machine, todo, mark))
+            use = use_in(query, recipe, count, todo)
+            since.append(_train(machine, todo, use, mark))
         if count in recipe.evaluate_at:
             changed = not (done or before) or any(part.steps for part in since)
             done.append((count, since, _evaluate(machine, windows, mark) if changed else None))

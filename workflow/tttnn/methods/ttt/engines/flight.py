@@ -26,6 +26,7 @@ from tttnn.methods.ttt.engines.captured import Captured, Step
 from tttnn.methods.ttt.engines.plan import Document, planned
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.precision import Weights
+from tttnn.methods.ttt.reuse import Gradients
 from tttnn.methods.ttt.settings import Recipe
 
 GROUPS = {"cpu": 1, "cuda": 4}
@@ -40,6 +41,8 @@ class Fleet(NamedTuple):
     """A model whose modules read the stack's rows, and how it is trained."""
 
     model: PreTrainedModel
+    base: Weights
+    """The model's own, in the recipe's precision, which nothing trains."""
     stack: Stack
     recipe: Recipe
     window: int
@@ -152,7 +155,8 @@ def _measure(fleet: Fleet, documents: list[Document], count: int) -> None:
     started = clock(fleet.model.device)
     moved = [document for document in documents if document.has_moved]
     _sort(fleet, documents, lambda document: len(document.windows) * document.has_moved)
-    totals = _evaluate(fleet, [document.windows for document in documents[: len(moved)]])
+    with fleet.base.in_float32(), fleet.stack.in_float32():
+        totals = _evaluate(fleet, [document.windows for document in documents[: len(moved)]])
     seconds = clock(fleet.model.device) - started
     evaluated = sum(document.size.tokens for document in moved)
     for document, total in zip(documents, totals, strict=False):
@@ -190,7 +194,9 @@ def fly(
 
     Seconds are a document's share of its group's, by tokens.
     """
-    trainee = Trainee(fleet.model, Weights([], []), [], tokenizer, fleet.recipe, fleet.window)
+    trainee = Trainee(
+        fleet.model, fleet.base, Gradients([]), [], tokenizer, fleet.recipe, fleet.window
+    )
     step: Step = partial(_one_pass, fleet)
     if fleet.model.device.type == "cuda":
         step = Captured(step)

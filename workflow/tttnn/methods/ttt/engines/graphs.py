@@ -37,6 +37,10 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: str) -> str | None:
         return f"graphs are captured on CUDA, and this is {device}"
     if recipe.step != "window":
         return f"a step of `step: {recipe.step}` is of any number of windows"
+    if recipe.reuse != 1:
+        return "reuse: a captured step computes its gradient"
+    if recipe.optimizer != "adamw":
+        return f"optimizer: {recipe.optimizer}, and steps are captured of adamw"
     return lean.fits(model, recipe, device)
 
 

@@ -21,11 +21,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.likelihood import Window, padded
 from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.snapshot import Snapshot
-from tttnn.methods.ttt.engine import Pieces, Trainee, add_adapters, optimizer_of
+from tttnn.methods.ttt.engine import Pieces, Trainee, optimizer_of
 from tttnn.methods.ttt.engines.documents import adapted
 from tttnn.methods.ttt.engines.objective import Objective, shifted
 from tttnn.methods.ttt.engines.swaps import swapped
+from tttnn.methods.ttt.parts import only_trained
 from tttnn.methods.ttt.precision import Weights, weights
+from tttnn.methods.ttt.reuse import Gradients, Use
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.methods.ttt.state import kept, restore
 
@@ -57,7 +59,7 @@ def _keep_freed_memory() -> None:
 
 def _one_pass(trained: Weights, recipe: Recipe, device: torch.device) -> Any:
     """AdamW that renews the copies on its way; None where there are none, or it does not work."""
-    if not trained.are_copies or device.type != "cuda":
+    if not trained.are_copies or device.type != "cuda" or recipe.optimizer != "adamw":
         return None
     try:
         fused = importlib.import_module("tttnn.methods.ttt.engines.fused")
@@ -76,8 +78,9 @@ class Optimizer:
         self.weights = trained
         self._clip_norm = recipe.clip_norm
         self._optimizer = optimizer_of(trained.kept, recipe)
-        for group in self._optimizer.param_groups:
-            group["capturable"] = device.type == "cuda"
+        if recipe.optimizer == "adamw":
+            for group in self._optimizer.param_groups:
+                group["capturable"] = device.type == "cuda"
         self._one_pass = _one_pass(trained, recipe, device)
         self._unscaled = torch.ones((), device=device)
 
@@ -118,7 +121,7 @@ class Optimizer:
             self._one_pass.step(self._scale(self.weights.used))
             return
         self.weights.take_gradients()
-        if self._clip_norm is not None:  # AdamW divides gradients by it while it reads them
+        if self._clip_norm is not None:  # fused optimisers divide by it while they read gradients
             self._optimizer.grad_scale = self._scale(  # type: ignore[attr-defined]
                 self.weights.kept
             )
@@ -140,6 +143,7 @@ class Lean:
         self.recipe = recipe
         self.objective = objective
         self.weights = trained
+        self.gradients = Gradients(trained.used)
         self.optimizer = Optimizer(trained, recipe, model.device)
         model.zero_grad()  # whoever had the model before may have left some
         self.state = [*trained.kept, *model.buffers()]
@@ -148,16 +152,19 @@ class Lean:
     def start(self) -> None:
         """Begin a document."""
         self.optimizer.empty()
+        self.gradients.empty()
         if not self.recipe.accumulate:
             self.put_back()
 
     def kept(self) -> dict[str, torch.Tensor] | None:
         """What a document's training goes on from; None where the optimiser keeps it elsewhere."""
-        return self.optimizer.kept(self.state)
+        tensors = self.optimizer.kept(self.state)
+        return None if tensors is None else tensors | self.gradients.kept()
 
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go on from what was kept."""
         self.optimizer.restore(tensors, self.state)
+        self.gradients.restore(tensors)
 
     @torch.no_grad()
     def put_back(self) -> None:
@@ -174,10 +181,23 @@ class Lean:
         loss.backward()
         return loss.detach()
 
+    def _losses(self, pieces: Pieces) -> list[torch.Tensor]:
+        """The pieces' losses; gradients are of their mean."""
+        self.model.train(self.recipe.dropout == "as_model")
+        return [self.loss(piece, 1 / len(pieces)) * len(pieces) for piece in pieces]
+
     def step(self, pieces: Pieces) -> list[torch.Tensor]:
         """Take a step on the mean of the pieces' losses; what each of these was before it."""
-        self.model.train(self.recipe.dropout == "as_model")
-        losses = [self.loss(piece, 1 / len(pieces)) * len(pieces) for piece in pieces]
+        losses = self._losses(pieces)
+        self.optimizer.step()
+        return losses
+
+    def step_on_repeated(self, pieces: Pieces, use: Use) -> list[torch.Tensor]:
+        """As `step`, on a text that comes again; no losses where its gradient is used again."""
+        losses = list[torch.Tensor]()
+        if not self.gradients.take(use):
+            losses = self._losses(pieces)
+            self.gradients.hold(use)
         self.optimizer.step()
         return losses
 
@@ -208,8 +228,7 @@ def adapt_with(
 ) -> Iterator[Adapted]:
     """Adapt `model` to each query in turn with what `make` returns, and leave it as it was."""
     with ExitStack() as undo:
-        if recipe.lora:
-            undo.callback(add_adapters(model, recipe.lora, recipe.seed))
+        undo.callback(only_trained(model, recipe))
         undo.callback(model.eval)
         undo.enter_context(swapped(model))
         objective = Objective(model)
@@ -218,7 +237,8 @@ def adapt_with(
         undo.callback(give_back)
         machine = make(model, trained, recipe, objective, window)
         undo.callback(machine.put_back)
-        trainee = Trainee(model, trained, machine.state, tokenizer, recipe, window)
+        gradients = machine.gradients
+        trainee = Trainee(model, trained, gradients, machine.state, tokenizer, recipe, window)
         yield from adapted(machine, trainee, queries, resume)
 
 

@@ -21,9 +21,9 @@ def why_not(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) 
             f"dropout: as_model, and {name} is above 0: its masks come from one stream of random "
             "numbers for each document; set dropout: none"
         )
-    if getattr(recipe, "optimizer", "adamw") != "adamw":
+    if recipe.optimizer != "adamw":
         return "optimizer: documents in flight are trained with adamw"
-    if getattr(recipe, "reuse", 1) != 1:
+    if recipe.reuse != 1:
         return "reuse: gradients are not reused with documents in flight"
     return None
 
@@ -40,8 +40,8 @@ def _dropout(model: PreTrainedModel) -> str | None:
 
 
 def precision(recipe: Recipe) -> torch.dtype:
-    """What a recipe has the model compute in."""
-    return PRECISIONS[getattr(recipe, "precision", "float32")]
+    """What a recipe has the model train in; it is evaluated in float32."""
+    return PRECISIONS[recipe.precision]
 
 
 def check_rate(recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""Modules of a model replaced for a while, and its weights in another precision for a while."""
+"""Modules of a model replaced for a while."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-from tttnn.methods.ttt.engines.recipes import precision
-from tttnn.methods.ttt.settings import Recipe
 
 CAUSAL = "causal_without_mask"
 """An attention for which transformers makes no masks: it knows none of this name."""
@@ -63,18 +59,3 @@ def replaced(model: PreTrainedModel, places: Mapping[str, nn.Module]) -> Iterato
             model.set_submodule(name, module, strict=True)
         for parameter in trained:
             parameter.requires_grad_()
-
-
-@contextmanager
-def computing_in(model: PreTrainedModel, recipe: Recipe) -> Iterator[None]:
-    """The model's weights in the recipe's precision; after, they are bit for bit what they were."""
-    dtype = precision(recipe)
-    kept = [(parameter, parameter.data) for parameter in model.parameters()]
-    try:
-        if dtype != torch.float32:
-            for parameter, data in kept:
-                parameter.data = data.to(dtype)
-        yield
-    finally:
-        for parameter, data in kept:
-            parameter.data = data

@@ -7,7 +7,8 @@ norm is one reduction over the row, and its step of AdamW one tensor's in a fuse
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,7 @@ class Entry(NamedTuple):
 class Stack:
     """Copies of `initial`, one for each document, with gradients, moments and steps.
 
-    `dtype` is what the model computes in: if that is not float32, a copy in it is renewed in each
+    `dtype` is what the model trains in: if that is not float32, a copy in it is renewed in each
     step. Modules read and write the rows `self.rows` alone: those of the batch that is computed, in
     which each document has `self.each` texts, one after another.
     """
@@ -74,6 +75,15 @@ class Stack:
     def _renew(self, count: int) -> None:
         if self.computed is not self.values:
             self.computed[:count].copy_(self.values[:count])
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Values are read in float32 for a while, as they are now; not to train on."""
+        computed, self.computed = self.computed, self.values
+        try:
+            yield
+        finally:
+            self.computed = computed
 
     def _part(self, buffer: torch.Tensor, entry: Entry) -> torch.Tensor:
         end = entry.start + math.prod(entry.shape)

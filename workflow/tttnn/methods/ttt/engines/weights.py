@@ -17,9 +17,10 @@ from tttnn.methods.measure import Adapted, Query
 from tttnn.methods.ttt.engines.flight import Fleet, fly
 from tttnn.methods.ttt.engines.recipes import check_rate, precision, why_not
 from tttnn.methods.ttt.engines.room import how_many, why_no_room
-from tttnn.methods.ttt.engines.seats import computing_in, replaced
+from tttnn.methods.ttt.engines.seats import replaced
 from tttnn.methods.ttt.engines.stacked_adamw import Stack
 from tttnn.methods.ttt.engines.stacked_layers import StackedLayer, stacked
+from tttnn.methods.ttt.precision import weights as lowered
 from tttnn.methods.ttt.settings import Recipe
 
 ARCHITECTURES = {"gpt2", "gpt_neo", "llama", "mistral", "qwen2"}
@@ -40,8 +41,8 @@ def fits(model: PreTrainedModel, recipe: Recipe, device: torch.device | str) -> 
     """Why this engine cannot take the model under this recipe; None if it can."""
     if recipe.lora is not None:
         return "lora: this engine trains all weights"
-    if (train := getattr(recipe, "train", "all")) != "all":
-        return f"train: {train}, and this engine trains all weights"
+    if recipe.train != "all":
+        return f"train: {recipe.train}, and this engine trains all weights"
     if model.config.model_type not in ARCHITECTURES:
         return (
             f"{model.config.model_type} is not among the architectures that are written for "
@@ -104,5 +105,10 @@ def adapt(
     size = sum(parameter.numel() for parameter in model.parameters())
     documents = how_many(model, size, in_flight)
     stack, places = _places(model, documents, precision(recipe))
-    with computing_in(model, recipe), replaced(model, places):
-        yield from fly(Fleet(model, stack, recipe, window), tokenizer, queries, documents)
+    base, give_back = lowered(model, [], recipe.precision)
+    try:
+        with replaced(model, places):
+            fleet = Fleet(model, base, stack, recipe, window)
+            yield from fly(fleet, tokenizer, queries, documents)
+    finally:
+        give_back()
