@@ -17,6 +17,7 @@ RUNS = {
     "engines": ["engines.py", "--shape", "36m", "--neighbors", "4", "--repeats", "5"],
     "batch_search": ["batch_search.py", "--passages", "20000", "--queries", "500"],
     "selection": ["selection.py", "--queries", "10"],
+    "embedding": ["embedding.py", "--texts", "32", "--repeats", "3"],
     "overlap": ["overlap.py", "--queries", "10"],
 }
 """By name, a script and its options; each ends with a status other than 0 if numbers differ."""

@@ -71,6 +71,19 @@ def test_a_batch_gives_what_single_texts_give_in_their_order(batch_tokens, folde
     np.testing.assert_allclose(vectors, plain(folder, TEXTS), atol=1e-5)
 
 
+def test_short_texts_are_not_padded_to_long_ones_however_few_there_are(folder):
+    model, tokenizer = load_encoder(folder)
+    widths = []
+    hook = model.register_forward_pre_hook(
+        lambda _, __, given: widths.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    texts = ["x" * size for size in (20, 3, 19, 20, 18, 17, 3)]
+    vectors = embed_texts(model, tokenizer, texts, Embed(max_tokens=32))
+    hook.remove()
+    assert widths[-3:] == [(4, 20), (1, 17), (2, 3)]  # a tenth of 20 may be padding
+    np.testing.assert_allclose(vectors, plain(folder, texts), atol=1e-5)
+
+
 def test_texts_are_told_apart(folder):
     """The tolerance above is far below what distinguishes texts."""
     vectors = plain(folder, TEXTS[:6])

@@ -33,6 +33,7 @@ from tttnn.sections.embed import Embed
 from tttnn.tables import check_table, table_digest
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
+PADDED = 0.1  # of a batch's width that the shortest of its texts may lack
 SAVE_SECONDS = 30  # at most between two notes of progress, as long as a group takes less
 
 
@@ -59,8 +60,8 @@ def embed_texts(
     while position < len(order):
         width = len(encoded[order[position]])
         members = order[position : position + max(1, spec.batch_tokens // width)]
-        if equal:
-            members = [member for member in members if len(encoded[member]) == width]
+        shortest = width if equal else (1 - PADDED) * width
+        members = [member for member in members if len(encoded[member]) >= shortest]
         position += len(members)
         ids = torch.full((len(members), width), tokenizer.pad_token_id)
         mask = torch.zeros(len(members), width)
