@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tttnn.methods.ttt.reuse import HELD
-from tttnn.methods.ttt.settings import Recipe
+from tttnn.methods.ttt.settings import HELD, Recipe
 from tttnn.needs.kinds import Passes
 
 SHARES = {"all": 1.0, "mlp_out": 1 / 3, "last_quarter": 1 / 3, "query": 1 / 8, "lora": 0.0}

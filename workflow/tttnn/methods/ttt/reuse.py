@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-HELD = 2  # gradients at a time
+from tttnn.methods.ttt.settings import HELD
 
 
 class Use(NamedTuple):

@@ -12,6 +12,7 @@ from tttnn.sections.base import Section
 from tttnn.sections.budget import Budget
 from tttnn.sections.method import TOKEN_BYTES, WINDOW, Method, Work
 
+HELD = 2  # gradients of repeated texts at a time, where they are reused
 STEP_PASSES = 3  # a training step: forward, and backward worth two
 
 Train = Literal["all", "mlp_out", "last_quarter", "query", "lora"]
