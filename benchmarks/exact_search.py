@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "workflow"), str(ROOT / "tests")]
 
 from shards import write_vectors  # noqa: E402
-from tttnn.retrieval.candidates import write_candidates  # noqa: E402
+from tttnn.retrieval.candidates import writing  # noqa: E402
 from tttnn.retrieval.exact import search  # noqa: E402
 from tttnn.retrieval.exact_memory import MEMORY, SPARE  # noqa: E402
 from tttnn.retrieval.vectors import VectorStore  # noqa: E402
@@ -79,8 +79,8 @@ def main() -> None:
             found = search(VectorStore(*files), queries, options.k, memory=options.memory)
             told = f"{found.widened} of {found.pairs} widened, {found.again} distances more"
             print(told, file=sys.stderr)
-            output = [Path(folder, "candidates.parquet")]
-            write_candidates(output, [np.arange(len(queries))], found.distances, found.ids)
+            with writing(Path(folder, "candidates.parquet")) as writer:
+                writer.write(np.arange(len(queries)), found.distances, found.ids)
 
         for _ in range(options.repeats):
             seconds["ours"].append(timed(ours))
