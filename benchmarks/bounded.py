@@ -4,8 +4,9 @@ Run by `benchmarks/memory.py --limit-mb 2000`. The limit is Linux's on a process
 writable memory (RLIMIT_DATA): beyond it an allocation fails, and the stage with it. Files that are
 mapped to be read do not count, imports do; what these reserve without use is allowed on top.
 
-Vectors are normally distributed; near each query some are planted, in places drawn at random. Every
-index has to find them all, before any other. Exact search is
+Vectors are normally distributed; near each query some are planted, in places drawn at random. An
+exact index has to find them all, before any other, and one that learns all but one in a thousand.
+Exact search is
 compared with brute force in float64, distance by distance, for some of the queries.
 """
 
@@ -192,14 +193,15 @@ def check(corpus: Planted, factory: str, options: argparse.Namespace) -> str:
     ids = found["passage_id"].to_numpy().reshape(options.queries, -1)
     planted = corpus.shards.ids[corpus.places]
     first, planted = np.sort(ids[:, :PLANTED], axis=1), np.sort(planted, axis=1)
-    if missed := int((first != planted).sum()):
+    missed = planted.size - sum(map(len, map(np.intersect1d, first, planted)))
+    if missed > (0 if factory == "Flat" else planted.size / 1000):
         raise SystemExit(f"{factory}: {missed} of {planted.size} planted neighbours are not there")
     texts = pd.concat(
         pd.read_parquet(path) for path in corpus.files.outputs(f"{factory}/neighbors")
     )
     if not (texts["text"] == [f"passage {each}" for each in texts["passage_id"]]).all():
         raise SystemExit(f"{factory}: a neighbour has another one's text")
-    said = f"{factory}: all {planted.size} planted neighbours found, before all others"
+    said = f"{factory}: {planted.size - missed} of {planted.size} planted neighbours found before all others"
     if factory != "Flat":
         return said
     distances = found["distance"].to_numpy().reshape(options.queries, -1)
