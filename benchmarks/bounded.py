@@ -201,7 +201,8 @@ def check(corpus: Planted, factory: str, options: argparse.Namespace) -> str:
     )
     if not (texts["text"] == [f"passage {each}" for each in texts["passage_id"]]).all():
         raise SystemExit(f"{factory}: a neighbour has another one's text")
-    said = f"{factory}: {planted.size - missed} of {planted.size} planted neighbours found before all others"
+    kept = planted.size - missed
+    said = f"{factory}: {kept} of {planted.size} planted neighbours found before all others"
     if factory != "Flat":
         return said
     distances = found["distance"].to_numpy().reshape(options.queries, -1)
