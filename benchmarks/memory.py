@@ -1,16 +1,21 @@
 """Memory that the stages of an index take, beside what is expected of them.
 
 python benchmarks/memory.py [--factory Flat] [--passages 2000000] [--shards 4] [--dimension 16]
+python benchmarks/memory.py --limit-mb 2000 --passages 1000000 --dimension 256 --queries 2000
 
 Each stage runs in a process of its own, which is looked at every two milliseconds (Linux only).
 Memory is what a process holds beyond its imports, without pages of files that it maps, which the
 system takes back when it needs them.
+
+With `--limit-mb` every stage from embeddings to texts runs under that limit (see
+`benchmarks/bounded.py`), and what it finds is checked.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import resource
 import sys
 import tempfile
 from collections.abc import Callable
@@ -97,34 +102,60 @@ def expected(options: argparse.Namespace) -> Scale:
     return replace(made, texts=texts, shards=shards, shapes=dict.fromkeys(made.models, shape))
 
 
-def _anonymous(process: int | str) -> int:
+class Held(NamedTuple):
+    """Bytes of a process: held, and private and writable, held or not, as its limit counts."""
+
+    anonymous: int
+    private: int
+
+    @property
+    def reserved(self) -> int:
+        """What is private and not held."""
+        return self.private - self.anonymous
+
+
+def _held(process: int | str) -> Held:
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+    found = (status.partition(name)[2].split() for name in ("RssAnon:", "VmData:"))
+    return Held(*(1024 * int(each[0]) if each else 0 for each in found))  # it may have ended
 
 
-def _run(stage: Callable[[], None], parent: Connection) -> None:
-    parent.send(_anonymous("self"))
+def _run(stage: Callable[[], None], parent: Connection, limit: int | None) -> None:
+    parent.send(_held("self"))
     parent.recv()
+    if limit is not None:  # on what is private and writable: no file that is mapped to be read
+        most = limit + _held("self").reserved
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     stage()
     parent.send("done")
     parent.recv()
 
 
-def measured(stage: Callable[[], None]) -> int:
-    """Bytes that a stage holds at most beyond what its process held before."""
+def peak(stage: Callable[[], None], limit: int | None = None) -> tuple[Held, Held]:
+    """What a stage's process holds before it runs, and at most.
+
+    With `limit`, in bytes, it cannot allocate more than that, beyond what its imports reserve and
+    do not use; the stage fails where it tries.
+    """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_run, args=(stage, there))
+    process = context.Process(target=_run, args=(stage, there, limit))
     process.start()
     before = most = here.recv()
     here.send("go")
     while not here.poll(EVERY):
         if not process.is_alive():
             raise SystemExit(f"the stage ended with status {process.exitcode}")
-        most = max(most, _anonymous(process.pid))
+        most = Held(*map(max, most, _held(process.pid)))
     here.send("end")
     process.join()
-    return most - before
+    return before, most
+
+
+def measured(stage: Callable[[], None]) -> int:
+    """Bytes that a stage holds at most beyond what its process held before."""
+    before, most = peak(stage)
+    return most.anonymous - before.anonymous
 
 
 def _each(stage: Callable[..., None], corpus: Corpus, outputs: list[Path], memory: int) -> None:
@@ -170,7 +201,7 @@ def stages(
     }
     whole = [merged] if index.LEARNS else []
     files = filled if index.LEARNS else []
-    result = folder / "recall.csv", folder / "made.json"
+    result = folder / "recall.csv", folder / "made.json", folder / "rates.csv"
     asked = queries, vectors, corpus.lists
     return (learning if index.LEARNS else {}) | {
         "search_shard": partial(_search_each, search, corpus, files, vectors, of_shards, memory),
@@ -196,7 +227,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=220)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--memory-mb", type=int, default=4000)
+    parser.add_argument("--limit-mb", type=int, help="of each stage; its memory_mb, too")
     options = parser.parse_args()
+    if options.limit_mb:
+        import bounded  # reads this module
+
+        return bounded.run(options)
     sizes = expected(options)
     name = "flat" if options.factory == "Flat" else "ivf"
     spec = IndexSpec(index=sizes.indexes[name].model_dump())

@@ -154,6 +154,8 @@ rule measure_recall:
     output:
         recall="<results>/index/{index}/recall.csv",
         made="<results>/index/{index}/made.json",
+        # seconds: another file, for the rest is the same on every machine
+        rates="<results>/index/{index}/rates.csv",
     log:
         "<logs>/measure_recall/{index}.log",
     benchmark:
@@ -179,6 +181,7 @@ rule measure_recall:
         " --embeddings {input.embeddings:q}"
         " --output {output.recall:q}"
         " --made {output.made:q}"
+        " --rates {output.rates:q}"
         " --memory-mb {resources.mem_mb}"
         " > {log:q} 2>&1"
 

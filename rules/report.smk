@@ -21,6 +21,7 @@ rule score:
         manifests=collect("<results>/corpus/{shard}.json", shard=[*SHARDS, "test"]),
         recalls=collect("<results>/index/{index}/recall.csv", index=cfg.built_indexes),
         indexes=collect("<results>/index/{index}/made.json", index=cfg.built_indexes),
+        rates=collect("<results>/index/{index}/rates.csv", index=cfg.built_indexes),
         vectors=list(VECTORS),
     output:
         "<results>/tables/efficiency.csv",
@@ -64,6 +65,12 @@ rule score:
             caption="../workflow/report/costs.rst",
             category="Tables",
             labels={"table": "costs"},
+        ),
+        index_costs=report(
+            "<results>/tables/indexes.csv",
+            caption="../workflow/report/indexes.rst",
+            category="Tables",
+            labels={"table": "indexes"},
         ),
         tasks=report(
             "<results>/tables/tasks.csv",

@@ -309,6 +309,7 @@ class Pipeline:
                 embeddings=self.lists,
                 output=out / f"index/{name}/recall.csv",
                 made=out / f"index/{name}/made.json",
+                rates=out / f"index/{name}/rates.csv",
                 memory_mb=MEMORY_MB,
             ),
         )

@@ -36,6 +36,8 @@ CANDIDATES = {
     **HALVES,
 }
 RECALL = {"flat": ("Flat", 1, 1, 1), "ivf": ('"IVF64,Flat, nprobe 16"', 0.91, 0.97, 0.985)}
+RATES = "index,index_bytes,embedding_bytes,build_seconds,batched_per_second,single_per_second"
+COST = {"flat": "0.0,516.0,0.0,900.0,25.5", "ivf": "532.5,516.0,61.5,21000.0,640.0"}
 
 SCHEMA = pa.schema(
     [
@@ -118,6 +120,7 @@ def write_recall(path: Path, index: str) -> Path:
         f"{index},{factory},{k},{v},500,210000" for k, v in zip((1, 10, 100), values, strict=True)
     ]
     path.write_text("\n".join(["index,factory,k,recall,queries,ntotal", *lines, ""]))
+    (path.parent / "rates.csv").write_text(f"{RATES}\n{index},{COST[index]}\n")
     made = path.parent / "made.json"
     embeddings = [{"environment": MADE_WITH, "chunks": 16}]
     write_record(made, {"environments": [MADE_WITH], "embeddings": embeddings})

@@ -13,6 +13,9 @@ from snakemake.cli import parse_args
 from checkout import ROOT
 from remote import DEMO, submitted
 
+TIMED = ("costs.csv", "efficiency.csv", "indexes.csv")
+"""Tables that hold seconds."""
+
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -23,10 +26,10 @@ def test_tables_equal_the_local_executor_s_byte_for_byte(runs):
     tables = Path("results/slurm-demo/tables")
     assert files(remote / tables) == files(local / tables)
     for name in files(local / tables):
-        if name in ("costs.csv", "efficiency.csv"):  # hold seconds
+        if name in TIMED:
             continue
         assert (remote / tables / name).read_bytes() == (local / tables / name).read_bytes(), name
-    for name in ("costs.csv", "efficiency.csv"):
+    for name in TIMED:
         both = [pd.read_csv(folder / tables / name) for folder in (remote, local)]
         timed = [column for column in both[0] if "second" in column]
         pd.testing.assert_frame_equal(*(table.drop(columns=timed) for table in both))

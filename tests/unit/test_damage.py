@@ -244,7 +244,7 @@ def build(made: Pipeline) -> None:
     run(
         "measure_recall", *inside, *read, spec={"queries": 9, "at": [1, 5], **searched},
         index=[merged], name="ivf", candidates=near, **found, output=recall,
-        made=index / "made.json",
+        made=index / "made.json", rates=index / "rates.csv",
     )  # fmt: skip
     tables = at / "tables"
     run(

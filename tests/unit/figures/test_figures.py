@@ -386,6 +386,24 @@ def test_distance_by_rank_shows_the_shares_and_the_spread_of_the_largest(tables,
     assert len(only.lines) == 1
 
 
+def test_an_index_is_where_its_numbers_are(tables, tmp_path):
+    left, right = FIGURES["recall_cost"](tables).axes
+    marks = {tuple(line.get_xdata()) for line in left.lines}
+    assert {(900.0,), (25.5,), (21000.0,), (640.0,), (25.5, 900.0)} <= marks
+    assert [(*line.get_xdata(), *line.get_ydata()) for line in right.lines] == [
+        (0.0, 1.0),
+        (532.5, 0.985),
+    ]
+    assert left.get_ylabel() == "recall@100"
+    table = pd.read_csv(tables / "indexes.csv")
+    table.loc[1, "recall_at_100"] = np.nan  # it has fewer passages
+    table.to_csv(tmp_path / "indexes.csv", index=False)
+    assert FIGURES["recall_cost"](tmp_path).axes[0].get_ylabel() == "recall@10"
+    table[["index", *table.columns[1:8]]].to_csv(tmp_path / "indexes.csv", index=False)
+    with pytest.raises(ValueError, match="at no k in common"):
+        draw("recall_cost", tmp_path, tmp_path)
+
+
 def test_missing_recall_and_unknown_figures_are_errors(tables, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"recall\.csv"):
         draw("recall", tmp_path, tmp_path)

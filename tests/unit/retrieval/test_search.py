@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from pathlib import Path
 
 import faiss
@@ -94,7 +96,8 @@ class Corpus:
         share: float = 1.0,
     ) -> pd.DataFrame:
         output = self.folder / "recall.csv"
-        built = searched(index_spec(factory, share=share))
+        asked = {} if factory == "Flat" else {"nprobe": 8}
+        built = searched(index_spec(factory, share=share), **asked)
         index = self.index(factory, share=share)
         measure_recall(
             RecallSpec(queries=queries, at=at, **built),
@@ -104,6 +107,7 @@ class Corpus:
             embeddings=self.shards.lists,
             output=output,
             made=self.folder / "made.json",
+            rates=self.folder / "rates.csv",
             memory_mb=MEMORY_MB,
             **self.common,
         )
@@ -400,6 +404,46 @@ def test_recall_says_how_uneven_the_lists_are(corpus):
         expected = len(sizes) * (sizes**2).sum() / 300**2
         assert recall["imbalance"].tolist() == [pytest.approx(expected)] * 2
         assert recall["empty_lists"].tolist() == [(sizes == 0).sum()] * 2
+
+
+def rates(corpus) -> dict[str, object]:
+    """What the last measuring of recall wrote."""
+    (row,) = pd.read_csv(corpus.folder / "rates.csv").to_dict("records")
+    return row
+
+
+def test_an_exact_index_takes_no_disk_and_no_time_to_build(corpus):
+    corpus.recall(corpus.search(20), at=[1, 10])
+    found = rates(corpus)
+    files = sum(path.stat().st_size for path in corpus.shards.files["embeddings"])
+    assert (found["index"], found["index_bytes"], found["build_seconds"]) == ("some", 0, 0)
+    assert found["embedding_bytes"] == pytest.approx(files / 300)
+    assert min(found["batched_per_second"], found["single_per_second"]) > 0
+
+
+def test_of_an_index_that_learns_all_files_are_counted(corpus):
+    paths = corpus.search(20, "IVF8,Flat", nprobe=8, share=0.25)
+    recall = corpus.recall(paths, at=[1, 10], factory="IVF8,Flat", share=0.25)
+    found, folder = rates(corpus), corpus.index("IVF8,Flat", share=0.25)
+    files = sum(path.stat().st_size for path in folder.glob("*.faiss"))
+    assert found["index_bytes"] == pytest.approx(files / recall["ntotal"][0])
+    assert found["build_seconds"] > 0
+
+
+def test_rates_are_over_all_shards(corpus, monkeypatch):
+    """By a clock that every look puts a second on: two looks a call, a call or more a shard."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    paths = corpus.search(20, "IVF8,Flat", nprobe=8)
+    corpus.recall(paths, at=[1], factory="IVF8,Flat")
+    found = rates(corpus)
+    shards = len(corpus.shards.lists)
+    assert shards > 1
+    assert found["single_per_second"] == pytest.approx(1 / shards)
+    assert found["batched_per_second"] == pytest.approx(7 / shards)
+    assert found["build_seconds"] == pytest.approx(
+        300 / len(np.load(corpus.shards.embeddings[0][0]))
+    )
 
 
 def test_recall_of_a_crippled_table_by_hand(corpus):

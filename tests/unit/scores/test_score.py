@@ -486,3 +486,28 @@ def test_schema_of_made_up_files_is_that_of_real_ones():
     from tttnn.methods.evaluate import ROWS  # here, for it imports torch
 
     assert SCHEMA == ROWS
+
+
+def test_indexes_are_held_against_what_training_on_theirs_brings(tmp_path):
+    tables = run_score(tmp_path, [evaluate(tmp_path, TWO)], {"pile_arxiv": 2})
+    indexes, differences = read(tables, "indexes"), read(tables, "differences")
+    assert indexes["index"].tolist() == ["flat", "ivf"]
+    exact, lists = indexes.to_dict("records")
+    assert [lists[f"recall_at_{k}"] for k in (1, 10, 100)] == [0.91, 0.97, 0.985]
+    assert (exact["index_bytes"], lists["index_bytes"], lists["build_seconds"]) == (0, 532.5, 61.5)
+    assert (lists["batched_per_second"], lists["single_per_second"]) == (21000, 640)
+    whole = value(differences, task=ALL, documents_kind="raw")
+    assert (exact["model"], exact["method"], exact["num_neighbors"]) == ("small", "nearest", 5)
+    assert (exact["before"], exact["after"]) == (whole.before, whole.after)
+    assert pd.isna([lists[name] for name in ("model", "before", "after", "ratio")]).all()
+
+
+def test_of_several_methods_on_an_index_the_first_speaks_for_it(tmp_path):
+    files = [
+        evaluate(tmp_path, TWO, method=method, model=model)
+        for method in ("sift", "nearest", "shuffled")
+        for model in ("small", "large")
+    ]
+    tables = run_score(tmp_path, files, {"pile_arxiv": 2})
+    exact = read(tables, "indexes").iloc[0]
+    assert (exact["model"], exact["method"]) == ("small", "sift")

@@ -35,6 +35,10 @@ def _has_methods(config: Config) -> bool:
     return queries.count(queries[0]) > 1
 
 
+def _has_indexes(config: Config) -> bool:
+    return len(config.built_indexes) > 1
+
+
 FIGURES = {
     "before_after": Figure(
         "gains",
@@ -107,6 +111,15 @@ FIGURES = {
         "costs",
         "Share of a query's true k nearest passages that each index finds among its own first k, "
         "against exact search over the same vectors.",
+    ),
+    "recall_cost": Figure(
+        "indexes",
+        "What recall costs: the share of a query's true nearest passages that each index finds, "
+        "against queries that it answers in a second, one alone (hollow) and all in a batch "
+        "(filled), and against the bytes a passage that it takes on the disk beside the "
+        "embeddings. Seconds are of the machine that measured; see the table *indexes*, which also "
+        "has what training on each one's neighbours does to bits per byte.",
+        _has_indexes,
     ),
     "distances": Figure(
         "distances",

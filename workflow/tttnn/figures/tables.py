@@ -39,7 +39,7 @@ class View:
 EVERYTHING = View()
 
 
-FIRST = {"recall": "index", "distances": "candidates"}
+FIRST = {"recall": "index", "indexes": "index", "distances": "candidates"}
 """A column of each table that says what it is; of the others, `run`."""
 
 REMEDY = "make the run's tables again (rule score)"

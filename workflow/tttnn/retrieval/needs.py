@@ -213,6 +213,7 @@ def merge_candidates(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 
 
 def measure_recall(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Searched exactly once, then as the index is: in one batch, and one query or more alone."""
     _, vectors, _ = _index(scale, wildcards["index"])
     d, candidates = vectors.dimension, scale.search.candidates
     checked = min(scale.search.recall_queries, scale.queries)
@@ -221,11 +222,11 @@ def measure_recall(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     cpu = SEARCH_THREADS * DISTANCES
     return _in_parts(
         scale,
-        "all vectors read once",
+        "all vectors read three times",
         imports=PANDAS,
         memory=2 * (checked * _of_queries(candidates + SPARE, d) + ranked + block) + DIGESTED,
         least=4 * (one + _of_queries(candidates + SPARE, d)) + DIGESTED,
-        seconds=vectors.all * d * (vectors.number / DISK + checked / cpu),
+        seconds=vectors.all * d * (3 * vectors.number / DISK + 2 * checked / cpu),
         disk=RECALL_DISK,
     )
 

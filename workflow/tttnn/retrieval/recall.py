@@ -1,4 +1,4 @@
-"""How much of what exact search finds an index finds."""
+"""How much of what exact search finds an index finds, and what that costs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tttnn.retrieval.candidates import GROUP_BYTES, QueryTable, groups, read_que
 from tttnn.retrieval.exact import nearest
 from tttnn.retrieval.faiss_files import guards
 from tttnn.retrieval.merged import MergedIndex, read_manifest
+from tttnn.retrieval.rates import TOGETHER, measure_rates
 from tttnn.retrieval.targets import Targets
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
@@ -76,6 +77,7 @@ def measure_recall(
     embeddings: list[Path],
     output: Path,
     made: Path,
+    rates: Path,
     memory_mb: int,
 ) -> None:
     """Compare an index's candidates with exact search of what it indexes, on a sample of queries.
@@ -87,7 +89,8 @@ def measure_recall(
     `spec.at` above the number of candidates counts as that number. `imbalance` is by how much more
     vectors a search reads than if all lists were of one size, when lists are asked for as often as
     they are long; it and `empty_lists` are empty for an index without lists. `made`, JSON, says
-    with what the index and the embeddings were made.
+    with what the index and the embeddings were made. `rates`, CSV, has a row: bytes on the disk,
+    and seconds of this machine (see `tttnn.retrieval.rates`).
 
     In memory are the sample's vectors and candidates, and blocks of vectors.
     """
@@ -123,5 +126,19 @@ def measure_recall(
         for at in points
     ]
     write_record(made, _made_with(store, index))
+    asked_for = np.concatenate([targets[slice(int(r), int(r) + 1)] for r in sample[:TOGETHER]])
+    costs = measure_rates(
+        index,
+        embeddings,
+        store,
+        asked_for,
+        points[-1],
+        kind=spec.kind,
+        share=spec.share,
+        asked=spec.asked,
+        memory=memory // 2,
+    )
+    with replacing(rates) as beside:
+        pd.DataFrame([{"index": name, **costs}]).to_csv(beside, index=False)
     with replacing(output) as beside:
         pd.DataFrame(rows).to_csv(beside, index=False)

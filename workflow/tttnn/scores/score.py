@@ -25,6 +25,7 @@ from tttnn.scores.environments import (
     of_queries,
 )
 from tttnn.scores.estimates import METRICS, Scores, estimate_all, pile_weights
+from tttnn.scores.indexes import index_table
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
@@ -294,6 +295,8 @@ def score(
     - `tasks.csv`, `corpus.csv`: what was there, was rejected, was evaluated, and could not be
       split.
     - `recall.csv`: every index's, from `recalls`.
+    - `indexes.csv`: a row an index, recall beside what it costs and what training on its neighbours
+      brings.
     - `environment.csv`: with which versions, devices and precisions it was all made.
     - `summary.tex`: before, after and ratio at the largest number of neighbours, raw and clean.
 
@@ -346,7 +349,10 @@ def score(
     tasks = pd.DataFrame(task_rows(selected["test"], omitted, corpus, chosen, spec.run))
     _write(tables / "corpus.csv", corpus.drop(columns="subsets"))
     _write(tables / "tasks.csv", tasks)
-    _write(tables / "recall.csv", pd.concat([_recall(path) for path in recalls]))
+    recall = pd.concat([_recall(path) for path in recalls])
+    _write(tables / "recall.csv", recall)
+    rates = [path.parent / "rates.csv" for path in recalls]
+    _write(tables / "indexes.csv", index_table(recall, rates, difference_table))
     made = [
         *of_evaluations("evaluate_part", evaluations),
         *of_evaluations("validate_part", validations),
