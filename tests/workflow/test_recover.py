@@ -79,7 +79,7 @@ def test_after_sigkill_the_run_goes_on_and_ends_the_same(finished, checkout):
         wait_for(evaluations, snakemake)
         watched = checkout.tttnn("status").stdout
         assert watched.startswith(f"Run tiny: process {snakemake.pid}\n"), watched
-        for rule, jobs in (("download_shard", "4"), ("fill_shard_index", "2")):
+        for rule, jobs in (("download_shard", "4"), ("embed_chunk", "2")):
             (row,) = (line.split() for line in watched.splitlines() if line.startswith(rule))
             assert row[1:8] == [jobs, "-", "-", "-", "-", "-", "-"], watched
         assert "is at work in" in checkout.tttnn("recover", "--cancel").stdout
