@@ -15,7 +15,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RUNS = {
     "engines": ["engines.py", "--shape", "36m", "--neighbors", "4", "--repeats", "5"],
-    "batch_search": ["batch_search.py", "--passages", "20000", "--queries", "500"],
+    "exact_search": [
+        "exact_search.py",
+        "--vectors",
+        "100000",
+        "--queries",
+        "500",
+        "--single",
+        "10",
+    ],
     "selection": ["selection.py", "--queries", "10"],
     "embedding": ["embedding.py", "--texts", "32", "--repeats", "3"],
     "overlap": ["overlap.py", "--queries", "10"],
