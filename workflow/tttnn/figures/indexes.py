@@ -32,7 +32,7 @@ def recall_cost(folder: Path) -> Figure:
         left.plot(rates[0], recall, **look, markerfacecolor="white")
         left.plot(rates[1], recall, **look)
         right.plot(row["index_bytes"], recall, **look)
-        label = f"{row['index']} ({row['factory']}, {row['ntotal']:,} vectors)"
+        label = f"{row['index']} ({row['factory']}, {int(row['ntotal']):,} vectors)"
         handles.append(style.line_handle(label, **look))
     left.set_xscale("log")
     left.set_xlabel("queries a second")

@@ -38,6 +38,6 @@ def index_table(recall: pd.DataFrame, rates: list[Path], differences: pd.DataFra
     # `first` of a group would take each column's first number
     worth = whole.drop_duplicates("candidates").set_index("candidates")[WORTH]
     table = first.join([costs[COSTS], wide, worth])
-    table["num_neighbors"] = table["num_neighbors"].astype("Int64")
-    table["tasks"] = table["tasks"].astype("Int64")
+    for count in ("ntotal", "num_neighbors", "tasks"):  # some are empty
+        table[count] = table[count].astype("Int64")
     return table.rename_axis("index").reset_index()
