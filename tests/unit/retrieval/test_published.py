@@ -166,7 +166,7 @@ def test_exact_search_random_and_recall_work_on_them(tmp_path, encoder, made, le
     measure_recall(
         RecallSpec(queries=9, at=[5], **searched(index_spec())), embeddings=lists, index=[],
         name="flat", candidates=near, output=recall, made=tmp_path / "made.json",
-        memory_mb=MEMORY_MB, **found,
+        rates=tmp_path / "rates.csv", memory_mb=MEMORY_MB, **found,
     )  # fmt: skip
     assert recall.read_text().splitlines()[1].startswith("flat,Flat,5,1.0,9,")
     far = [tmp_path / "far/0.parquet"]

@@ -21,13 +21,13 @@ SINGLE = 20  # of them, at most, one after the other
 PATIENCE = 10.0  # seconds after which no further one is asked, over all shards
 
 
-def _embedding_bytes(lists: list[Path]) -> int:
-    """Of the shards' vectors as they lie on the disk, by their lists."""
-    return sum(
-        name_within(path.absolute().parents[2], entry["vectors"], path).stat().st_size
-        for path in lists
-        for entry in read_record(path)["chunks"]
-    )
+def _embedding_bytes(embeddings: Path) -> int:
+    """Of a shard's vectors as they lie on the disk, by its list."""
+    record, root = read_record(embeddings), embeddings.absolute().parents[2]
+    if "published" in record:
+        return record["published"]["bytes"]
+    files = (name_within(root, entry["vectors"], embeddings) for entry in record["chunks"])
+    return sum(file.stat().st_size for file in files)
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -110,7 +110,7 @@ def measure_rates(
     batched, single = np.sum(took, axis=0)
     return {
         "index_bytes": on_disk / rows,
-        "embedding_bytes": _embedding_bytes(lists) / len(store),
+        "embedding_bytes": sum(map(_embedding_bytes, lists)) / len(store),
         "build_seconds": filling,
         "batched_per_second": 1 / batched,
         "single_per_second": 1 / single,
