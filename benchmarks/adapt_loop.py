@@ -9,7 +9,6 @@ whole vocabulary, and rebuilds the weights with `load_state_dict`. Ours evaluate
 from __future__ import annotations
 
 import argparse
-import copy
 import statistics
 import sys
 import time
@@ -19,7 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from tttnn.methods.likelihood import prefix_token, rolling_windows
+from shapes import plain_loop
+
 from tttnn.methods.ttt.engine import Query, adapt
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import choose_window, load_causal
@@ -49,38 +49,6 @@ def text(seed: int, words: int) -> str:
     return " ".join(WORDS[i] for i in order)
 
 
-def plain(model, tokenizer, query: Query, window: int) -> list[float]:
-    """The log-likelihood before training and after every neighbour."""
-    original = copy.deepcopy(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
-    windows = rolling_windows(tokenizer(query.text)["input_ids"], prefix_token(tokenizer), window)
-
-    def evaluate() -> float:
-        model.eval()
-        total = 0.0
-        for inputs, targets in windows:
-            with torch.no_grad():
-                table = torch.log_softmax(model(torch.tensor([inputs])).logits, -1)[0].clone()
-            chosen = table[-len(targets) :].gather(1, torch.tensor(targets)[:, None])
-            total += chosen.sum().item()
-        return total
-
-    measured = [evaluate()]
-    for neighbor in query.neighbors:
-        ids = tokenizer(neighbor)["input_ids"]
-        model.train()
-        for start in range(0, len(ids), window):
-            piece = torch.tensor([ids[start : start + window]])
-            if piece.shape[1] > 1:
-                optimizer.zero_grad()
-                model(piece, labels=piece).loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-        measured.append(evaluate())
-    model.load_state_dict(original)
-    return measured
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
@@ -102,7 +70,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"plain": [], "ours": []}
     for _ in range(options.repeats):
         started = time.process_time()
-        reference = plain(model, tokenizer, query, window)
+        reference = plain_loop(model, tokenizer, query, window, RATE)
         seconds["plain"].append(time.process_time() - started)
         started = time.process_time()
         (ours,) = adapt(model, tokenizer, [query], recipe, window)
