@@ -36,6 +36,7 @@ WITHOUT_CONFIG = {
     "list_texts",
     "published_tables",
     "paper_figures",
+    "compare_follow_ups",
     "draw_side_by_side",
 }
 VALUES = {int: "7", str: "some", Path: "a/b", bool: None}
