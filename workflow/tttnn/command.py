@@ -32,6 +32,7 @@ COMMANDS = {
     "status": "tttnn.operations.status",
     "recover": "tttnn.operations.recover",
     "adapt": "tttnn.methods.cases",
+    "generate": "tttnn.generate",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
     "summary": "tttnn.scores.summary",
@@ -42,6 +43,7 @@ MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise c
 RAISE = "raise memory_mb"
 LOWER = {
     "adapt": "lower --window",
+    "generate": "lower --window, or train adapters with --save-adapter",
     "adopt_embeddings": "lower embed.batch_tokens",
     "embed_chunk": "lower embed.batch_tokens",
     "embed_queries": "lower embed.batch_tokens",
