@@ -35,6 +35,7 @@ COMMANDS = {
     "recover": "tttnn.operations.recover",
     "adapt": "tttnn.methods.cases",
     "generate": "tttnn.generate",
+    "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
     "summary": "tttnn.scores.summary",

@@ -158,18 +158,20 @@ def adapted(
     tokenizer: PreTrainedTokenizerBase,
     neighbors: Sequence[str],
     recipe: Recipe | None = None,
+    document: int | str = 0,
 ) -> Iterator[PreTrainedModel]:
     """The model as it is after training on the neighbours, within the `with`; then put back.
 
     `with adapted(model, tokenizer, neighbors): …` evaluates, generates or saves. `recipe` is as for
-    `adapt`, and so are the weights within, but for rounding: of dropout's seed, a query without a
-    document of its own has the id 0. Afterwards the weights are bit for bit what they were.
+    `adapt`, and so are the weights within, but for rounding. Dropout, if the model has any, is
+    drawn by `document`, the id of the document that is adapted to; `adapt` has 0. Afterwards the
+    weights are bit for bit what they were.
     """
     chosen = recipe or recipe_for(len(neighbors))
     if chosen.train_on != "neighbors":
         raise ValueError(f"train_on: {chosen.train_on} is of documents: set train_on: neighbors")
     window = choose_window(model, chosen.window, "the recipe's window")
-    query = Query(0, "", neighbors)
+    query = Query(document, "", neighbors)
     with ExitStack() as undo:
         undo.callback(only_trained(model, chosen))
         undo.callback(model.eval)
@@ -193,6 +195,13 @@ def adapted(
             yield model
 
 
+def opened_run(run: str | Path, index: str | None = None) -> Run:
+    """A run by its name in the current folder, or by the path of its `results/NAME`."""
+    path = Path(run)
+    is_name = len(path.parts) == 1
+    return Run(path.name, index, folder=None if is_name else path.resolve().parent.parent)
+
+
 def search(text: str, run: str | Path, k: int = 20, index: str | None = None) -> pd.DataFrame:
     """The k passages of a finished run that are nearest to a text, nearest first.
 
@@ -200,10 +209,7 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
     of its indexes, None: its first. Columns: `rank`, `passage_id`, `distance` (squared Euclidean),
     `subset`, `text`. Raises `ValueError` where the run has no embeddings yet.
     """
-    path = Path(run)
-    is_name = len(path.parts) == 1
-    opened = Run(path.name, index, folder=None if is_name else path.resolve().parent.parent)
-    return pd.DataFrame(neighbors_of(opened, text, k))
+    return pd.DataFrame(neighbors_of(opened_run(run, index), text, k))
 
 
 def read_tables(run: str | Path) -> Mapping[str, pd.DataFrame]:
