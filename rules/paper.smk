@@ -5,7 +5,7 @@
 
 from tttnn.published.names import FIGURES as PAPER_FIGURES, FOLLOWED, MODELS as PAPER_MODELS
 
-PUBLISHED = f"{workflow.basedir}/tttnn/published"
+PUBLISHED = f"{BESIDE}/tttnn/published"
 SIDE_BY_SIDE = (
     ["<results>/tables/side_by_side.csv", "<figures>/side_by_side.svg"]
     if set(cfg.evaluate.models) & set(PAPER_MODELS)

@@ -38,6 +38,7 @@ COMMANDS = {
     "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
+    "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
 }
