@@ -38,6 +38,7 @@ COMMANDS = {
     "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
+    "enough": "tttnn.scores.enough",
     "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
@@ -101,7 +102,8 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
             continue
         if issubclass(kind, BaseModel):
             kind = _from_json(kind)
-        parser.add_argument(option, type=kind, required=required, default=default)
+        said = None if default is None else f"default: {default}"
+        parser.add_argument(option, type=kind, required=required, default=default, help=said)
 
 
 def _import(module: str) -> types.ModuleType:
