@@ -38,6 +38,7 @@ COMMANDS = {
     "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
+    "crate": "tttnn.operations.crate",
     "enough": "tttnn.scores.enough",
     "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
