@@ -51,7 +51,7 @@ def spec_of(stage: str) -> str:
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
     wildcards = SimpleNamespace(
         shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
-        queries="test", selection="sift",
+        queries="test", selection="sift", pool="elsewhere", lexical="bm25",
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}

@@ -240,6 +240,29 @@ def build(made: Pipeline) -> None:
         "choose_neighbors", *read, spec={"selection": selection}, candidates=near, **found,
         outputs=picked,
     )  # fmt: skip
+    scored = {"candidates": 5, "max_words": 100, "k1": 1.5, "b": 0.75}
+    counted = [at / f"found/test/bm25/words/{shard}.safetensors" for shard in ("00", "01")]
+    by_words = [at / f"found/test/bm25/{shard}.parquet" for shard in ("00", "01")]
+    for number, output in enumerate(counted):
+        run(
+            "count_words", passages[number], test[0], spec={"max_words": 100}, queries=test,
+            passages=[passages[number]], output=output,
+        )  # fmt: skip
+    for number, output in enumerate(by_words):
+        run(
+            "search_words", passages[number], test[0], *counted, spec=scored, queries=test,
+            passages=[passages[number]], counts=counted, output=output, **room,
+        )  # fmt: skip
+    run(
+        "merge_words", *read, *by_words, spec={"candidates": 5}, found=by_words, **found,
+        outputs=[at / f"candidates/test/bm25/{task}.parquet" for task in TASKS],
+    )  # fmt: skip
+    pooled = [at / f"candidates/test/elsewhere/{task}.parquet" for task in TASKS]
+    run(
+        "pool_candidates", *read, near[0],
+        spec={"pool": {"kind": "elsewhere", "of": "ivf", "seed": 0}}, sources=near, **found,
+        outputs=pooled,
+    )  # fmt: skip
     recall = index / "recall.csv"
     run(
         "measure_recall", *inside, *read, spec={"queries": 9, "at": [1, 5], **searched},

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/tttnn"
 WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
-    queries="test", selection="stop",
+    queries="test", selection="stop", pool="elsewhere", lexical="bm25",
 )  # fmt: skip
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
@@ -87,7 +87,11 @@ def test_two_values_that_change_places_are_a_change(values):
         ("indexes.ivf.nprobe", 5, {"search_shard", "measure_recall"}),
         ("memory_mb", 9000, set()),
         ("search.recall_queries", 5, {"measure_recall"}),
-        ("search.candidates", 60, {"search_shard", "merge_candidates", "draw_random"}),
+        (
+            "search.candidates",
+            60,
+            {"search_shard", "merge_candidates", "draw_random", "search_words", "merge_words"},
+        ),
         ("gather.ngram", 5, {"gather_neighbors"}),
         ("select.count", 7, {"select_documents", "compare"}),
         ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
@@ -96,6 +100,10 @@ def test_two_values_that_change_places_are_a_change(values):
         ("selections.sift.noise", 0.5, {"choose_neighbors"}),  # `stop` is like it
         ("selections.stop.stop", 0.25, {"choose_neighbors"}),
         ("selections.hull.iterations", 7, set()),
+        ("pools.elsewhere.seed", 7, {"pool_candidates"}),
+        ("pools.flat_bm25.smoothing", 7, set()),
+        ("lexical.bm25.k1", 7, {"search_words"}),
+        ("lexical.bm25.max_words", 7, {"count_words", "search_words"}),
         ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),

@@ -18,6 +18,7 @@ from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
+from tttnn.sections.pool import POOLS
 
 MODULES = {
     "download_shard": "tttnn.corpus.download",
@@ -39,6 +40,10 @@ MODULES = {
     "search_shard": "tttnn.retrieval.search",
     "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
+    "count_words": "tttnn.retrieval.words",
+    "search_words": "tttnn.retrieval.words",
+    "merge_words": "tttnn.retrieval.word_candidates",
+    "pool_candidates": "tttnn.retrieval.pool",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
     "measure_distances": "tttnn.retrieval.distances",
@@ -72,6 +77,7 @@ def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
 Kind = Callable[[Config, Any], str]
 KINDS: dict[str, Kind] = {
     "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
+    "pool_candidates": lambda config, job: engine(POOLS, config.pools[job.pool].kind),
     "choose_neighbors": lambda config, job: engine(
         SELECTIONS, config.selections[job.selection].kind
     ),
@@ -167,6 +173,20 @@ class Specs:
     def split_documents(self, wildcards: Any) -> str:
         # the tokenizer is an input
         return canonical({"tokens": self._config.split.tokens})
+
+    def count_words(self, wildcards: Any) -> str:
+        return canonical({"max_words": self._config.lexical[wildcards.lexical].max_words})
+
+    def search_words(self, wildcards: Any) -> str:
+        lexical = self._config.lexical[wildcards.lexical]
+        scored = lexical.model_dump(mode="json", exclude={"embedder"})  # that is an input, later
+        return canonical({"candidates": self._config.search.candidates, **scored})
+
+    def merge_words(self, wildcards: Any) -> str:
+        return canonical({"candidates": self._config.search.candidates})
+
+    def pool_candidates(self, wildcards: Any) -> str:
+        return canonical({"pool": self._config.pools[wildcards.pool]})
 
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})
