@@ -283,40 +283,40 @@ rule search_words:
         " > {log:q} 2>&1"
 
 
-rule merge_words:
+rule merge_scored:
     input:
-        found=collect("<results>/found/{{queries}}/{{lexical}}/{shard}.parquet", shard=SHARDS),
+        found=collect("<results>/found/{{queries}}/{{scored}}/{shard}.parquet", shard=SHARDS),
         queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
         vectors=collect(
             "<results>/queries/{{queries}}/embeddings/{embedder}.safetensors",
-            embedder=picked(EMBEDDERS, "lexical"),
+            embedder=picked(EMBEDDERS, "scored"),
         ),
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}.json",
-            embedder=picked(EMBEDDERS, "lexical"),
+            embedder=picked(EMBEDDERS, "scored"),
             shard=SHARDS,
         ),
     output:
         candidates=collect(
-            "<results>/candidates/{{queries}}/{{lexical}}/{task}.parquet", task=TASKS
+            "<results>/candidates/{{queries}}/{{scored}}/{task}.parquet", task=TASKS
         ),
     log:
-        "<logs>/merge_words/{queries}/{lexical}.log",
+        "<logs>/merge_scored/{queries}/{scored}.log",
     benchmark:
-        "<benchmarks>/merge_words/{queries}/{lexical}.tsv"
+        "<benchmarks>/merge_scored/{queries}/{scored}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cost.mem_mb("merge_words"),
-        runtime=cost.runtime("merge_words"),
+        mem_mb=cost.mem_mb("merge_scored"),
+        runtime=cost.runtime("merge_scored"),
     params:
-        spec=spec.merge_words,
-        code=code("merge_words"),
+        spec=spec.merge_scored,
+        code=code("merge_scored"),
     message:
-        "Merge what all shards have for the {wildcards.queries} queries' words ({wildcards.lexical})"
+        "Merge what all shards have for the {wildcards.queries} queries ({wildcards.scored})"
     shell:
-        "python -m tttnn merge_words --spec {params.spec:q}"
+        "python -m tttnn merge_scored --spec {params.spec:q}"
         " --found {input.found:q}"
         " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"

@@ -254,7 +254,7 @@ def build(made: Pipeline) -> None:
             passages=[passages[number]], counts=counted, output=output, **room,
         )  # fmt: skip
     run(
-        "merge_words", *read, *by_words, spec={"candidates": 5}, found=by_words, **found,
+        "merge_scored", *read, *by_words, spec={"candidates": 5}, found=by_words, **found,
         outputs=[at / f"candidates/test/bm25/{task}.parquet" for task in TASKS],
     )  # fmt: skip
     pooled = [at / f"candidates/test/elsewhere/{task}.parquet" for task in TASKS]

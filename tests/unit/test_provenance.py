@@ -90,7 +90,7 @@ def test_two_values_that_change_places_are_a_change(values):
         (
             "search.candidates",
             60,
-            {"search_shard", "merge_candidates", "draw_random", "search_words", "merge_words"},
+            {"search_shard", "merge_candidates", "draw_random", "search_words", "merge_scored"},
         ),
         ("gather.ngram", 5, {"gather_neighbors"}),
         ("select.count", 7, {"select_documents", "compare"}),

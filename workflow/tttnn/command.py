@@ -51,7 +51,7 @@ LOWER = {
         (
             *("fill_shard_index", "merge_index", "search_shard", "merge_candidates"),
             *("draw_random", "measure_recall", "measure_distances", "choose_neighbors"),
-            *("search_words", "merge_words", "pool_candidates"),
+            *("search_words", "merge_scored", "pool_candidates"),
         ),
         RAISE,
     ),

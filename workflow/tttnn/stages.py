@@ -42,7 +42,7 @@ MODULES = {
     "draw_random": "tttnn.retrieval.control",
     "count_words": "tttnn.retrieval.words",
     "search_words": "tttnn.retrieval.words",
-    "merge_words": "tttnn.retrieval.word_candidates",
+    "merge_scored": "tttnn.retrieval.scored_candidates",
     "pool_candidates": "tttnn.retrieval.pool",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
@@ -182,7 +182,7 @@ class Specs:
         scored = lexical.model_dump(mode="json", exclude={"embedder"})  # that is an input, later
         return canonical({"candidates": self._config.search.candidates, **scored})
 
-    def merge_words(self, wildcards: Any) -> str:
+    def merge_scored(self, wildcards: Any) -> str:
         return canonical({"candidates": self._config.search.candidates})
 
     def pool_candidates(self, wildcards: Any) -> str:

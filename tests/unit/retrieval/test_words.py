@@ -14,8 +14,8 @@ from shards import write_vectors as vectors_of
 from tttnn.digests import DamagedError
 from tttnn.retrieval import words as module
 from tttnn.retrieval.candidates import CANDIDATES
+from tttnn.retrieval.scored_candidates import MergeScoredSpec, merge_scored
 from tttnn.retrieval.vectors import list_embeddings
-from tttnn.retrieval.word_candidates import MergeWordsSpec, merge_words
 from tttnn.retrieval.words import CountSpec, WordsSpec, count_words, search_words, words
 from tttnn.tables import read_table
 
@@ -111,8 +111,8 @@ class Run:
         """Of every query the candidates, by rank."""
         found, merged = self.search(k, **settings), []
         outputs = [self.folder / f"candidates/{path.name}" for path in self.queries]
-        spec = MergeWordsSpec(candidates=k)
-        merge_words(spec, found, self.queries, self.targets, self.lists, outputs, MEMORY_MB)
+        spec = MergeScoredSpec(candidates=k)
+        merge_scored(spec, found, self.queries, self.targets, self.lists, outputs, MEMORY_MB)
         for ids, path in zip(self.members, outputs, strict=True):
             table = read_table(path)
             assert table.schema.equals(CANDIDATES)
@@ -200,9 +200,9 @@ def test_shards_scored_by_other_corpora_are_refused(tmp_path):
     spec = WordsSpec(candidates=3, max_words=512, k1=1.5, b=0.75)
     search_words(spec, run.queries, run.passages[1], counts[:1], found[1], 4000)
     outputs = [tmp_path / f"candidates/{path.name}" for path in run.queries]
-    with pytest.raises(DamagedError, match=r"01.parquet was scored as one of 5 passages, .* of 10"):
-        merge_words(
-            MergeWordsSpec(candidates=3),
+    with pytest.raises(DamagedError, match=r"01.parquet was scored with passages 5, .* with 10"):
+        merge_scored(
+            MergeScoredSpec(candidates=3),
             *(found, run.queries, run.targets, run.lists, outputs, 4000),
         )
 

@@ -292,9 +292,9 @@ def search_words(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     )
 
 
-def merge_words(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+def merge_scored(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     """Some queries of a task at a time, of all shards."""
-    d, candidates = scale.dimension(wildcards["lexical"]), scale.search.candidates
+    d, candidates = scale.dimension(wildcards["scored"]), scale.search.candidates
     found = _of_queries(candidates * len(scale.shards), d)
     ranked, one = _ranked(scale, candidates, d)
     return _in_parts(
@@ -417,7 +417,7 @@ FORMULAS: dict[str, Formula] = {
     "measure_recall": measure_recall,
     "count_words": count_words,
     "search_words": search_words,
-    "merge_words": merge_words,
+    "merge_scored": merge_scored,
     "pool_candidates": pool_candidates,
     "choose_neighbors": choose_neighbors,
     "draw_random": draw_random,

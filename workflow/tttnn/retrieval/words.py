@@ -9,7 +9,6 @@ told apart: what is in memory depends on the queries and on a block of passages.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -19,26 +18,18 @@ from typing import NamedTuple
 
 import bm25s
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tttnn.digests import DamagedError
+from tttnn.retrieval.scored import Best
 from tttnn.retrieval.tensors import load_tensors, save_tensors
 from tttnn.sections.base import Section
 from tttnn.sections.memory import room
-from tttnn.tables import OPTIONS, check_table, read_table, sealing
+from tttnn.tables import check_table, read_table
 
 WORD = re.compile(r"\w+")  # as overlaps have it, in lower case
 WORD_BYTES = 256  # of a passage's word while a block is scored: as read, counted, in the matrix
 MOST_ROWS = 4096  # of a block
-DECIMALS = 9  # of a score, so that blocks do not decide between equal ones
-QUERIES_TOGETHER = 256  # in a row group
-
-FOUND = [
-    ("query_id", pa.int64()),
-    ("passage_id", pa.int64()),
-    ("score", pa.float64()),
-]
 
 
 class CountSpec(Section):
@@ -170,16 +161,7 @@ class _Scores:
         """Each passage's score, (passages,); a word counts as often as the query has it."""
         if self._matrix is None or not query:
             return np.zeros(self._count)
-        return np.round(self._matrix.get_scores_from_ids(query), DECIMALS)
-
-
-def _best(scores: np.ndarray, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k with the highest score, and of equal ones with the lowest id, in that order."""
-    if len(scores) > k:
-        some = scores >= np.partition(scores, -k)[-k]
-        scores, ids = scores[some], ids[some]
-    order = np.lexsort((ids, -scores))[:k]
-    return scores[order], ids[order]
+        return self._matrix.get_scores_from_ids(query)
 
 
 def search_words(
@@ -206,23 +188,14 @@ def search_words(
     counted = _Counts(counts, asked)
     worth = counted.worth()
     told = [query[worth[query] > 0].tolist() for query in asked.words]
-    best = [(np.empty(0), np.empty(0, np.int64)) for _ in told]
+    best = Best(asked.ids, spec.candidates)
     rows = max(1, min(MOST_ROWS, room(memory_mb) // 2 // (WORD_BYTES * spec.max_words)))
     vocabulary = {str(number): number for number in range(len(worth) + 1)}
     seen = 0
     for block in _blocks(passages, asked.numbers, spec.max_words, rows):
         scores = _Scores(spec, block, counted, worth, vocabulary)
-        for place, query in enumerate(told):
-            held, ids = best[place]
-            some = np.append(held, scores.of(query)), np.append(ids, block.ids)
-            best[place] = _best(*some, spec.candidates)
+        best.add(block.ids, [scores.of(query) for query in told])
         seen += len(block.ids)
         print(f"{output}: {seen} passages", file=sys.stderr)
     said = {"passages": counted.passages, "words": counted.words, "vocabulary": asked.digest}
-    schema = pa.schema(FOUND, metadata={"said": json.dumps(said, sort_keys=True)})
-    k = min(spec.candidates, seen)
-    ids = np.concatenate([np.empty(0, np.int64), *(each for _, each in best)])
-    columns = [np.repeat(asked.ids, k), ids, np.concatenate([np.empty(0), *(s for s, _ in best)])]
-    with sealing(output) as beside, pq.ParquetWriter(beside, schema, **OPTIONS) as writer:
-        table = pa.table(columns, schema=schema)
-        writer.write_table(table, row_group_size=QUERIES_TOGETHER * max(1, k))
+    best.write(output, said)

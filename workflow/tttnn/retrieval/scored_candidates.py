@@ -1,4 +1,4 @@
-"""What all shards have for a query's words, merged into the table of candidates."""
+"""What all shards have for queries by a score, merged into the table of candidates."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ from tttnn.sections.base import Section
 from tttnn.sections.memory import room
 
 
-class MergeWordsSpec(Section):
+class MergeScoredSpec(Section):
     """K."""
 
     candidates: int
 
 
 def _check_found(found: list[Path], tables: list[QueryTable]) -> None:
-    """Raise `DamagedError` where shards were scored by the counts of different corpora."""
-    for path, table in zip(found, tables, strict=True):
-        if table.said != tables[0].said:
-            said = [json.loads(each.said["said"]) for each in (table, tables[0])]
-            raise DamagedError(
-                f"{path} was scored as one of {said[0]['passages']} passages, {found[0]} as one of "
-                f"{said[1]['passages']}, or by other words: remove both and run again"
-            )
+    """Raise `DamagedError` where shards were scored otherwise, as by another corpus's counts."""
+    said = [json.loads(table.said["said"]) for table in tables]
+    for path, each in zip(found, said, strict=True):
+        for name, value in said[0].items():
+            if each.get(name) != value:
+                raise DamagedError(
+                    f"{path} was scored with {name} {each.get(name)}, {found[0]} with {value}: "
+                    "remove both and run again"
+                )
 
 
-def merge_words(
-    spec: MergeWordsSpec,
+def merge_scored(
+    spec: MergeScoredSpec,
     found: list[Path],
     queries: list[Path],
     vectors: Path,
@@ -50,10 +51,10 @@ def merge_words(
 ) -> None:
     """Write each task's candidates: the K passages with the highest score, highest first.
 
-    `found` are what `search_words` wrote of each shard. Equal scores are in order of passage id. A
-    candidate's distance is, as every candidate's, that of `vectors`, the queries' embeddings, to
-    the passages' (`embeddings` are the shards' lists): it says what the method that uses it wants
-    to know, and does not ascend with the rank.
+    `found` are what `search_words` or `search_windows` wrote of each shard. Equal scores are in
+    order of passage id. A candidate's distance is, as every candidate's, that of `vectors`, the
+    queries' embeddings, to the passages' (`embeddings` are the shards' lists): what a method that
+    reads distances wants to know. It does not ascend with the rank.
 
     In memory are the queries' ids, and some queries' candidates with their vectors.
 
