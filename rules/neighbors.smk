@@ -283,6 +283,42 @@ rule search_words:
         " > {log:q} 2>&1"
 
 
+rule search_windows:
+    input:
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{{shard}}.json",
+            embedder=picked(EMBEDDERS, "windowed"),
+        ),
+        windows=collect(
+            "<results>/queries/{{queries}}/windows/{embedder}.safetensors",
+            embedder=picked(EMBEDDERS, "windowed"),
+        ),
+    output:
+        found="<results>/found/{queries}/{windowed}/{shard}.parquet",
+    log:
+        "<logs>/search_windows/{queries}/{windowed}/{shard}.log",
+    benchmark:
+        "<benchmarks>/search_windows/{queries}/{windowed}/{shard}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 4
+    resources:
+        mem_mb=cost.mem_mb("search_windows"),
+        runtime=cost.runtime("search_windows"),
+    params:
+        spec=spec.search_windows,
+        code=code("search_windows"),
+    message:
+        "Search shard {wildcards.shard} by all {wildcards.queries} queries' windows ({wildcards.windowed})"
+    shell:
+        "python -m tttnn search_windows --spec {params.spec:q}"
+        " --embeddings {input.embeddings:q}"
+        " --windows {input.windows:q}"
+        " --output {output.found:q}"
+        " --memory-mb {resources.mem_mb}"
+        " > {log:q} 2>&1"
+
+
 rule merge_scored:
     input:
         found=collect("<results>/found/{{queries}}/{{scored}}/{shard}.parquet", shard=SHARDS),
@@ -297,9 +333,7 @@ rule merge_scored:
             shard=SHARDS,
         ),
     output:
-        candidates=collect(
-            "<results>/candidates/{{queries}}/{{scored}}/{task}.parquet", task=TASKS
-        ),
+        candidates=collect("<results>/candidates/{{queries}}/{{scored}}/{task}.parquet", task=TASKS),
     log:
         "<logs>/merge_scored/{queries}/{scored}.log",
     benchmark:
@@ -397,6 +431,8 @@ rule choose_neighbors:
         "<logs>/choose_neighbors/{queries}/{selection}.log",
     benchmark:
         "<benchmarks>/choose_neighbors/{queries}/{selection}.tsv"
+    wildcard_constraints:
+        selection=cfg.selections_by_windows(chosen=False),
     conda:
         ENVIRONMENT
     threads: 1
@@ -413,6 +449,55 @@ rule choose_neighbors:
         " --candidates {input.candidates:q}"
         " --queries {input.queries:q}"
         " --vectors {input.vectors:q}"
+        " --embeddings {input.embeddings:q}"
+        " --outputs {output.candidates:q}"
+        " --memory-mb {resources.mem_mb}"
+        " > {log:q} 2>&1"
+
+
+rule choose_windows:
+    input:
+        candidates=collect(
+            "<results>/candidates/{{queries}}/{index}/{task}.parquet",
+            index=picked(SELECTIONS, "selection"),
+            task=TASKS,
+        ),
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+        windows=collect(
+            "<results>/queries/{{queries}}/windows/{embedder}.safetensors",
+            embedder=picked(EMBEDDERS, "selection"),
+        ),
+        embeddings=collect(
+            "<results>/embeddings/{embedder}/{shard}.json",
+            embedder=picked(EMBEDDERS, "selection"),
+            shard=SHARDS,
+        ),
+    output:
+        candidates=collect(
+            "<results>/candidates/{{queries}}/{{selection}}/{task}.parquet", task=TASKS
+        ),
+    log:
+        "<logs>/choose_windows/{queries}/{selection}.log",
+    benchmark:
+        "<benchmarks>/choose_windows/{queries}/{selection}.tsv"
+    wildcard_constraints:
+        selection=cfg.selections_by_windows(chosen=True),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("choose_windows"),
+        runtime=cost.runtime("choose_windows"),
+    params:
+        spec=spec.choose_windows,
+        code=code("choose_windows"),
+    message:
+        "Choose neighbours of all windows of the {wildcards.queries} queries: {wildcards.selection}"
+    shell:
+        "python -m tttnn choose_windows --spec {params.spec:q}"
+        " --candidates {input.candidates:q}"
+        " --queries {input.queries:q}"
+        " --windows {input.windows:q}"
         " --embeddings {input.embeddings:q}"
         " --outputs {output.candidates:q}"
         " --memory-mb {resources.mem_mb}"

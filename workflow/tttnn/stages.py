@@ -43,6 +43,9 @@ MODULES = {
     "count_words": "tttnn.retrieval.words",
     "search_words": "tttnn.retrieval.words",
     "merge_scored": "tttnn.retrieval.scored_candidates",
+    "embed_windows": "tttnn.retrieval.windows",
+    "search_windows": "tttnn.retrieval.search_windows",
+    "choose_windows": "tttnn.retrieval.choose_windows",
     "pool_candidates": "tttnn.retrieval.pool",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
@@ -78,8 +81,9 @@ Kind = Callable[[Config, Any], str]
 KINDS: dict[str, Kind] = {
     "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
     "pool_candidates": lambda config, job: engine(POOLS, config.pools[job.pool].kind),
-    "choose_neighbors": lambda config, job: engine(
-        SELECTIONS, config.selections[job.selection].kind
+    **dict.fromkeys(
+        ("choose_neighbors", "choose_windows"),
+        lambda config, job: engine(SELECTIONS, config.selections[job.selection].kind),
     ),
     "evaluate_part": lambda config, job: engine(METHODS, config.methods[job.method].kind),
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
@@ -184,6 +188,16 @@ class Specs:
 
     def merge_scored(self, wildcards: Any) -> str:
         return canonical({"candidates": self._config.search.candidates})
+
+    def embed_windows(self, wildcards: Any) -> str:
+        return canonical({"embed": self._config.embed, "most": self._config.windows.most})
+
+    def search_windows(self, wildcards: Any) -> str:
+        by = self._config.windowed[wildcards.windowed].by
+        return canonical({"candidates": self._config.search.candidates, "by": by})
+
+    def choose_windows(self, wildcards: Any) -> str:
+        return canonical({"selection": self._config.selections[wildcards.selection]})
 
     def pool_candidates(self, wildcards: Any) -> str:
         return canonical({"pool": self._config.pools[wildcards.pool]})

@@ -68,12 +68,12 @@ def _check_corpus(config: Config) -> None:
 
 
 def _check_catalogues(config: Config) -> None:
-    searches = [*config.indexes, *config.lexical]
+    searches = [*config.indexes, *config.lexical, *config.windowed]
     names = [RANDOM, *searches, *config.pools, *config.selections]
     if taken := [name for name in names if names.count(name) > 1]:
         raise ValueError(
-            f"{taken[0]!r} is taken: an index, an entry of lexical, a pool, a selection and "
-            f"{RANDOM!r}, the control, need different names"
+            f"{taken[0]!r} is taken: an index, an entry of lexical or windowed, a pool, a "
+            f"selection and {RANDOM!r}, the control, need different names"
         )
     for name, pool in config.pools.items():
         _known(pool.sources, searches, f"pools.{name}.of")
@@ -115,14 +115,14 @@ def _check_candidates(config: Config, name: str) -> None:
         raise ValueError(
             f"{where}.candidates: "
             + (
-                "give an index, random or one of lexical, pools or selections"
+                "give an index, random or one of lexical, windowed, pools or selections"
                 if method.uses_neighbors
                 else "must be null, for the method uses no neighbours"
             )
         )
     if method.candidates is None:
         return
-    known = [RANDOM, *config.indexes, *config.lexical, *config.pools, *config.selections]
+    known = [RANDOM, *config.searches, *config.pools, *config.selections]
     _known([method.candidates], known, f"{where}.candidates")
     if method.candidates in config.selections:
         picks = config.selections[method.candidates].picks
@@ -168,8 +168,9 @@ def _check_training(config: Config, name: str) -> None:
 def _check_embedders(config: Config) -> None:
     for name in config.built_indexes:
         _models(config, [config.indexes[name].embedder], "masked", f"indexes.{name}.embedder")
-    for name, lexical in config.lexical.items():
-        _models(config, [lexical.embedder], "masked", f"lexical.{name}.embedder")
+    for where, catalogue in (("lexical", config.lexical), ("windowed", config.windowed)):
+        for name, search in catalogue.items():
+            _models(config, [search.embedder], "masked", f"{where}.{name}.embedder")
     _models(config, config.embeddings.published, "masked", "embeddings.published")
     if config.embeddings.published and config.chunk.unit != "document":
         raise ValueError(

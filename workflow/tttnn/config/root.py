@@ -27,6 +27,7 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
+from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
 from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
@@ -35,12 +36,13 @@ from tttnn.sections.search import RANDOM, Search
 from tttnn.sections.select import Select
 from tttnn.sections.source import Source
 from tttnn.sections.split import Split
+from tttnn.sections.windows import ByWindows, Windowed, Windows
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
 LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
 REPEATS = 20
-INHERITING = ("models", "indexes", "lexical", "pools", "selections", "methods")
+INHERITING = ("models", "indexes", "lexical", "windowed", "pools", "selections", "methods")
 """Catalogues whose entries may be `like` one another."""
 PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")
 """Snakemake takes a name that ends so for a rule that runs into itself, whatever its constraints
@@ -74,6 +76,8 @@ class Config(Section):
     embeddings: Embeddings = Embeddings()
     indexes: dict[str, AnyIndex]
     lexical: dict[str, Lexical] = {}
+    windows: Windows
+    windowed: dict[str, Windowed] = {}
     search: Search
     pools: dict[str, AnyPool] = {}
     selections: dict[str, AnySelection] = {}
@@ -179,7 +183,7 @@ class Config(Section):
         return list(dict.fromkeys([*self.search.indexes, *(n for n in used if n in self.indexes)]))
 
     def found_by(self, candidates: str) -> list[str]:
-        """The searches that candidates of this name come from, of `indexes` or `lexical`.
+        """The searches that candidates of this name come from (`searches`).
 
         None for those that are drawn at random.
         """
@@ -190,9 +194,20 @@ class Config(Section):
         return [] if candidates == RANDOM else [candidates]
 
     @property
+    def searches(self) -> dict[str, Index | Lexical | Windowed]:
+        """What passages are found by."""
+        return {**self.indexes, **self.lexical, **self.windowed}
+
+    def selections_by_windows(self, *, chosen: bool) -> str:
+        """A regular expression for the selections by a document's windows, or for the others."""
+        kinds = self.selections.items()
+        names = [name for name, each in kinds if isinstance(each, ByWindows) == chosen]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    @property
     def embedded_by(self) -> dict[str, str]:
         """By name of searches, pools and selections, the model whose distances candidates have."""
-        searches = {name: each.embedder for name, each in (self.indexes | self.lexical).items()}
+        searches = {name: each.embedder for name, each in self.searches.items()}
         others = [*self.pools, *self.selections]
         return searches | {name: searches[self.found_by(name)[0]] for name in others}
 

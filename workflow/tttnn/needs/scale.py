@@ -23,6 +23,7 @@ from tttnn.sections.score import Score
 from tttnn.sections.search import Search
 from tttnn.sections.select import Select
 from tttnn.sections.selection import Selection
+from tttnn.sections.windows import Windows
 
 HELD_OUT = 30
 """Documents of a train shard for one of a held-out split, as the Pile's: 7.0 million to 214,584."""
@@ -64,6 +65,7 @@ class Scale:
     indexes: Mapping[str, Index]
     lexical: Mapping[str, Lexical]
     pools: Mapping[str, Pool]
+    windows: Windows
     embedded_by: Mapping[str, str]  # by name of candidates
     selections: Mapping[str, Selection]
     methods: Mapping[str, Method]
@@ -131,6 +133,15 @@ class Scale:
     def query_bytes(self) -> float:
         """Text of all of those."""
         return sum(self.texts.document_bytes[t] * n for t, n in self.texts.selected.items())
+
+    @cached_property
+    def query_windows(self) -> float:
+        """Windows of those, of as many tokens as are embedded."""
+        size = TOKEN_BYTES * self.embed.max_tokens
+        cut = (
+            n * max(1, self.texts.document_bytes[t] / size) for t, n in self.texts.selected.items()
+        )
+        return min(sum(cut), self.queries * self.windows.most)
 
     def dimension(self, candidates: str) -> int:
         """Of the vectors in an index, or of those that candidates have their distances from."""

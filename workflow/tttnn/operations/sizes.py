@@ -210,6 +210,7 @@ def scale(config: Config) -> Scale:
         indexes=config.indexes,
         lexical=config.lexical,
         pools=config.pools,
+        windows=config.windows,
         embedded_by=config.embedded_by,
         selections=config.selections,
         methods=config.methods,

@@ -43,6 +43,7 @@ GATHERED_AT_ONCE = 512  # queries with their neighbours' texts: tttnn.retrieval.
 GATHERED_TEXT = 1 << 26  # if they are no more than so many bytes
 COPIED_AT_ONCE, COPIED_TEXT = 64, 1 << 20  # texts of a task, and bytes: tttnn.retrieval.texts
 ROW_GROUP = 256  # passages, read together: tttnn.corpus.passages
+WINDOW_ROWS, WINDOW_BYTES = 16384, 32  # passages, and bytes of a number: ...search_windows
 WORDS_AT_ONCE, WORD_BYTES = 4096, 256  # passages, and bytes of a word of theirs: ...words
 
 AT_ONCE = 256  # queries whose candidates' vectors are in memory, if there is room: more is no gain
@@ -65,6 +66,7 @@ MEASURED_BYTES = 50e6  # of neighbours a second, how alike they are to their que
 WANTED_ID = 8  # bytes of a passage's id,
 COPIED_IDS = 48  # and of what is sorted with it: assumed
 QUERY_WORD = 64  # bytes of a query's word: as text, in the list of all, as a number: assumed
+WINDOWS_RANKED = 1e8  # passages a second that are compared with the best of a query: assumed
 WORDS_BYTES = 5e6  # of text a second, in words that are looked up: assumed
 WORDS_SCORED = 2e9  # words of queries times passages a second: assumed
 RECORD_DISK = 200  # bytes of a file's entry in a list
@@ -250,6 +252,12 @@ def choose_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     )
 
 
+def choose_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As by one vector, with as many more products as there are windows."""
+    need = choose_neighbors(scale, wildcards)
+    return need._replace(seconds=need.seconds + CHOOSING * scale.query_windows)
+
+
 def draw_random(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     d, candidates = scale.shapes[scale.embedders[0]].width, scale.search.candidates
     ranked, one = _ranked(scale, candidates, d)
@@ -303,6 +311,30 @@ def merge_scored(scale: Scale, wildcards: Mapping[str, str]) -> Need:
         memory=2 * (scale.task_queries * found + ranked),
         least=2 * (found + one),
         seconds=scale.queries * candidates * d * DOUBLE / DISK,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
+
+
+def embed_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As many texts, and all their vectors in memory."""
+    need = _embed(scale, wildcards["embedder"], scale.query_windows)
+    return need._replace(memory=need.memory + 2 * need.disk)
+
+
+def search_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Every window's product with every passage, in float64, one document after the other."""
+    d, candidates = scale.dimension(wildcards["windowed"]), scale.search.candidates
+    held = 2 * DOUBLE * scale.queries * candidates
+    rows = min(WINDOW_ROWS, scale.passages)
+    products = scale.query_windows * scale.passages * d
+    return _in_parts(
+        scale,
+        "a shard's vectors read once",
+        memory=held + 2 * WINDOW_BYTES * d * rows,
+        least=held + 2 * WINDOW_BYTES * d,
+        seconds=FLOAT * d * scale.passages / DISK
+        + 2 * products / DISTANCES
+        + scale.queries * scale.passages / WINDOWS_RANKED,
         disk=PAIR_DISK * scale.queries * candidates,
     )
 
@@ -418,6 +450,9 @@ FORMULAS: dict[str, Formula] = {
     "count_words": count_words,
     "search_words": search_words,
     "merge_scored": merge_scored,
+    "embed_windows": embed_windows,
+    "search_windows": search_windows,
+    "choose_windows": choose_windows,
     "pool_candidates": pool_candidates,
     "choose_neighbors": choose_neighbors,
     "draw_random": draw_random,

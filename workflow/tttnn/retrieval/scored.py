@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ class Best:
         self._query_ids, self._k, self._seen = query_ids, k, 0
         self._kept = [(np.empty(0), np.empty(0, np.int64)) for _ in query_ids]
 
-    def add(self, ids: np.ndarray, scores: list[np.ndarray]) -> None:
-        """More passages, and for each query their scores."""
+    def add(self, ids: np.ndarray, scores: Iterable[np.ndarray]) -> None:
+        """More passages, and their scores: one array a query, which are taken one by one."""
         self._seen += len(ids)
         for place, more in enumerate(scores):
             held, before = self._kept[place]

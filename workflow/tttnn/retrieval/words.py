@@ -194,7 +194,7 @@ def search_words(
     seen = 0
     for block in _blocks(passages, asked.numbers, spec.max_words, rows):
         scores = _Scores(spec, block, counted, worth, vocabulary)
-        best.add(block.ids, [scores.of(query) for query in told])
+        best.add(block.ids, (scores.of(query) for query in told))
         seen += len(block.ids)
         print(f"{output}: {seen} passages", file=sys.stderr)
     said = {"passages": counted.passages, "words": counted.words, "vocabulary": asked.digest}
