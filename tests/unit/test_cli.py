@@ -52,7 +52,8 @@ def spec_of(stage: str) -> str:
     selection = "sift_windows" if stage == "choose_windows" else "sift"
     wildcards = SimpleNamespace(
         shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
-        queries="test", selection=selection, pool="elsewhere", lexical="bm25", windowed="windows_any",
+        queries="test", selection=selection, pool="elsewhere", lexical="bm25",
+        windowed="windows_any",
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}
