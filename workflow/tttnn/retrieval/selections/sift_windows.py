@@ -1,4 +1,4 @@
-"""SIFT for all of a document: the texts that tell most about all of its windows."""
+"""SIFT with several targets, all of a document's windows; with one it picks as `sift` does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from tttnn.sections.windows import ByWindows
 
 
 class SiftWindows(ByWindows):
-    """What most reduces the sum of the windows' posterior variances (arXiv 2410.08020).
-
-    It is `sift` with several targets; with one it picks the same.
-    """
+    """What most reduces the sum of the windows' posterior variances (arXiv 2410.08020)."""
 
     kind: Literal["sift_windows"]
     replacement: bool = True  # a passage may be picked several times
@@ -34,8 +31,7 @@ def choose(
             gain[chosen[:t]] = -np.inf
         best = first_largest(gain, ROUNDING * np.sqrt(len(targets) / spec.noise))
         scale = np.sqrt(max(variance[best], 0) + spec.noise)
-        factors[t] = candidates @ candidates[best] - factors[:t].T @ factors[:t, best]
-        factors[t] /= scale
+        factors[t] = (candidates @ candidates[best] - factors[:t].T @ factors[:t, best]) / scale
         covariance -= np.outer(factors[t], covariance[best] / scale)
         variance -= factors[t] ** 2
         chosen[t] = best
