@@ -134,3 +134,33 @@ rule embed_queries:
         " --model {input.model:q}"
         " --output {output.vectors:q}"
         " > {log:q} 2>&1"
+
+
+rule embed_windows:
+    input:
+        queries=collect("<results>/queries/{{queries}}/{task}.parquet", task=TASKS),
+        model="<results>/models/{embedder}",
+    output:
+        vectors="<results>/queries/{queries}/windows/{embedder}.safetensors",
+    log:
+        "<logs>/embed_windows/{queries}/{embedder}.log",
+    benchmark:
+        "<benchmarks>/embed_windows/{queries}/{embedder}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("embed_windows"),
+        runtime=cost.runtime("embed_windows"),
+        gpu=GPUS,
+    params:
+        spec=spec.embed_windows,
+        code=code("embed_windows"),
+    message:
+        "Embed all windows of the {wildcards.queries} queries of all tasks"
+    shell:
+        "python -m tttnn embed_windows --spec {params.spec:q}"
+        " --queries {input.queries:q}"
+        " --model {input.model:q}"
+        " --output {output.vectors:q}"
+        " > {log:q} 2>&1"

@@ -75,31 +75,30 @@ def test_the_configuration_takes_what_was_added(extended, tmp_path):
         "import sys; from pathlib import Path; from configured import read\n"
         "from tttnn.config.figures import FIGURES\n"
         "made = read([Path(p) for p in sys.argv[2:]], [], Path(sys.argv[1]))\n"
-        "print(made.selections['mmr'].kind, made.methods['unchanged'].kind,\n"
+        "print(made.selections['covering'].kind, made.methods['unchanged'].kind,\n"
         "      made.sources['archive'].kind, made.indexes['graph'].kind, 'copies' in FIGURES)"
     )
     printed = run(extended, program, ROOT / "config.yaml", *overlays)
-    assert printed.split() == ["mmr", "unchanged", "zipped", "hnsw", "True"]
+    assert printed.split() == ["covering", "unchanged", "zipped", "hnsw", "True"]
     for name in overlays:  # what an overlay of one's own says
         assert yaml.safe_load(Path(name).read_text(encoding="utf-8"))
 
 
 def test_the_added_selection_is_what_its_paper_defines(extended):
-    """By brute force: at every pick, the best value of Carbonell and Goldstein's formula."""
+    """By brute force: every pick is the one whose set, with those before, covers most."""
     program = """
 import numpy as np
 from tttnn.sections.kinds import SELECTIONS, load, settings
-spec = settings(SELECTIONS, "mmr")(kind="mmr", index="flat", picks=6)
+spec = settings(SELECTIONS, "covering")(kind="covering", index="flat", picks=6)
 vectors = np.random.default_rng(0).normal(size=(21, 8))
 vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
 query, candidates = vectors[0], vectors[1:]
-found = load(SELECTIONS, "mmr").choose(spec, np.arange(20), candidates, query)
+found = load(SELECTIONS, "covering").choose(spec, np.arange(20), candidates, query)
 picked = []
 for _ in range(6):
-    def value(i):
-        like = max([candidates[i] @ candidates[j] for j in picked] + [0])
-        return 0.7 * (candidates[i] @ query) - 0.3 * like
-    picked.append(max((i for i in range(20) if i not in picked), key=value))
+    def covered(i):
+        return sum(max(one @ candidates[j] for j in [*picked, i]) for one in candidates)
+    picked.append(max((i for i in range(20) if i not in picked), key=covered))
 assert found.tolist() == picked, (found, picked)
 """
     run(extended, program)

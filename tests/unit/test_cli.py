@@ -50,9 +50,11 @@ def spec_of(stage: str) -> str:
     """The spec that the shipped configuration gives a stage, for wildcards that exist."""
     named = {name: re.search(r"spec=spec\.(\w+)", body) for name, body in RULES}
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
+    selection = "sift_windows" if stage == "choose_windows" else "sift"
     wildcards = SimpleNamespace(
         shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
-        queries="test", selection="sift",
+        queries="test", selection=selection, pool="elsewhere", lexical="bm25",
+        windowed="windows_any",
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}

@@ -174,6 +174,11 @@ def build(made: Pipeline) -> None:
         "embed_queries", *used["embedder"], spec=embed, queries=test, model=models / "embedder",
         output=vectors,
     )  # fmt: skip
+    cut = at / "queries/test/windows/embedder.safetensors"
+    run(
+        "embed_windows", *used["embedder"], test[0], spec={"embed": embed, "most": 3},
+        queries=test, model=models / "embedder", output=cut,
+    )  # fmt: skip
     beside = [path.with_suffix(".json") for path in embeddings]
     lists = [at / f"embeddings/embedder/{shard}.json" for shard in ("00", "01")]
     for text, own, beside_it, listed in zip(passages, embeddings, beside, lists, strict=True):
@@ -239,6 +244,42 @@ def build(made: Pipeline) -> None:
     run(
         "choose_neighbors", *read, spec={"selection": selection}, candidates=near, **found,
         outputs=picked,
+    )  # fmt: skip
+    scored = {"candidates": 5, "max_words": 100, "k1": 1.5, "b": 0.75}
+    counted = [at / f"found/test/bm25/words/{shard}.safetensors" for shard in ("00", "01")]
+    by_words = [at / f"found/test/bm25/{shard}.parquet" for shard in ("00", "01")]
+    for number, output in enumerate(counted):
+        run(
+            "count_words", passages[number], test[0], spec={"max_words": 100}, queries=test,
+            passages=[passages[number]], output=output,
+        )  # fmt: skip
+    for number, output in enumerate(by_words):
+        run(
+            "search_words", passages[number], test[0], *counted, spec=scored, queries=test,
+            passages=[passages[number]], counts=counted, output=output, **room,
+        )  # fmt: skip
+    run(
+        "merge_scored", *read, *by_words, spec={"candidates": 5}, found=by_words, **found,
+        outputs=[at / f"candidates/test/bm25/{task}.parquet" for task in TASKS],
+    )  # fmt: skip
+    by_windows = [at / f"found/test/mean/{shard}.parquet" for shard in ("00", "01")]
+    for number, output in enumerate(by_windows):
+        run(
+            "search_windows", passages[number], embeddings[number], beside[number], lists[number],
+            cut, spec={"candidates": 5, "by": "mean"}, embeddings=lists[number], windows=cut,
+            output=output, **room,
+        )  # fmt: skip
+    turns = {"kind": "turns", "index": "ivf", "picks": 3}
+    run(
+        "choose_windows", test[0], cut, passages[0], embeddings[0], beside[0], lists[0],
+        spec={"selection": turns}, candidates=near, queries=test, windows=cut, embeddings=lists,
+        outputs=[at / f"candidates/test/turns/{task}.parquet" for task in TASKS], **room,
+    )  # fmt: skip
+    pooled = [at / f"candidates/test/elsewhere/{task}.parquet" for task in TASKS]
+    run(
+        "pool_candidates", *read, near[0],
+        spec={"pool": {"kind": "elsewhere", "of": "ivf", "seed": 0}}, sources=near, **found,
+        outputs=pooled,
     )  # fmt: skip
     recall = index / "recall.csv"
     run(

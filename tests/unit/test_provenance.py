@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/tttnn"
 WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
-    queries="test", selection="stop",
+    queries="test", selection="stop", pool="elsewhere", lexical="bm25", windowed="windows_any",
 )  # fmt: skip
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
@@ -80,22 +80,35 @@ def test_two_values_that_change_places_are_a_change(values):
         ("models.small.steps", 3, {"model"}),
         ("models.large.steps", 3, set()),
         ("models.small.adapt_learning_rate", 0.5, {"evaluate_part", "validate_part"}),
-        ("embed.batch_tokens", 100, {"embed", "adopt_embeddings"}),
+        ("embed.batch_tokens", 100, {"embed", "adopt_embeddings", "embed_windows"}),
         ("embeddings.published", {"embedder": "a/folder"}, set()),
         ("embeddings.sample", 100, {"adopt_embeddings"}),
         ("indexes.ivf.factory", "IVF2,Flat", {"index", "search_shard", "measure_recall"}),
         ("indexes.ivf.nprobe", 5, {"search_shard", "measure_recall"}),
         ("memory_mb", 9000, set()),
         ("search.recall_queries", 5, {"measure_recall"}),
-        ("search.candidates", 60, {"search_shard", "merge_candidates", "draw_random"}),
+        (
+            "search.candidates",
+            60,
+            {
+                *("search_shard", "merge_candidates", "draw_random"),
+                *("search_words", "search_windows", "merge_scored"),
+            },
+        ),
         ("gather.ngram", 5, {"gather_neighbors"}),
         ("select.count", 7, {"select_documents", "compare"}),
         ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
         ("validation.count", 7, set()),
         ("split.tokens", 7, {"split_documents"}),
-        ("selections.sift.noise", 0.5, {"choose_neighbors"}),  # `stop` is like it
-        ("selections.stop.stop", 0.25, {"choose_neighbors"}),
+        ("selections.sift.noise", 0.5, {"choose_neighbors", "choose_windows"}),  # `stop` is like it
+        ("selections.stop.stop", 0.25, {"choose_neighbors", "choose_windows"}),
         ("selections.hull.iterations", 7, set()),
+        ("pools.elsewhere.seed", 7, {"pool_candidates"}),
+        ("pools.flat_bm25.smoothing", 7, set()),
+        ("windows.most", 7, {"embed_windows"}),
+        ("windowed.windows_any.by", "mean", {"search_windows"}),
+        ("lexical.bm25.k1", 7, {"search_words"}),
+        ("lexical.bm25.max_words", 7, {"count_words", "search_words"}),
         ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),

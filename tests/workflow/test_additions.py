@@ -23,7 +23,7 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
     tiny = json.loads((copy.folder / "tiny.yaml").read_text())["evaluate"]["ablations"]
     chosen = {
         "evaluate": {
-            "ablations": tiny | {"methods": [*tiny["methods"], "mmr", "unchanged", "graph"]}
+            "ablations": tiny | {"methods": [*tiny["methods"], "covering", "unchanged", "graph"]}
         },
         "figures": ["before_after", "recall", "copies"],
     }
@@ -34,7 +34,7 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
         merge_candidates=1,
         measure_recall=1,
         choose_neighbors=1,
-        gather_neighbors=2,  # of mmr and of the graph; `unchanged` has those of flat
+        gather_neighbors=2,  # of covering and of the graph; `unchanged` has those of flat
         evaluate_part=3,
         measure_distances=1,  # of the new index too
         score=1,
@@ -44,5 +44,5 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
     scores = pd.read_csv(copy.folder / "results/tiny/tables/scores.csv")
     unchanged = scores[(scores["method"] == "unchanged") & (scores["metric"] == "bits_per_byte")]
     assert unchanged.groupby("task")["value"].nunique().eq(1).all()
-    assert {"mmr", "graph"} <= set(scores["method"])
+    assert {"covering", "graph"} <= set(scores["method"])
     assert (copy.folder / "figures/tiny/copies.svg").is_file()

@@ -18,6 +18,7 @@ from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
+from tttnn.sections.pool import POOLS
 
 MODULES = {
     "download_shard": "tttnn.corpus.download",
@@ -39,6 +40,13 @@ MODULES = {
     "search_shard": "tttnn.retrieval.search",
     "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
+    "count_words": "tttnn.retrieval.words",
+    "search_words": "tttnn.retrieval.words",
+    "merge_scored": "tttnn.retrieval.scored_candidates",
+    "embed_windows": "tttnn.retrieval.windows",
+    "search_windows": "tttnn.retrieval.search_windows",
+    "choose_windows": "tttnn.retrieval.choose_windows",
+    "pool_candidates": "tttnn.retrieval.pool",
     "choose_neighbors": "tttnn.retrieval.choose",
     "measure_recall": "tttnn.retrieval.recall",
     "measure_distances": "tttnn.retrieval.distances",
@@ -73,8 +81,10 @@ def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
 Kind = Callable[[Config, Any], str]
 KINDS: dict[str, Kind] = {
     "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
-    "choose_neighbors": lambda config, job: engine(
-        SELECTIONS, config.selections[job.selection].kind
+    "pool_candidates": lambda config, job: engine(POOLS, config.pools[job.pool].kind),
+    **dict.fromkeys(
+        ("choose_neighbors", "choose_windows"),
+        lambda config, job: engine(SELECTIONS, config.selections[job.selection].kind),
     ),
     "evaluate_part": lambda config, job: engine(METHODS, config.methods[job.method].kind),
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
@@ -168,6 +178,30 @@ class Specs:
     def split_documents(self, wildcards: Any) -> str:
         # the tokenizer is an input
         return canonical({"tokens": self._config.split.tokens})
+
+    def count_words(self, wildcards: Any) -> str:
+        return canonical({"max_words": self._config.lexical[wildcards.lexical].max_words})
+
+    def search_words(self, wildcards: Any) -> str:
+        lexical = self._config.lexical[wildcards.lexical]
+        scored = lexical.model_dump(mode="json", exclude={"embedder"})  # that is an input, later
+        return canonical({"candidates": self._config.search.candidates, **scored})
+
+    def merge_scored(self, wildcards: Any) -> str:
+        return canonical({"candidates": self._config.search.candidates})
+
+    def embed_windows(self, wildcards: Any) -> str:
+        return canonical({"embed": self._config.embed, "most": self._config.windows.most})
+
+    def search_windows(self, wildcards: Any) -> str:
+        by = self._config.windowed[wildcards.windowed].by
+        return canonical({"candidates": self._config.search.candidates, "by": by})
+
+    def choose_windows(self, wildcards: Any) -> str:
+        return canonical({"selection": self._config.selections[wildcards.selection]})
+
+    def pool_candidates(self, wildcards: Any) -> str:
+        return canonical({"pool": self._config.pools[wildcards.pool]})
 
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})

@@ -61,7 +61,7 @@ def write_neighbors(
             "distance": float(rank),
             "exact": rank == 1,
             "overlap": overlaps[rank],
-            "jaccard": [0.1, 0.2, 0.7][rank],
+            "jaccard": [0.1, 0.2, 0.7, 0.0][rank],
             "text": neighbor_text(name, rank),
         }
         for name in ids
@@ -159,6 +159,22 @@ def test_neighbours_that_overlap_too_much_are_passed_over(task, tmp_path):
     texts = Query(query["query_id"], query["text"], [neighbor_text(query["query_id"], 1)])
     (adapted,) = adapt(*load_causal(task.model), [texts], recipe, 64)
     assert rows[1]["loglikelihood"] == adapted.measurements[1].loglikelihood
+
+
+def test_the_next_ones_take_the_places_of_those_passed_over(task, tmp_path):
+    """Of four, ranks 0 and 2 share too much: two are asked for, and 1 and 3 are trained on."""
+    ids = pq.read_table(task.queries)["query_id"].to_pylist()
+    overlaps = (0.5, 0.0, 0.05, 0.04)
+    path = write_neighbors(tmp_path / "four.parquet", ids, per_query=4, overlaps=overlaps)
+    table = evaluate(task._replace(neighbors=path), tmp_path / "0.parquet", max_overlap=0.05)
+    assert table["used_neighbors"].to_pylist() == [0, 1, 2] * DOCUMENTS
+    assert table["overlap"].to_pylist() == [0.0, 0.0, 0.04] * DOCUMENTS
+    row = table.to_pylist()[2]
+    query = pq.read_table(task.queries).to_pylist()[0]
+    texts = [neighbor_text(query["query_id"], rank) for rank in (1, 3)]
+    asked = Query(query["query_id"], query["text"], texts)
+    (adapted,) = adapt(*load_causal(task.model), [asked], RECIPE, 64)
+    assert row["loglikelihood"] == adapted.measurements[2].loglikelihood
 
 
 def test_a_document_with_copies_for_neighbours_is_trained_on_what_is_left(task, whole, tmp_path):

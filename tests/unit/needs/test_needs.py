@@ -15,13 +15,16 @@ import tttnn.corpus.passages
 import tttnn.retrieval.approximate
 import tttnn.retrieval.candidates
 import tttnn.retrieval.choose
+import tttnn.retrieval.choose_windows
 import tttnn.retrieval.distances
 import tttnn.retrieval.embed
 import tttnn.retrieval.gather
 import tttnn.retrieval.indexes.ivf.engine
 import tttnn.retrieval.indexes.ivf.needs
 import tttnn.retrieval.needs
+import tttnn.retrieval.search_windows
 import tttnn.retrieval.texts
+import tttnn.retrieval.words
 from configured import read
 from tttnn.config.figures import FIGURES
 from tttnn.needs.kinds import load
@@ -150,6 +153,11 @@ def test_sizes_that_formulas_repeat_are_the_stages_own():
     assert needs.GROUP_BYTES == retrieval.candidates.GROUP_BYTES
     assert needs.VECTOR_BYTES == retrieval.candidates.VECTOR_BYTES
     assert needs.CENTER_OF == retrieval.choose.CENTER_OF
+    assert needs.CENTER_OF == retrieval.choose_windows.CENTER_OF
+    assert needs.WORDS_AT_ONCE == retrieval.words.MOST_ROWS
+    assert needs.WORD_BYTES == retrieval.words.WORD_BYTES
+    assert needs.WINDOW_ROWS == retrieval.search_windows.MOST_ROWS
+    assert needs.WINDOW_BYTES == retrieval.search_windows.NUMBER_BYTES
     assert needs.DISTANCE_COPIES == retrieval.distances.COPIES
     assert needs.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
     assert needs.GATHERED_TEXT == retrieval.gather.BYTES_AT_ONCE

@@ -9,6 +9,7 @@ from activeft.sift import Retriever
 from scipy.optimize import nnls
 
 from tttnn.retrieval.selections.hull import hull, hull_weights, multiset
+from tttnn.retrieval.selections.mmr import Mmr, choose
 from tttnn.retrieval.selections.sift import sift
 from tttnn.retrieval.stopping import kept, posterior_variance
 
@@ -318,3 +319,48 @@ def test_all_are_kept_while_the_bound_is_far_and_the_first_always(form):
 
 def test_variance_below_zero_by_rounding_is_zero():
     assert kept(np.array([1e-3, -1e-17]), 1.0, "prefix").tolist() == [0, 1]
+
+
+# --- maximal marginal relevance ----------------------------------------------------------------
+
+
+def mmr(candidates: np.ndarray, query: np.ndarray, picks: int, balance: float) -> list[int]:
+    spec = Mmr(kind="mmr", index="flat", picks=picks, balance=balance)
+    return choose(spec, np.arange(len(candidates)), candidates, query).tolist()
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.3, 0.7, 0.95])
+@pytest.mark.parametrize("seed", range(3))
+def test_mmr_is_its_definition(balance, seed):
+    """arg max of λ sim(d, q) - (1 - λ) max sim(d, picked), one number after the other.
+
+    Vectors in all directions, so that some likenesses are below zero.
+    """
+    query, candidates = units(seed, 1, 4)[0], units(seed + 10, 12, 4)
+    picked: list[int] = []
+    for _ in range(12):
+        best = {}
+        for place in set(range(12)) - set(picked):
+            others = [sum(candidates[place] * candidates[j]) for j in picked]
+            relevance = sum(candidates[place] * query)
+            best[place] = balance * relevance - (1 - balance) * max(others, default=0.0)
+        picked.append(max(sorted(best), key=best.get))
+    assert mmr(candidates, query, 12, balance) == picked
+
+
+def test_mmr_passes_over_a_copy_by_hand():
+    """λ = ½: after place 0 its copy is worth (0.9 - 1) / 2, place 2 more than (0.6 - 0.2) / 2."""
+    query = np.array([1.0, 0.0])
+    at = np.arccos([0.9, 0.9, 0.6])
+    candidates = np.stack([np.cos(at), np.sin(at) * [1, 1, -1]], axis=1)
+    assert candidates[2] @ candidates[0] < 0.2
+    assert mmr(candidates, query, 3, 0.5) == [0, 2, 1]
+    assert mmr(candidates, query, 3, 1.0) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_of_equal_candidates_mmr_picks_the_first(balance):
+    query = units(1, 1, 32)[0]
+    candidates = rounded(np.repeat(near(query, 2, 10, 0.3), 2, axis=0))
+    chosen = mmr(candidates, query, 20, balance)
+    assert all(chosen.index(place) < chosen.index(place + 1) for place in range(0, 20, 2))

@@ -68,14 +68,17 @@ def _check_corpus(config: Config) -> None:
 
 
 def _check_catalogues(config: Config) -> None:
-    for name in [*config.indexes, *config.selections]:
-        if name == RANDOM or (name in config.indexes and name in config.selections):
-            raise ValueError(
-                f"{name!r} is taken: an index, a selection and {RANDOM!r}, the control, need "
-                "different names"
-            )
+    searches = [*config.indexes, *config.lexical, *config.windowed]
+    names = [RANDOM, *searches, *config.pools, *config.selections]
+    if taken := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"{taken[0]!r} is taken: an index, an entry of lexical or windowed, a pool, a "
+            f"selection and {RANDOM!r}, the control, need different names"
+        )
+    for name, pool in config.pools.items():
+        _known(pool.sources, searches, f"pools.{name}.of")
     for name, selection in config.selections.items():
-        _known([selection.index], config.indexes, f"selections.{name}.index")
+        _known([selection.index], [*searches, *config.pools], f"selections.{name}.index")
     _known(config.search.indexes, config.indexes, "search.indexes")
     for name, members in config.sets.items():
         if name in config.methods:
@@ -112,14 +115,14 @@ def _check_candidates(config: Config, name: str) -> None:
         raise ValueError(
             f"{where}.candidates: "
             + (
-                "give an index, random or one of selections"
+                "give an index, random or one of lexical, windowed, pools or selections"
                 if method.uses_neighbors
                 else "must be null, for the method uses no neighbours"
             )
         )
     if method.candidates is None:
         return
-    known = [RANDOM, *config.indexes, *config.selections]
+    known = [RANDOM, *config.searches, *config.pools, *config.selections]
     _known([method.candidates], known, f"{where}.candidates")
     if method.candidates in config.selections:
         picks = config.selections[method.candidates].picks
@@ -165,6 +168,9 @@ def _check_training(config: Config, name: str) -> None:
 def _check_embedders(config: Config) -> None:
     for name in config.built_indexes:
         _models(config, [config.indexes[name].embedder], "masked", f"indexes.{name}.embedder")
+    for where, catalogue in (("lexical", config.lexical), ("windowed", config.windowed)):
+        for name, search in catalogue.items():
+            _models(config, [search.embedder], "masked", f"{where}.{name}.embedder")
     _models(config, config.embeddings.published, "masked", "embeddings.published")
     if config.embeddings.published and config.chunk.unit != "document":
         raise ValueError(

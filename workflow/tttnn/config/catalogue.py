@@ -16,6 +16,7 @@ from tttnn.sections.kinds import INDEXES, METHODS, MODELS, SELECTIONS, SOURCES, 
 from tttnn.sections.kinds import settings as settings_of
 from tttnn.sections.method import Method
 from tttnn.sections.model import Model
+from tttnn.sections.pool import POOLS, Pool
 from tttnn.sections.selection import Selection
 from tttnn.sections.source import Source
 
@@ -23,6 +24,7 @@ PLACES = {
     "sources": SOURCES,
     "models": MODELS,
     "indexes": INDEXES,
+    "pools": POOLS,
     "selections": SELECTIONS,
     "methods": METHODS,
 }
@@ -61,5 +63,6 @@ def _entry(catalogue: str) -> BeforeValidator:
 AnySource = SerializeAsAny[Annotated[Source, _entry("sources")]]
 AnyModel = SerializeAsAny[Annotated[Model, _entry("models")]]
 AnyIndex = SerializeAsAny[Annotated[Index, _entry("indexes"), BeforeValidator(with_index_kind)]]
+AnyPool = SerializeAsAny[Annotated[Pool, _entry("pools")]]
 AnySelection = SerializeAsAny[Annotated[Selection, _entry("selections")]]
 AnyMethod = SerializeAsAny[Annotated[Method, _entry("methods")]]

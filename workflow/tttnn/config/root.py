@@ -13,6 +13,7 @@ from tttnn.config.catalogue import (
     AnyIndex,
     AnyMethod,
     AnyModel,
+    AnyPool,
     AnySelection,
     AnySource,
     keys,
@@ -26,6 +27,8 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
+from tttnn.sections.index import Index
+from tttnn.sections.lexical import Lexical
 from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
 from tttnn.sections.score import Score
@@ -33,11 +36,14 @@ from tttnn.sections.search import RANDOM, Search
 from tttnn.sections.select import Select
 from tttnn.sections.source import Source
 from tttnn.sections.split import Split
+from tttnn.sections.windows import ByWindows, Windowed, Windows
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
 LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
 REPEATS = 20
+INHERITING = ("models", "indexes", "lexical", "windowed", "pools", "selections", "methods")
+"""Catalogues whose entries may be `like` one another."""
 PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")
 """Snakemake takes a name that ends so for a rule that runs into itself, whatever its constraints
 say (`PeriodicityDetector`)."""
@@ -69,7 +75,11 @@ class Config(Section):
     embed: Embed
     embeddings: Embeddings = Embeddings()
     indexes: dict[str, AnyIndex]
+    lexical: dict[str, Lexical] = {}
+    windows: Windows
+    windowed: dict[str, Windowed] = {}
     search: Search
+    pools: dict[str, AnyPool] = {}
     selections: dict[str, AnySelection] = {}
     gather: Gather
     select: Select
@@ -86,7 +96,7 @@ class Config(Section):
     def _inherit(cls, values: Any) -> Any:
         if isinstance(values, dict):
             values = dict(values)
-            for catalogue in ("models", "indexes", "selections", "methods"):
+            for catalogue in INHERITING:
                 if isinstance(values.get(catalogue), dict):
                     values[catalogue] = inherited(
                         values[catalogue], catalogue, partial(keys, catalogue)
@@ -103,7 +113,7 @@ class Config(Section):
         _check_name(run, "a folder")
         return run
 
-    @field_validator("sources", "models", "indexes", "selections", "methods")
+    @field_validator("sources", *INHERITING)
     @classmethod
     def _names_stand_in_paths(cls, catalogue: dict[str, Any]) -> dict[str, Any]:
         for name in catalogue:
@@ -137,7 +147,7 @@ class Config(Section):
 
     def embedder_pattern(self, *, published: bool) -> str:
         """A regular expression for the embedders whose vectors are at hand, or for the others."""
-        names = (index.embedder for index in self.indexes.values())
+        names = self.embedded_by.values()
         chosen = [name for name in names if (name in self.embeddings.published) == published]
         return "|".join(map(re.escape, dict.fromkeys(chosen))) or "(?!)"
 
@@ -168,9 +178,38 @@ class Config(Section):
     @property
     def built_indexes(self) -> list[str]:
         """The indexes of `search.indexes`, then others that evaluated methods draw on."""
-        wanted = [self.methods[name].candidates for name in self.evaluated]
-        used = [self.selections[n].index if n in self.selections else n for n in wanted]
+        wanted = (self.methods[name].candidates for name in self.evaluated)
+        used = [source for name in wanted if name is not None for source in self.found_by(name)]
         return list(dict.fromkeys([*self.search.indexes, *(n for n in used if n in self.indexes)]))
+
+    def found_by(self, candidates: str) -> list[str]:
+        """The searches that candidates of this name come from (`searches`).
+
+        None for those that are drawn at random.
+        """
+        if candidates in self.selections:
+            return self.found_by(self.selections[candidates].index)
+        if candidates in self.pools:
+            return self.pools[candidates].sources
+        return [] if candidates == RANDOM else [candidates]
+
+    @property
+    def searches(self) -> dict[str, Index | Lexical | Windowed]:
+        """What passages are found by."""
+        return {**self.indexes, **self.lexical, **self.windowed}
+
+    def selections_by_windows(self, *, chosen: bool) -> str:
+        """A regular expression for the selections by a document's windows, or for the others."""
+        kinds = self.selections.items()
+        names = [name for name, each in kinds if isinstance(each, ByWindows) == chosen]
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    @property
+    def embedded_by(self) -> dict[str, str]:
+        """By name of searches, pools and selections, the model whose distances candidates have."""
+        searches = {name: each.embedder for name, each in self.searches.items()}
+        others = [*self.pools, *self.selections]
+        return searches | {name: searches[self.found_by(name)[0]] for name in others}
 
     @property
     def learning_indexes(self) -> str:

@@ -15,12 +15,15 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
+from tttnn.sections.lexical import Lexical
 from tttnn.sections.method import Method
 from tttnn.sections.model import Model
+from tttnn.sections.pool import Pool
 from tttnn.sections.score import Score
 from tttnn.sections.search import Search
 from tttnn.sections.select import Select
 from tttnn.sections.selection import Selection
+from tttnn.sections.windows import Windows
 
 HELD_OUT = 30
 """Documents of a train shard for one of a held-out split, as the Pile's: 7.0 million to 214,584."""
@@ -60,6 +63,10 @@ class Scale:
     parts: Callable[[str, str], int]  # jobs of a method and task, evaluated or not
     models: Mapping[str, Model]
     indexes: Mapping[str, Index]
+    lexical: Mapping[str, Lexical]
+    pools: Mapping[str, Pool]
+    windows: Windows
+    embedded_by: Mapping[str, str]  # by name of candidates
     selections: Mapping[str, Selection]
     methods: Mapping[str, Method]
     chunk: Chunk
@@ -127,9 +134,18 @@ class Scale:
         """Text of all of those."""
         return sum(self.texts.document_bytes[t] * n for t, n in self.texts.selected.items())
 
-    def dimension(self, index: str) -> int:
-        """Of the vectors in an index."""
-        return self.shapes[self.indexes[index].embedder].width
+    @cached_property
+    def query_windows(self) -> float:
+        """Windows of those, of as many tokens as are embedded."""
+        size = TOKEN_BYTES * self.embed.max_tokens
+        cut = (
+            n * max(1, self.texts.document_bytes[t] / size) for t, n in self.texts.selected.items()
+        )
+        return min(sum(cut), self.queries * self.windows.most)
+
+    def dimension(self, candidates: str) -> int:
+        """Of the vectors in an index, or of those that candidates have their distances from."""
+        return self.shapes[self.embedded_by[candidates]].width
 
 
 Formula = Callable[[Scale, Mapping[str, str]], Need]

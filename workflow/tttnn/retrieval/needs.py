@@ -43,6 +43,8 @@ GATHERED_AT_ONCE = 512  # queries with their neighbours' texts: tttnn.retrieval.
 GATHERED_TEXT = 1 << 26  # if they are no more than so many bytes
 COPIED_AT_ONCE, COPIED_TEXT = 64, 1 << 20  # texts of a task, and bytes: tttnn.retrieval.texts
 ROW_GROUP = 256  # passages, read together: tttnn.corpus.passages
+WINDOW_ROWS, WINDOW_BYTES = 16384, 32  # passages, and bytes of a number: ...search_windows
+WORDS_AT_ONCE, WORD_BYTES = 4096, 256  # passages, and bytes of a word of theirs: ...words
 
 AT_ONCE = 256  # queries whose candidates' vectors are in memory, if there is room: more is no gain
 DIGESTED = 8 * 16 * 2**20  # bytes: blocks that are compared side by side (tttnn.digests)
@@ -63,6 +65,10 @@ GATHERED_BYTES = 500e6  # of passages a second, found and decompressed: assumed
 MEASURED_BYTES = 50e6  # of neighbours a second, how alike they are to their query: measured
 WANTED_ID = 8  # bytes of a passage's id,
 COPIED_IDS = 48  # and of what is sorted with it: assumed
+QUERY_WORD = 64  # bytes of a query's word: as text, in the list of all, as a number: assumed
+WINDOWS_RANKED = 1e8  # passages a second that are compared with the best of a query: assumed
+WORDS_BYTES = 5e6  # of text a second, in words that are looked up: assumed
+WORDS_SCORED = 2e9  # words of queries times passages a second: assumed
 RECORD_DISK = 200  # bytes of a file's entry in a list
 COPIED = 3  # copies of a row group: as read, chosen, in Python's strings
 GATHERED = 4  # copies of neighbours' texts: as found, in columns, in words: assumed
@@ -246,6 +252,12 @@ def choose_neighbors(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     )
 
 
+def choose_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As by one vector, with as many more products as there are windows."""
+    need = choose_neighbors(scale, wildcards)
+    return need._replace(seconds=need.seconds + CHOOSING * scale.query_windows)
+
+
 def draw_random(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     d, candidates = scale.shapes[scale.embedders[0]].width, scale.search.candidates
     ranked, one = _ranked(scale, candidates, d)
@@ -254,6 +266,90 @@ def draw_random(scale: Scale, wildcards: Mapping[str, str]) -> Need:
         "vectors fetched by id",
         memory=2 * (scale.task_queries * _of_queries(candidates, d) + ranked),
         least=2 * (_of_queries(candidates, d) + one),
+        seconds=scale.queries * candidates * d * DOUBLE / DISK,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
+
+
+def _words(scale: Scale, wildcards: Mapping[str, str]) -> tuple[float, float]:
+    """Bytes of the queries' words, and of the words of a block of passages while it is counted."""
+    most = scale.lexical[wildcards["lexical"]].max_words
+    return QUERY_WORD * scale.queries * most, WORD_BYTES * most
+
+
+def count_words(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    asked, word = _words(scale, wildcards)
+    memory = PYTHON + asked + word * min(WORDS_AT_ONCE, scale.passages)
+    seconds = START + scale.passages * scale.passage_bytes / WORDS_BYTES
+    return Need(memory, seconds, DOUBLE * asked / QUERY_WORD, "5 MB of text a second")
+
+
+def search_words(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Every query is scored against every passage, word for word."""
+    asked, word = _words(scale, wildcards)
+    held = 2 * DOUBLE * scale.queries * scale.search.candidates
+    pairs = scale.queries * scale.passages
+    return _in_parts(
+        scale,
+        "a word of a query in a tenth of the passages",
+        memory=asked + held + 2 * word * min(WORDS_AT_ONCE, scale.passages),
+        least=asked + held + 2 * word,
+        seconds=scale.passages * scale.passage_bytes / WORDS_BYTES
+        + pairs * scale.lexical[wildcards["lexical"]].max_words / WORDS_SCORED,
+        disk=PAIR_DISK * scale.queries * scale.search.candidates,
+    )
+
+
+def merge_scored(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Some queries of a task at a time, of all shards."""
+    d, candidates = scale.dimension(wildcards["scored"]), scale.search.candidates
+    found = _of_queries(candidates * len(scale.shards), d)
+    ranked, one = _ranked(scale, candidates, d)
+    return _in_parts(
+        scale,
+        "vectors fetched by id",
+        memory=2 * (scale.task_queries * found + ranked),
+        least=2 * (found + one),
+        seconds=scale.queries * candidates * d * DOUBLE / DISK,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
+
+
+def embed_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As many texts, and all their vectors in memory."""
+    need = _embed(scale, wildcards["embedder"], scale.query_windows)
+    return need._replace(memory=need.memory + 2 * need.disk)
+
+
+def search_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """Every window's product with every passage, in float64, one document after the other."""
+    d, candidates = scale.dimension(wildcards["windowed"]), scale.search.candidates
+    held = 2 * DOUBLE * scale.queries * candidates
+    rows = min(WINDOW_ROWS, scale.passages)
+    products = scale.query_windows * scale.passages * d
+    return _in_parts(
+        scale,
+        "a shard's vectors read once",
+        memory=held + 2 * WINDOW_BYTES * d * rows,
+        least=held + 2 * WINDOW_BYTES * d,
+        seconds=FLOAT * d * scale.passages / DISK
+        + 2 * products / DISTANCES
+        + scale.queries * scale.passages / WINDOWS_RANKED,
+        disk=PAIR_DISK * scale.queries * candidates,
+    )
+
+
+def pool_candidates(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As drawn ones, and a task's candidates of every source as ids."""
+    pool = scale.pools[wildcards["pool"]]
+    d, candidates = scale.dimension(wildcards["pool"]), scale.search.candidates
+    ranked, one = _ranked(scale, candidates, d)
+    ids = 2 * DOUBLE * (len(pool.sources) + 1) * scale.task_queries * candidates
+    return _in_parts(
+        scale,
+        "vectors fetched by id",
+        memory=ids + 2 * (scale.task_queries * _of_queries(candidates, d) + ranked),
+        least=ids + 2 * (_of_queries(candidates, d) + one),
         seconds=scale.queries * candidates * d * DOUBLE / DISK,
         disk=PAIR_DISK * scale.queries * candidates,
     )
@@ -351,6 +447,13 @@ FORMULAS: dict[str, Formula] = {
     "search_shard": search_shard,
     "merge_candidates": merge_candidates,
     "measure_recall": measure_recall,
+    "count_words": count_words,
+    "search_words": search_words,
+    "merge_scored": merge_scored,
+    "embed_windows": embed_windows,
+    "search_windows": search_windows,
+    "choose_windows": choose_windows,
+    "pool_candidates": pool_candidates,
     "choose_neighbors": choose_neighbors,
     "draw_random": draw_random,
     "measure_distances": measure_distances,
