@@ -305,7 +305,8 @@ def build(made: Pipeline) -> None:
         figures=at / "figures/paper",
     )
     run(
-        "compare", *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
+        "compare_published",
+        *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
         data / "curves.parquet", data / "documents.csv", spec={"count": 2}, data=data,
         tables=tables, table=at / "side_by_side.csv",
     )  # fmt: skip

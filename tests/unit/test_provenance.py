@@ -89,8 +89,8 @@ def test_two_values_that_change_places_are_a_change(values):
         ("search.recall_queries", 5, {"measure_recall"}),
         ("search.candidates", 60, {"search_shard", "merge_candidates", "draw_random"}),
         ("gather.ngram", 5, {"gather_neighbors"}),
-        ("select.count", 7, {"select_documents", "compare"}),
-        ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
+        ("select.count", 7, {"select_documents", "compare_published"}),
+        ("select.seed", 7, {"select_documents", "compare_published", "draw_random"}),
         ("validation.count", 7, set()),
         ("split.tokens", 7, {"split_documents"}),
         ("selections.sift.noise", 0.5, {"choose_neighbors"}),  # `stop` is like it

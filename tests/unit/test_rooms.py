@@ -20,6 +20,7 @@ ORDER = [
     "scores",
     "published",
     "figures",
+    "records",
     "findings",
     "config",
     "live",
@@ -29,7 +30,8 @@ ORDER = [
     "operations",
 ]
 LAST = {
-    "figures": {"operations"},
+    "figures": {"records", "operations"},
+    "records": {"findings", "operations"},
     "findings": set(),
     "config": {"live", "stages", "operations"},
     "live": set(),

@@ -50,7 +50,7 @@ MODULES = {
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
-    "compare": "tttnn.published.compare",
+    "compare_published": "tttnn.published.compare",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
 
@@ -161,7 +161,7 @@ class Specs:
         is_val = wildcards.queries == "val"
         return canonical(self._config.validation if is_val else self._config.select)
 
-    def compare(self, wildcards: Any) -> str:
+    def compare_published(self, wildcards: Any) -> str:
         return canonical(self._config.select)
 
     def split_documents(self, wildcards: Any) -> str:
