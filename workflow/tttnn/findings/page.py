@@ -127,8 +127,8 @@ def findings(runs: list[Path], /, output: Path) -> None:
     on that side, does not hold if wholly on the other, and is undecided if the interval contains
     the threshold.
 
-    Raises `ValueError` where a file of a run is missing or damaged, and where two runs have one
-    name.
+    Raises `ValueError` where a file of a run is missing or damaged, and where a run is given
+    twice.
     """
     found = [Evidence(run) for run in open_all(runs)]
     command = shlex.join(["tttnn", "findings", *map(str, runs), "--output", str(output)])

@@ -174,7 +174,7 @@ def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     its main method; and writes to `output` the same numbers (`comparison.csv`), the leaderboard
     (`leaderboard.csv`: each method at its most neighbours, best first) and figures.
 
-    Raises `ValueError` for a folder that is no whole record or run, where two have one name, and
+    Raises `ValueError` for a folder that is no whole record or run, for one given twice, and
     where the runs have no document in common.
     """
     opened = open_all(runs)
