@@ -60,12 +60,8 @@ class Run(ABC):
     """A run's name, configuration, tables and rows, wherever they lie."""
 
     folder: Path
+    name: str
     config: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """What the run is called."""
-        return self.config["run"]
 
     @abstractmethod
     def table(self, name: str) -> pd.DataFrame:
@@ -109,12 +105,7 @@ class Record(Run):
         self.folder = folder
         self.manifest: Manifest = read_manifest(folder)
         check_tables(folder, self.manifest)
-        self.config = self.manifest.config
-
-    @property
-    def name(self) -> str:
-        """What the record is called."""
-        return self.manifest.name
+        self.name, self.config = self.manifest.name, self.manifest.config
 
     @property
     def corpus(self) -> dict[str, Shard]:
@@ -170,6 +161,7 @@ class Results(Run):
                 "config.json, or in a record (tttnn record)"
             )
         self.config = read_json(path)
+        self.name = self.config["run"]
 
     def has(self, name: str) -> bool:
         """Whether the run has this table."""
@@ -361,7 +353,8 @@ def open_run(path: Path) -> Run:
 def open_all(paths: list[Path]) -> list[Run]:
     """The runs of these folders, and of all records in those that only hold records.
 
-    Raises `ValueError` where a folder holds none, and where two runs have one name.
+    Runs of one name are called by their folders, too. Raises `ValueError` where a folder holds
+    none, and where one is given twice.
     """
     runs = []
     for path in paths:
@@ -373,11 +366,12 @@ def open_all(paths: list[Path]) -> list[Run]:
                 "that has manifest.json or config.json"
             )
         runs += [open_run(child) for child in (inside if inside and not alone else [path])]
-    names = [run.name for run in runs]
-    twice = [name for name in names if names.count(name) > 1]
+    places = [run.folder.resolve() for run in runs]
+    twice = [run.name for run in runs if places.count(run.folder.resolve()) > 1]
     if twice:
-        raise ValueError(
-            f"two of the runs are called {twice[0]!r}: name each folder once, or record one of "
-            "them under another name (tttnn record --name)"
-        )
+        raise ValueError(f"two of the runs are called {twice[0]!r}: name each folder once")
+    names = [run.name for run in runs]
+    for run in runs:  # other people's runs may have the same name
+        if names.count(run.name) > 1:
+            run.name = f"{run.name} ({run.folder})"
     return runs
