@@ -27,8 +27,12 @@ def redraw(record: Path, folder: Path, /) -> None:
         spec = FigureSpec(name=name, module=figure.module)
         try:
             draw_figure(spec, record, folder / f"{name}.svg", folder / f"{name}.pdf")
-        except ValueError as error:
-            print(f"not drawn: {name}: {error}")
+        except (ValueError, FileNotFoundError) as error:
+            missing = error if isinstance(error, FileNotFoundError) else error.__cause__
+            if isinstance(missing, FileNotFoundError):
+                print(f"not drawn: {name}: the record lacks a table of the run's")
+            else:
+                print(f"not drawn: {name}: {error}")
         else:
             drawn.append(name)
     print(f"{folder}: {', '.join(drawn)}")

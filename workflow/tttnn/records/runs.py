@@ -297,9 +297,7 @@ def _pivoted(path: Path, name: Name, frame: pd.DataFrame) -> Rows:
 
     sizes, words = grid("bytes"), grid("words")
     if (sizes != sizes[:, :1]).any() or (sizes <= 0).any():
-        raise RecordError(
-            f"{path}, {name}: bytes of a document change, or are not above 0: {AGAIN}"
-        )
+        raise RecordError(f"{path}, {name}: bytes of a document change, or are below 1: {AGAIN}")
     return Rows(
         documents,
         points.astype(np.int64),
