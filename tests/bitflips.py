@@ -413,6 +413,8 @@ class Pipeline:
                 ScoreSpec(
                     run="tiny",
                     candidates={"ttt": "ivf"},
+                    searched={"ivf": ["ivf"]},
+                    selections=[],
                     cells=[("causal", "ttt", TASK, 1)],
                     mixtures={},
                     halves=[],

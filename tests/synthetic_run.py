@@ -150,6 +150,8 @@ def run_score(
                 "candidates": CANDIDATES,
                 "mixtures": {},
                 "halves": list(HALVES),
+                "searched": {index: [index] for index in RECALL},
+                "selections": [],
                 "budgets": {},
             }
             | spec,

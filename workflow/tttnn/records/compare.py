@@ -122,6 +122,8 @@ def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None
     spec = ScoreSpec(
         run="compared",
         candidates={"compared": None},
+        searched={},
+        selections=[],
         cells=[],
         mixtures={},
         halves=[],

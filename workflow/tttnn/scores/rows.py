@@ -52,6 +52,8 @@ class ScoreSpec(Score):
     run: str
     # method -> an index of the catalogue, a selection, or `random`; null: it has no neighbours
     candidates: dict[str, str | None]
+    searched: dict[str, list[str]]  # candidates -> the indexes that they are found in
+    selections: list[str]  # candidates that are chosen among others
     cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
     mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
     halves: list[str]  # methods evaluated on the second halves of documents

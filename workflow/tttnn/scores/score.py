@@ -28,6 +28,7 @@ from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
 from tttnn.scores.near_copies import clean_documents
+from tttnn.scores.quality_time import QUALITY_COLUMNS, quality_rows, read_selection_seconds
 from tttnn.scores.rows import (
     COMPARISON_COLUMNS,
     SCORE_COLUMNS,
@@ -155,6 +156,8 @@ def score(
     - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired.
     - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
       trained on; means over documents.
+    - `quality_time.csv`: bits per byte beside seconds of selection, training and evaluation, both
+      with intervals, over the tasks of all methods; which points nothing as cheap is as good as.
     - `costs.csv`: seconds of training per neighbour, without the evaluations; quantiles over
       documents.
     - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
@@ -198,6 +201,14 @@ def score(
         if kind == "raw":
             efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
             _write(tables / "efficiency.csv", efficiency)
+            took = read_selection_seconds(
+                [path.parent / "rates.csv" for path in recalls],
+                results / "benchmarks",
+                sum(count["selected"] for count in selected["test"].values()),
+                spec,
+            )
+            quality = quality_rows(chosen, estimates, took, spec)
+            _write(tables / "quality_time.csv", pd.DataFrame(quality, columns=QUALITY_COLUMNS))
     if not differences:
         raise ValueError("every method was evaluated at 0 neighbours only: extend an evaluate_at")
     difference_table = pd.DataFrame(differences)
