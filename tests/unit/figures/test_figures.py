@@ -263,7 +263,7 @@ def test_quality_time_leaves_second_halves_out_and_has_a_panel_a_model(tables, d
     assert "second_half" not in shown and "dynamic" not in shown
     assert "they start elsewhere: second_half, dynamic." in note
     for method in ("nearest", "shuffled", "sift", "lora", "batch", "farthest", "in_context"):
-        assert f" {method} " in text
+        assert f" {method} " in f"{text} "
     assert "36 of small in 3 tasks" in text
     figure = FIGURES["quality_time"](tables)
     assert [axes.get_title() for axes in figure.axes] == ["small", "medium", "large"]
@@ -274,7 +274,8 @@ def test_quality_time_fills_what_is_on_the_front_and_no_more(tables):
     figure = FIGURES["quality_time"](tables)
     for axes in figure.axes:
         rows = table[table["model"] == axes.get_title()]
-        expected = set(zip(*rows.loc[rows["front"], ["seconds", "bits_per_byte"]].T.to_numpy()))
+        front = rows.loc[rows["front"], ["seconds", "bits_per_byte"]]
+        expected = set(front.itertuples(index=False, name=None))
         filled = {
             point
             for _, x, y, line in curves_of(axes)
