@@ -51,6 +51,7 @@ MODULES = {
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
     "compare_published": "tttnn.published.compare",
+    "compare_follow_ups": "tttnn.published.follow_ups",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
 

@@ -819,3 +819,30 @@ def test_experts_are_held_against_each_number_of_neighbours(tmp_path):
         )
         ((label, value, *_),) = measured(text, claim)
         assert (label, value) == (f"small, 8 and {neighbors} neighbours", difference)
+
+
+def test_long_documents_are_those_of_the_table_of_positions(tmp_path):
+    """Of whole long documents, over all tasks, at the most neighbours; trained on neighbours alone."""
+    tables = make(tmp_path, {("small", "ttt", "pile_github"): shifted(_20=0.3)})
+    kept = {
+        "model": "small", "method": "long_past", "query": "past", "chunk_tokens": math.nan,
+        "task": "pile_all", "windows_kind": "long", "by": "document", "num_neighbors": 5,
+        "difference": -0.02, "difference_low": -0.03, "difference_high": -0.01,
+        "documents": 24, "tasks": 4,
+    }  # fmt: skip
+    others = [
+        {"query": "document", "difference": math.nan},
+        {"windows_kind": "all"},
+        {"by": "fifth"},
+        {"task": "pile_freelaw"},
+        {"num_neighbors": 2},
+        {"chunk_tokens": 64.0},
+    ]
+    rows = [kept, *({**kept, **other, "documents": 99} for other in others)]
+    pd.DataFrame(rows).assign(run="made-up").to_csv(tables / "positions.csv", index=False)
+    text = page(tables)
+    assert measured(text, "Long documents: neighbours of the text before") == [
+        ["small, `long_past`, 5 neighbours", "-0.0200", "[-0.0300, -0.0100]", "4 of 22", "24"]
+        + ["holds"]
+    ]
+    assert measured(text, "Long documents: neighbours of each window") == []

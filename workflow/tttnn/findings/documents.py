@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tttnn.findings.evidence import Documents, Evidence, Measured, Samples
 from tttnn.findings.quantities import Cells, cells_of
-from tttnn.pile import TASKS
+from tttnn.pile import ALL, TASKS
 from tttnn.scores.cells import Name
 
 NAMED = 3
@@ -140,27 +138,32 @@ def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def windows_against_document(run: Evidence, query: str) -> list[Measured]:
-    """From `positions.csv`: long documents, each window's own neighbours minus one search's.
+    """From `positions.csv`: each window's own neighbours minus those of one search a document.
 
-    `query` is what finds a window's neighbours: the window itself, or the text before it.
+    Of whole documents of more than four windows, at the most neighbours; of each method that finds
+    a window's neighbours by `query`, the window itself or the text before it, and does not train
+    on what it scored.
     """
     if not run.run.has("positions"):
         return []
     table = run.run.table("positions")
+    whole = (table["by"] == "document") & (table["task"] == ALL) & (table["windows_kind"] == "long")
     kept = table[
-        (table["query"] == query)
-        & (table["windows_kind"] == "long")
+        whole
+        & (table["query"] == query)
+        & table["chunk_tokens"].isna()
         & table["difference"].notna()
         & table["model"].isin(run.models)
     ]
+    last = kept.groupby(["model", "method"])["num_neighbors"].transform("max")
     return [
         Measured(
-            label=f"{row.model}, `{row.method}`",
+            label=f"{row.model}, `{row.method}`, {row.num_neighbors} neighbours",
             value=row.difference,
-            low=row.low if not math.isnan(row.low) else math.nan,
-            high=row.high,
+            low=row.difference_low,
+            high=row.difference_high,
             documents=row.documents,
-            tasks=1,
+            tasks=row.tasks,
         )
-        for row in kept.itertuples()
+        for row in kept[kept["num_neighbors"] == last].itertuples()
     ]

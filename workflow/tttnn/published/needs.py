@@ -23,5 +23,6 @@ def published_tables(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 FORMULAS: dict[str, Formula] = {
     "published_tables": published_tables,
     "compare_published": compare_published,
+    "compare_follow_ups": compare_published,
 }
 """By rule."""
