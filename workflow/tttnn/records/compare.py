@@ -195,11 +195,6 @@ def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     board = ranked(table)
     order = [Entry(*key) for key in board[["run", "model", "method"]].itertuples(index=False)]
     main = _main(opened, order)
-    for line in lines(opened, shared, other_text):
-        print(line)
-    for task in [ALL, *shared]:
-        few = order if task == ALL or len(order) <= PRINTED else main
-        print("\n".join(_printed(table, few, task)))
     written = [
         _write(output / "comparison.csv", table),
         _write(output / "leaderboard.csv", board),
@@ -207,5 +202,10 @@ def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     drawn = [entry for entry in found if entry in main[:DRAWN]]
     if len(points_in_common({entry: found[entry] for entry in drawn})) > 1:
         written += _draw(output, found, _names(opened, drawn))
+    for line in lines(opened, shared, other_text):
+        print(line)
+    for task in [ALL, *shared]:
+        few = order if task == ALL or len(order) <= PRINTED else main
+        print("\n".join(_printed(table, few, task)))
     print()
     print(f"Wrote {', '.join(map(str, written))}")
