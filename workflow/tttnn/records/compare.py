@@ -107,6 +107,8 @@ def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None
     """The tables that figures read: a run stands where a model does, all with one method."""
     shown = {entry: found[entry] for entry in names}
     points = points_in_common(shown)
+    methods = {entry.method for entry in names}
+    method = methods.pop() if len(methods) == 1 else "main method"
     scores: Scores = {}
     for entry, tasks in shown.items():
         by_task: dict[str, Estimate] = {}
@@ -118,10 +120,10 @@ def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None
             )
         weights = pile_weights(by_task)
         by_task[ALL] = weighted_mean((weights[task], by_task[task]) for task in weights)
-        scores[names[entry], "compared"] = {t: {METRICS[0]: e} for t, e in by_task.items()}
+        scores[names[entry], method] = {t: {METRICS[0]: e} for t, e in by_task.items()}
     spec = ScoreSpec(
         run="compared",
-        candidates={"compared": None},
+        candidates={method: None},
         searched={},
         selections=[],
         cells=[],
