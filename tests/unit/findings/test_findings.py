@@ -807,7 +807,8 @@ def test_experts_are_held_against_each_number_of_neighbours(tmp_path):
     tables = make(
         tmp_path,
         {
-            ("small", "ttt", "pile_github"): shifted(_1=0.1, _5=0.2, _20=0.4),
+            ("small", "ttt", "pile_github"): shifted(_1=0.1, _5=0.2, _10=0.3),
+            ("small", "ttt_20", "pile_github"): shifted(_1=0.1, _20=0.4),
             ("small", "experts", "pile_github"): shifted(_1=0.05, _8=0.3),
         },
     )

@@ -52,7 +52,7 @@ def better(sentence: str, source: str, method: str, base: str = "ttt") -> Claim:
 
 def experts(neighbors: int) -> Claim:
     quantity = f"bits per byte, `experts` (the most of them) minus `ttt` after {neighbors}"
-    measure = partial(against, method="experts", points=(None, neighbors))
+    measure = partial(against_after, method="experts", neighbors=neighbors)
     sentence = (
         "Experts merged for a document, without training at test time, are better than training on "
         f"{neighbors} {'neighbour' if neighbors == 1 else 'neighbours'}."

@@ -99,6 +99,17 @@ def against(
     return found
 
 
+def against_after(run: Evidence, method: str, neighbors: int) -> list[Measured]:
+    """A method at its most, minus the main one after so many neighbours, for each model.
+
+    Where the main method stops before, the one that is called after both, `ttt_20`, stands for it.
+    """
+    points = (None, neighbors)
+    return against(run, method, points=points) or against(
+        run, method, f"{run.main}_{neighbors}", points=points
+    )
+
+
 def several(run: Evidence, methods: tuple[str, ...]) -> list[Measured]:
     """Each of these methods minus the main one."""
     rows = [(method, row) for method in methods for row in against(run, method)]
