@@ -12,6 +12,7 @@ from tttnn.findings.documents import (
 from tttnn.findings.evidence import Evidence, Measured
 from tttnn.findings.quantities import (
     against,
+    against_after,
     several,
 )
 
