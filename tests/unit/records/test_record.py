@@ -114,6 +114,7 @@ def test_there_is_neither_text_nor_path_in_a_record(run, whole):
         ("EleutherAI/gpt-neo-1.3B", "EleutherAI/gpt-neo-1.3B"),
         ("train/{shard}.jsonl.zst", "train/{shard}.jsonl.zst"),
         ("IVF64,Flat", "IVF64,Flat"),
+        ("a / b, about ~ 5", "a / b, about ~ 5"),
         ("<|endoftext|>", "<|endoftext|>"),
         (0.5, 0.5),
         (None, None),

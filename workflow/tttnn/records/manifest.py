@@ -46,7 +46,7 @@ REQUIRED = {EVALUATIONS: EVALUATION_COLUMNS, SELECTED: SELECTED_COLUMNS}
 
 AGAIN = "take the record anew from where it is from, or record the run again (tttnn record)"
 
-PATH = re.compile(r"""(?:^|(?<=[\s"'=(,;]))(?:~|\.{0,2}/|[A-Za-z]:\\|file:/+)[^\s"']*""")
+PATH = re.compile(r"""(?:^|(?<=[\s"'=(,;]))(?:~|\.{0,2}/|[A-Za-z]:\\|file:/+)[^\s"']+""")
 """What looks like a path of some machine: it begins with /, ./, ../, ~, C:\\ or file:/."""
 
 
