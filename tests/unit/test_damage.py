@@ -274,7 +274,8 @@ def build(made: Pipeline) -> None:
     )  # fmt: skip
     scored = {
         "run": "some", "candidates": {"ttt": "ivf"}, "cells": [[MODEL, "ttt", TASK, 1]],
-        "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10,
+        "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10, "searched": {"ivf": ["ivf"]},
+        "selections": [],
     }  # fmt: skip
     counted = [at / f"corpus/{shard}.json" for shard in ("00", "01", "test")]
     selections = [at / f"queries/{split}/selection.json" for split in ("test", "val")]
