@@ -846,3 +846,17 @@ def test_long_documents_are_those_of_the_table_of_positions(tmp_path):
     assert found[:2] == ["small, `long_past`, 5 neighbours", "-0.0200"]
     assert found[2:] == ["[-0.0300, -0.0100]", "4 of 22", "24", "holds"]
     assert measured(text, "Long documents: neighbours of each window") == []
+
+
+def test_the_gain_of_each_task_is_that_of_the_tables(tmp_path):
+    tables = make(
+        tmp_path,
+        {
+            ("small", "ttt", "pile_github"): shifted(_5=0.1, _20=0.35),
+            ("small", "ttt", "pile_arxiv"): {0: [2.0], 5: [1.9], 20: [1.5]},
+        },
+    )
+    rows = {row[2]: row[3:] for row in section(page(tables), "## Gain by task")}
+    assert rows["pile_github"][:4] == ["3", f"{3.5 / 3:.4f}", f"{3.5 / 3 - 0.35:.4f}", "0.700"]
+    assert rows["pile_arxiv"] == ["1", "2.0000", "1.5000", "0.750", "none"]
+    assert set(rows) == {"pile_github", "pile_arxiv", "pile_all"}

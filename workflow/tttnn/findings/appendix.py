@@ -203,6 +203,25 @@ def _as_released(runs: list[Evidence]) -> Iterator[str]:
     yield from markdown(["no.", "run", "model", "change", "interval", "tasks"], rows)
 
 
+def _by_task(runs: list[Evidence]) -> Iterator[str]:
+    yield "## Gain by task"
+    yield ""
+    yield f"Bits per byte before and after all neighbours, `{MAIN}`, and the paired ratio."
+    yield ""
+    rows = []
+    for run in runs:
+        table = run.tables["differences"].query("method == @run.main and documents_kind == 'raw'")
+        last = table[table["num_neighbors"] == table["num_neighbors"].max()]
+        for model in run.models:
+            for row in last[last["model"] == model].itertuples():
+                ratio = f"{row.ratio:.3f}"
+                interval = bounds(row.ratio_low, row.ratio_high, "{:.3f}")
+                ends = f"{row.before:.4f}", f"{row.after:.4f}"
+                rows.append([run.name, model, row.task, row.documents, *ends, ratio, interval])
+    head = ["run", "model", "task", "documents", "before", "after", "ratio", "interval"]
+    yield from markdown(head, rows)
+
+
 def _near_copies(runs: list[Evidence]) -> Iterator[str]:
     yield "## Near-copies by task"
     yield ""
@@ -299,6 +318,7 @@ def lines(runs: list[Evidence], command: str) -> Iterator[str]:
         *_what_was_run(runs),
         *_claims(runs),
         *_as_released(runs),
+        *_by_task(runs),
         *_near_copies(runs),
         *_costs(runs),
         *_alphas(runs),
