@@ -96,8 +96,8 @@ def test_two_values_that_change_places_are_a_change(values):
             },
         ),
         ("gather.ngram", 5, {"gather_neighbors"}),
-        ("select.count", 7, {"select_documents", "compare"}),
-        ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
+        ("select.count", 7, {"select_documents", "compare_published"}),
+        ("select.seed", 7, {"select_documents", "compare_published", "draw_random"}),
         ("validation.count", 7, set()),
         ("split.tokens", 7, {"split_documents"}),
         ("selections.sift.noise", 0.5, {"choose_neighbors", "choose_windows"}),  # `stop` is like it

@@ -58,7 +58,7 @@ MODULES = {
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
-    "compare": "tttnn.published.compare",
+    "compare_published": "tttnn.published.compare",
     "compare_follow_ups": "tttnn.published.follow_ups",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
@@ -172,7 +172,7 @@ class Specs:
         is_val = wildcards.queries == "val"
         return canonical(self._config.validation if is_val else self._config.select)
 
-    def compare(self, wildcards: Any) -> str:
+    def compare_published(self, wildcards: Any) -> str:
         return canonical(self._config.select)
 
     def split_documents(self, wildcards: Any) -> str:
@@ -265,15 +265,24 @@ class Specs:
             }
         )
 
+    def _found_in(self, candidates: str) -> list[str]:
+        """The indexes that candidates of this name are found in; none where they are drawn."""
+        selections = self._config.selections
+        index = selections[candidates].index if candidates in selections else candidates
+        return [index] if index in self._config.indexes else []
+
     def score(self, wildcards: Any) -> str:
         config = self._config
         methods = {name: config.methods[name] for name in config.evaluated}
+        candidates = [method.candidates for method in methods.values() if method.candidates]
         cells = [(*cell, len(config.parts(*cell[1:]))) for cell in config.cells()]
         return canonical(
             merged(
                 config.score,
                 run=config.run,
                 candidates={name: method.candidates for name, method in methods.items()},
+                searched={name: self._found_in(name) for name in candidates},
+                selections=[n for n in dict.fromkeys(candidates) if n in config.selections],
                 cells=cells,
                 mixtures={
                     name: mixture.chooses_on_test for name, mixture in config.mixtures.items()

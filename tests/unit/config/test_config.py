@@ -352,9 +352,9 @@ def test_indexes_of_evaluated_methods_are_built():
     ("evaluate", "missing"),
     [
         ({"models": ["small"]}, {"models"}),
-        ({"ablations": None}, {"control", "methods", "pareto"}),
+        ({"ablations": None}, {"control", "methods"}),
         ({"ablations": {"methods": ["sift"]}}, {"control"}),
-        ({"ablations": {"methods": ["dynamic"]}}, {"control", "methods", "pareto"}),
+        ({"ablations": {"methods": ["dynamic"]}}, {"control", "methods"}),
     ],
 )
 def test_all_figures_are_those_that_have_something_to_compare(evaluate, missing):
