@@ -265,12 +265,6 @@ class Specs:
             }
         )
 
-    def _found_in(self, candidates: str) -> list[str]:
-        """The indexes that candidates of this name are found in; none where they are drawn."""
-        selections = self._config.selections
-        index = selections[candidates].index if candidates in selections else candidates
-        return [index] if index in self._config.indexes else []
-
     def score(self, wildcards: Any) -> str:
         config = self._config
         methods = {name: config.methods[name] for name in config.evaluated}
@@ -281,7 +275,7 @@ class Specs:
                 config.score,
                 run=config.run,
                 candidates={name: method.candidates for name, method in methods.items()},
-                searched={name: self._found_in(name) for name in candidates},
+                searched={name: config.found_by(name) for name in candidates},
                 selections=[n for n in dict.fromkeys(candidates) if n in config.selections],
                 cells=cells,
                 mixtures={
