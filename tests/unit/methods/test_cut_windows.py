@@ -8,6 +8,7 @@ from shards import write_queries
 from tiny import save_causal
 from tttnn.methods.cut_windows import PAST, TARGET, CutSpec, cut_windows
 
+
 def test_windows_and_pasts_by_hand(tmp_path, capsys):
     """A token is a byte, and a frog four of them."""
     model = save_causal(tmp_path / "model")

@@ -46,7 +46,8 @@ def document(asked: Windows, texts=TEXTS, found=NEIGHBORS, name=7) -> Document:
         return Document(name, texts, [])
     if asked.query == "document":
         return Document(name, texts, [Query(name, "", found[0])])
-    queries = [Query(f"{name}:{j}", text, some) for j, (text, some) in enumerate(zip(texts, found))]
+    pairs = zip(texts, found, strict=True)
+    queries = [Query(f"{name}:{j}", text, some) for j, (text, some) in enumerate(pairs)]
     if asked.query == "past":  # there is none before the first
         queries[0] = Query(f"{name}:0", "", [], stopped=True)
     return Document(name, texts, queries)
@@ -178,10 +179,9 @@ def test_each_window_is_what_a_plain_loop_makes_of_it(case, network):
 
 
 def test_without_neighbours_a_document_is_what_the_plain_evaluation_makes_of_it(network):
-    model, tokenizer = network
     ids = Loop(network).ids[1:]
     assert [len(text) for text in TEXTS[:2]] == [LENGTH, LENGTH]  # the same cuts
-    plain = log_likelihood(model, rolling_windows(ids, END, LENGTH))
+    plain = log_likelihood(network[0], rolling_windows(ids, END, LENGTH))
     windows = measured(network, recipe("document"))
     assert sum(row[0] for row in windows) == pytest.approx(plain, rel=1e-6)
     cut = stretches([END, *ids], [LENGTH, 2 * LENGTH, len(ids)], LENGTH, None)
@@ -192,9 +192,7 @@ def test_a_document_with_neighbours_is_what_test_time_training_makes_of_it(netwo
     """As many tokens are read at once, so that the two differ in nothing but the order of work."""
     asked = recipe("document", dropout="as_model")
     training = asked.training()
-    (expected,) = ttt.adapt(
-        *network, [Query(7, "".join(TEXTS), NEIGHBORS[0])], training, LENGTH
-    )
+    (expected,) = ttt.adapt(*network, [Query(7, "".join(TEXTS), NEIGHBORS[0])], training, LENGTH)
     (found,) = adapt(*network, [document(asked)], asked, LENGTH)
     for k, whole in enumerate(expected.measurements):
         windows = [own[k] for own in found.measurements]
@@ -205,7 +203,7 @@ def test_a_document_with_neighbours_is_what_test_time_training_makes_of_it(netwo
     assert sum(one.tokens for one in found.sizes) == expected.size.tokens
 
 
-# --- what may depend on what -----------------------------------------------------------------------
+# --- what may depend on what ---------------------------------------------------------------------
 
 SCORE_FIRST = {"score_first": {"chunk_tokens": 10}}
 OTHER = "SOMETHING ELSE, AS LONG."

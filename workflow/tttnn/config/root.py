@@ -18,6 +18,7 @@ from tttnn.config.catalogue import (
     keys,
 )
 from tttnn.config.inherit import inherited
+from tttnn.methods.windows.settings import Windows
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
 from tttnn.sections.chunk import Chunk
@@ -26,6 +27,7 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
+from tttnn.sections.long import Long
 from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
 from tttnn.sections.score import Score
@@ -36,6 +38,7 @@ from tttnn.sections.split import Split
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
+WINDOW_QUERIES = ("target", "past")
 LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
 REPEATS = 20
 PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")
@@ -75,6 +78,7 @@ class Config(Section):
     select: Select
     validation: Select
     split: Split
+    long: Long
     methods: dict[str, AnyMethod]
     sets: dict[str, Names] = {}
     evaluate: Evaluate
@@ -187,8 +191,28 @@ class Config(Section):
         )
 
     def queries(self, method: str) -> str:
-        """The texts that find a method's neighbours: of `test`, or their first `halves`."""
-        return "halves" if self.methods[method].evaluates_halves else "test"
+        """The texts that find a method's neighbours.
+
+        Of `test`; their first `halves`; or of their windows each itself, `target`, or its `past`.
+        """
+        chosen = self.methods[method]
+        if isinstance(chosen, Windows) and chosen.searches_each:
+            return chosen.query
+        return "halves" if chosen.evaluates_halves else "test"
+
+    def by_windows(self, method: str) -> bool:
+        """Whether a method's documents are evaluated window by window."""
+        return isinstance(self.methods[method], Windows)
+
+    def method_pattern(self, *, by_windows: bool) -> str:
+        """A regular expression for the methods that are evaluated so, or for the others."""
+        names = [re.escape(name) for name in self.methods if self.by_windows(name) == by_windows]
+        return "|".join(names) or "(?!)"
+
+    @property
+    def window_cells(self) -> list[tuple[str, str, str]]:
+        """Every (model, method, task) that is evaluated window by window."""
+        return [cell for cell in self.cells() if self.by_windows(cell[1])]
 
     @property
     def splits(self) -> bool:

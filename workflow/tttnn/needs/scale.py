@@ -15,6 +15,7 @@ from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
+from tttnn.sections.long import Long
 from tttnn.sections.method import Method
 from tttnn.sections.model import Model
 from tttnn.sections.score import Score
@@ -69,6 +70,7 @@ class Scale:
     gather: Gather
     select: Select
     validation: Select
+    long: Long
     score: Score
 
     def documents_of(self, shard: str) -> float:
@@ -126,6 +128,11 @@ class Scale:
     def query_bytes(self) -> float:
         """Text of all of those."""
         return sum(self.texts.document_bytes[t] * n for t, n in self.texts.selected.items())
+
+    def windows(self, task: str) -> float:
+        """Of a test document of a task, those that are evaluated window by window."""
+        windows = max(1.0, self.texts.document_bytes[task] / TOKEN_BYTES / self.long.tokens)
+        return windows if self.long.most is None else min(windows, self.long.most)
 
     def dimension(self, index: str) -> int:
         """Of the vectors in an index."""

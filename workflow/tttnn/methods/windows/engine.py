@@ -81,9 +81,12 @@ class _Done(NamedTuple):
     train_tokens: int = 0
     train_seconds: float = 0.0
 
-    def since(self, before: _Done) -> dict[str, float]:
-        """By name, what a measurement counts."""
-        return {name: value - getattr(before, name) for name, value in self._asdict().items()}
+    def since(self, before: _Done) -> _Done:
+        return _Done(
+            self.steps - before.steps,
+            self.train_tokens - before.train_tokens,
+            self.train_seconds - before.train_seconds,
+        )
 
 
 def stretches(
@@ -208,7 +211,7 @@ class _Reader:
                 total = log_likelihood(self._trainee.model, windows)
         spent = clock(device) - started
         done = self._done.since(before)
-        return Measurement(count, total, self._train_loss, **done, evaluate_seconds=spent)
+        return Measurement(count, total, self._train_loss, *done, evaluate_seconds=spent)
 
     def plain(self, parts: list[Stretch]) -> list[list[Measurement]]:
         """Each window under the model as it was."""

@@ -30,7 +30,7 @@ class Windows(Method):
     # Whether what a window's neighbours taught stays for the next ones. If not, weights and
     # optimiser are put back before each window.
     carry: bool = False
-    # null: scored windows are not trained on; what they taught always stays, until the document ends
+    # null: scored windows are not trained on; what they taught stays until the document ends
     score_first: ScoreFirst | None = None
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -52,7 +52,7 @@ class Windows(Method):
                 "query: none finds no neighbours, and without score_first nothing is trained on: "
                 "give score_first, or another query"
             )
-        if self.carry and self.query not in ("target", "past"):
+        if self.carry and not self.searches_each:
             raise ValueError(
                 f"carry is of windows with neighbours of their own, and query is {self.query}: set "
                 "carry: false"
@@ -73,9 +73,14 @@ class Windows(Method):
         return Recipe.model_validate({name: getattr(self, name) for name in names})
 
     @property
+    def searches_each(self) -> bool:
+        """Whether each window has neighbours of its own."""
+        return self.query in ("target", "past")
+
+    @property
     def puts_back(self) -> bool:
         """Whether what a window's neighbours taught is gone before the next one."""
-        return self.query in ("target", "past") and not self.carry
+        return self.searches_each and not self.carry
 
     @property
     def times(self) -> int | None:
