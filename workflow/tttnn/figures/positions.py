@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -39,7 +40,7 @@ def positions(folder: Path) -> Figure:
     return figure
 
 
-def _look(number: int) -> dict[str, str]:
+def _look(number: int) -> dict[str, Any]:
     """Of a method: here colours are methods, for there is one model."""
     lines = style.LINES
     return {

@@ -55,7 +55,7 @@ def evaluate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 
 
 def evaluate_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
-    """As of a whole document; and as often as it has windows, where each finds its own neighbours."""
+    """As of a whole document; as often as it has windows, where each has neighbours of its own."""
     need, windows = evaluate_part(scale, wildcards), scale.windows(wildcards["task"])
     recipe = scale.methods[wildcards["method"]]
     own = windows if isinstance(recipe, Windows) and recipe.searches_each else 1

@@ -87,7 +87,7 @@ class ScoreSpec(Score):
     cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
     mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
     halves: list[str]  # methods evaluated on the second halves of documents
-    windows: list[str] = []  # and window by window, with the context that a window has
+    windows: tuple[str, ...] = ()  # and window by window, with the context that a window has
     budgets: dict[str, float]  # method that leaves out neighbours -> seconds a document
 
 
