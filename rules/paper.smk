@@ -3,12 +3,17 @@
 `snakemake paper_figures` needs nothing else of the workflow.
 """
 
-from tttnn.published.names import FIGURES as PAPER_FIGURES, MODELS as PAPER_MODELS
+from tttnn.published.names import FIGURES as PAPER_FIGURES, FOLLOWED, MODELS as PAPER_MODELS
 
-PUBLISHED = f"{workflow.basedir}/tttnn/published"
+PUBLISHED = f"{BESIDE}/tttnn/published"
 SIDE_BY_SIDE = (
     ["<results>/tables/side_by_side.csv", "<figures>/side_by_side.svg"]
     if set(cfg.evaluate.models) & set(PAPER_MODELS)
+    else []
+)
+FOLLOW_UPS = (
+    ["<results>/tables/follow_ups.csv"]
+    if {model for model, _, _ in CELLS} & {*PAPER_MODELS, *FOLLOWED}
     else []
 )
 
@@ -115,6 +120,41 @@ rule compare:
     shell:
         "python -m tttnn compare --spec {params.spec:q}"
         " --data {params.data:q}"
+        " --tables {params.tables:q}"
+        " --table {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule compare_follow_ups:
+    input:
+        follow_ups=f"{PUBLISHED}/follow_ups.csv",
+        scores="<results>/tables/scores.csv",
+        differences="<results>/tables/differences.csv",
+    output:
+        report(
+            "<results>/tables/follow_ups.csv",
+            caption="../workflow/report/follow_ups.rst",
+            category="Tables",
+            labels={"table": "follow_ups"},
+        ),
+    log:
+        "<logs>/compare_follow_ups.log",
+    benchmark:
+        "<benchmarks>/compare_follow_ups.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("compare_follow_ups"),
+        runtime=cost.runtime("compare_follow_ups"),
+    params:
+        code=code("compare_follow_ups"),
+        data=subpath(input.follow_ups, parent=True),
+        tables=subpath(input.scores, parent=True),
+    message:
+        "Compare with the numbers of the paper's follow-ups"
+    shell:
+        "python -m tttnn compare_follow_ups --data {params.data:q}"
         " --tables {params.tables:q}"
         " --table {output:q}"
         " > {log:q} 2>&1"

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tttnn.command import COMMANDS, _add_options, main
+from tttnn.command import COMMANDS, _add_options, _function, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
@@ -36,6 +36,7 @@ WITHOUT_CONFIG = {
     "list_texts",
     "published_tables",
     "paper_figures",
+    "compare_follow_ups",
     "draw_side_by_side",
 }
 VALUES = {int: "7", str: "some", Path: "a/b", bool: None}
@@ -174,7 +175,12 @@ def test_the_help_lists_commands_by_what_they_do_and_stages_by_name(capsys):
     _, _, listed = capsys.readouterr().out.partition("commands:\n")
     commands, _, stages = listed.partition("stages,")
     assert [line.split(maxsplit=1) for line in commands.splitlines() if line] == [
-        [name, inspect.getdoc(getattr(importlib.import_module(module), name)).splitlines()[0]]
+        [
+            name,
+            inspect.getdoc(getattr(importlib.import_module(module), _function(name))).splitlines()[
+                0
+            ],
+        ]
         for name, module in COMMANDS.items()
     ]
     assert set(MODULES) <= set(re.findall(r"\w+", stages))

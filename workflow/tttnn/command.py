@@ -12,6 +12,7 @@ import ast
 import gc
 import importlib
 import inspect
+import keyword
 import os
 import select
 import signal
@@ -28,12 +29,16 @@ from tttnn import caches
 from tttnn.stages import MODULES
 
 COMMANDS = {
+    "import": "tttnn.corpus.imported",
     "plan": "tttnn.operations.plan",
     "status": "tttnn.operations.status",
     "recover": "tttnn.operations.recover",
     "adapt": "tttnn.methods.cases",
+    "generate": "tttnn.generate",
+    "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
+    "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
 }
@@ -42,6 +47,7 @@ MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise c
 RAISE = "raise memory_mb"
 LOWER = {
     "adapt": "lower --window",
+    "generate": "lower --window, or train adapters with --save-adapter",
     "adopt_embeddings": "lower embed.batch_tokens",
     "embed_chunk": "lower embed.batch_tokens",
     "embed_queries": "lower embed.batch_tokens",
@@ -111,11 +117,16 @@ def _import(module: str) -> types.ModuleType:
         gc.enable()
 
 
+def _function(name: str) -> str:
+    """What the function of a command is called: Python keeps `import` for itself."""
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
 def _first_line(name: str, module: str) -> str:
     """Of the function's docstring, without importing the module."""
     file = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     for node in ast.parse(file.read_bytes()).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef) and node.name == _function(name):
             return (ast.get_docstring(node) or "").partition("\n")[0]
     raise LookupError(f"{file} has no function {name}")
 
@@ -153,7 +164,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _run(name: str, module: str, arguments: list[str]) -> None:
-    function = getattr(_import(module), name)
+    function = getattr(_import(module), _function(name))
     parser = argparse.ArgumentParser(
         prog=f"tttnn {name}",
         description=inspect.getdoc(function),

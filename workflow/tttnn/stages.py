@@ -54,6 +54,7 @@ MODULES = {
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
     "compare": "tttnn.published.compare",
+    "compare_follow_ups": "tttnn.published.follow_ups",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
 

@@ -53,6 +53,13 @@ def embedded(run: Run, text: str) -> np.ndarray:
     return vector.astype(np.float32)
 
 
+def neighbors_of(run: Run, text: str, k: int) -> Rows:
+    """The passages of a run nearest to a text, from the run's own files: rows as `query` prints."""
+    if k < 1:
+        raise ValueError(f"k is {k}: it must be 1 or more")
+    return _here(run, embedded(run, text), k)
+
+
 def _here(run: Run, vector: np.ndarray, k: int) -> Rows:
     """From the run's own files, shard after shard."""
     build = run.build()
@@ -97,7 +104,7 @@ def _there(
         return _rows(ids, found.distances[0], servers.texts(found.build, ids)), found
 
 
-def _table(rows: Rows, width: int) -> list[str]:
+def table(rows: Rows, width: int) -> list[str]:
     """For people: a line each, the text shortened to what is left of the line."""
     if not rows:
         return ["nothing was found"]
@@ -156,7 +163,7 @@ def query(
     opened = Run(run, index)
     found = None
     if servers is None:
-        rows = _here(opened, embedded(opened, wanted), k)
+        rows = neighbors_of(opened, wanted, k)
     else:
         token = security.read_token(token_file)
         roots = tls_ca.read_bytes() if tls_ca else None
@@ -184,7 +191,7 @@ def _print(rows: Rows, found: Found | None, as_json: bool) -> None:
         for row in rows:
             print(json.dumps(row, ensure_ascii=False))
     else:
-        print("\n".join(_table(rows, shutil.get_terminal_size((120, 24)).columns)))
+        print("\n".join(table(rows, shutil.get_terminal_size((120, 24)).columns)))
     if found is not None:
         print(f"index {found.build.index}, build {found.build.digest}", file=sys.stderr)
         if found.missing:

@@ -1,6 +1,9 @@
 """What the published numbers are about; light enough for the Snakefile to import."""
 
 MODELS = ("gpt2", "gpt2-large", "gpt-neo-1.3B")
+FOLLOWED = ("llama-3.2-1b", "llama-3.2-3b", "phi-3-mini")
+"""Models that the paper's follow-ups published numbers of, besides these."""
+
 MAIN, SPLIT = "ttt-nn", "ttt-nn-split"
 """The methods: all of a document is query and test, or its first half and its second."""
 

@@ -23,5 +23,6 @@ def published_tables(scale: Scale, wildcards: Mapping[str, str]) -> Need:
 FORMULAS: dict[str, Formula] = {
     "published_tables": published_tables,
     "compare": compare,
+    "compare_follow_ups": compare,
 }
 """By rule."""

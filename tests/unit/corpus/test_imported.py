@@ -1,0 +1,127 @@
+"""`tttnn import`: texts of one's own in, a folder that the workflow reads out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tttnn.command import main
+from tttnn.corpus.imported import _drawn, _place, import_
+
+MAIL, SUBTITLES = "Enron Emails", "OpenSubtitles"
+
+
+def _read(folder, name):
+    with zstandard.open(folder / f"{name}.jsonl.zst", "rt", encoding="utf-8") as file:
+        records = [json.loads(line) for line in file]
+    return [(record["text"], record["meta"]["pile_set_name"]) for record in records]
+
+
+def _all(folder):
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.jsonl.zst"))
+    return {name.removesuffix(".jsonl.zst"): _read(folder, name[:-10]) for name in names}
+
+
+@pytest.fixture
+def mail(tmp_path):
+    """A folder of files as people have them."""
+    folder = tmp_path / "mail"
+    (folder / "sent" / ".hidden").mkdir(parents=True)
+    for number in range(60):
+        (folder / f"{number}.txt").write_text(f"mail {number}\r\nwith a line", newline="")
+    (folder / "sent/no-suffix").write_bytes("\ufeffGrüße".encode())
+    (folder / "sent/picture.png").write_bytes(b"\x89PNG\x00\xff")
+    (folder / "sent/empty.txt").write_text(" \n")
+    (folder / "sent/.hidden/secret.txt").write_text("not to be read")
+    return folder
+
+
+def test_every_text_is_somewhere_once_with_its_subset(mail, tmp_path, capsys):
+    subtitles = [f"line {number}" for number in range(40)]
+    pq.write_table(pa.table({"words": subtitles}), tmp_path / "subs.parquet")
+    import_(texts=[f"enron emails={mail}"], output=tmp_path / "mine", test=0.2, val=0.1, shards=3)
+    found = _all(tmp_path / "mine")
+    assert sorted(found) == ["test", "train/00", "train/01", "train/02", "val"]
+    texts = Counter(pair for pairs in found.values() for pair in pairs)
+    expected = {f"mail {number}\nwith a line" for number in range(60)} | {"Grüße"}
+    assert texts == dict.fromkeys(((text, MAIL) for text in expected), 1)
+    said = json.loads((tmp_path / "mine/import.json").read_text())
+    assert said["documents"] == {name: {MAIL: len(pairs)} for name, pairs in found.items()}
+    assert said["omitted"] == {"no text": 1, "empty text": 1}
+    assert "left out: 1 (empty text)" in capsys.readouterr().err
+
+
+def test_records_come_from_lines_and_from_parquet(tmp_path):
+    pq.write_table(pa.table({"words": ["a", None, "b"] * 20}), tmp_path / "subs.parquet")
+    lines = "\n".join(json.dumps({"words": f"mail {n}", "id": n}) for n in range(40))
+    (tmp_path / "mail.jsonl").write_text(lines)
+    import_(
+        texts=[f"pile_opensubtitles={tmp_path}/subs.parquet", f"{MAIL}={tmp_path}/mail.jsonl"],
+        output=tmp_path / "mine",
+        field="words",
+        test=0.4,
+    )
+    found = Counter(pair for pairs in _all(tmp_path / "mine").values() for pair in pairs)
+    expected = {("a", SUBTITLES): 20, ("b", SUBTITLES): 20}
+    assert found == expected | {(f"mail {n}", MAIL): 1 for n in range(40)}
+
+
+def test_where_a_text_goes_depends_on_the_seed_and_on_no_other_text(mail, tmp_path):
+    texts = [f"{MAIL}={mail}"]
+    import_(texts=texts, output=tmp_path / "one", test=0.3)
+    (mail / "7.txt").unlink()
+    import_(texts=texts, output=tmp_path / "two", test=0.3)
+    import_(texts=texts, output=tmp_path / "three", test=0.3, seed=7)
+    one, two, three = (_all(tmp_path / name) for name in ("one", "two", "three"))
+    gone = ("mail 7\nwith a line", MAIL)
+    assert {name: [p for p in pairs if p != gone] for name, pairs in one.items()} == two != three
+
+
+@given(st.text(min_size=1), st.integers(0, 2**32))
+def test_shares_are_shares(text, seed):
+    drawn = _drawn(text, seed)
+    assert 0 <= drawn < 1 and drawn == _drawn(text, seed)
+
+
+def test_places_are_in_proportion():
+    places = Counter(_place((n + 0.5) / 1000, 0.1, 0.2, 4) for n in range(1000))
+    train = {f"train/{number:02}": 175 for number in range(4)}
+    assert places == {"test": 200, "val": 100} | train
+
+
+@pytest.mark.parametrize(
+    ("texts", "words", "message"),
+    [
+        ("letters={mail}", [], "'letters' is no subset of the Pile(.|\n)*pile_enron"),
+        ("{mail}", [], "write SUBSET=PATH"),
+        ("Enron Emails=nowhere", [], "nowhere is neither a file nor a folder"),
+        ("Enron Emails={mail}", ["--test", "0"], "take shares"),
+        ("Enron Emails={mail}", ["--shards", "0"], "--shards is 0: 1 to 100"),
+        ("Enron Emails={mail}", ["--shards", "99"], "would have no text: lower --shards"),
+        ("Enron Emails={mail}", ["--test", "1e-9"], "test would have no text: raise --test"),
+        ("Enron Emails=hf:some/data", [], "give the revision too"),
+    ],
+)
+def test_what_does_not_go_is_said_and_leaves_nothing(mail, tmp_path, texts, words, message):
+    given = texts.format(mail=mail)
+    with pytest.raises(SystemExit, match=message):
+        main(["import", "--texts", given, "--output", str(tmp_path / "mine"), *words])
+    assert not list(tmp_path.glob("*mine*"))
+
+
+def test_a_fault_names_its_place(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"body": "two"}\n')
+    with pytest.raises(SystemExit, match=r"a\.jsonl, line 2 has no field 'text': give --field"):
+        main(["import", "--texts", f"{MAIL}={tmp_path}/a.jsonl", "--output", f"{tmp_path}/mine"])
+    pq.write_table(pa.table({"body": ["one"]}), tmp_path / "a.parquet")
+    with pytest.raises(SystemExit, match=r"a\.parquet has no column 'text'"):
+        main(["import", "--texts", f"{MAIL}={tmp_path}/a.parquet", "--output", f"{tmp_path}/mine"])
+    with pytest.raises(SystemExit, match="is there already"):
+        main(["import", "--texts", f"{MAIL}={tmp_path}/a.jsonl", "--output", str(tmp_path)])

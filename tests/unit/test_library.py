@@ -1,0 +1,147 @@
+"""What `import tttnn` gives: the numbers of the stages, by a few calls."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+import tttnn
+from tiny import save_causal
+from tttnn import library
+from tttnn.methods.ttt.engine import adapt as reference
+from tttnn.methods.ttt.engine import seed_of
+
+TEXT = "the quick brown fox jumps over the lazy dog, again and again and again"
+NEIGHBORS = ["the quick brown cat sleeps", "a lazy dog jumps over the fox", "again and again"]
+RATE = 1e-2
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return tttnn.load_model(save_causal(tmp_path_factory.mktemp("model"), "llama"))
+
+
+def _state(model):
+    return [tensor.clone() for tensor in (*model.parameters(), *model.buffers())]
+
+
+def _same(model, state) -> bool:
+    return all(map(torch.equal, (*model.parameters(), *model.buffers()), state))
+
+
+def test_the_package_gives_the_library_s_names_and_says_which_there_are():
+    assert list(tttnn.__all__) == library.__all__ == sorted(library.__all__)
+    assert set(tttnn.__all__) < set(dir(tttnn))
+    with pytest.raises(AttributeError, match="it has Query, Recipe, adapt"):
+        tttnn.adpat  # noqa: B018
+
+
+def test_who_imports_the_package_alone_waits_for_no_library():
+    code = (
+        "import sys, tttnn; from tttnn import files; tttnn.__version__; dir(tttnn); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_likelihood_is_the_sum_of_each_token_s(loaded):
+    model, tokenizer = loaded
+    ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    window, total = 16, 0.0
+    sequence = [tokenizer.eos_token_id, *ids]
+    for place in range(1, len(sequence)):
+        start = (place - 1) // window * window
+        end = min(start + window, len(ids))
+        first = 0 if start == 0 else end - window  # the last window has all the context that fits
+        with torch.no_grad():
+            logits = model(torch.tensor([sequence[first:place]])).logits[0, -1]
+        total += torch.log_softmax(logits, -1)[sequence[place]].item()
+    assert tttnn.log_likelihood(model, tokenizer, TEXT, window) == pytest.approx(total, abs=1e-3)
+    bits = -total / math.log(2) / len(TEXT.encode())
+    assert tttnn.bits_per_byte(model, tokenizer, TEXT, window) == pytest.approx(bits, abs=1e-5)
+
+
+def test_adapting_gives_the_reference_s_curve_and_puts_the_weights_back(loaded):
+    model, tokenizer = loaded
+    before = _state(model)
+    how = tttnn.recipe_for(3, learning_rate=RATE, evaluate_at=[0, 2, 3])
+    curve = tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)
+    (expected,) = reference(model, tokenizer, [tttnn.Query(0, TEXT, NEIGHBORS)], how, 64)
+    assert list(curve["num_neighbors"]) == [0, 2, 3]
+    given = [m.loglikelihood for m in expected.measurements]
+    assert list(curve["log_likelihood"]) == pytest.approx(given, rel=1e-5)
+    assert curve["bits_per_byte"].iloc[0] == pytest.approx(
+        tttnn.bits_per_byte(model, tokenizer, TEXT), rel=1e-5
+    )
+    assert _same(model, before)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"precision": "bfloat16"}, {"lora": {"rank": 4, "alpha": 8}}, {"step": "neighbor"}],
+    ids=str,
+)
+def test_the_adapted_model_is_the_one_that_was_measured(loaded, settings):
+    model, tokenizer = loaded
+    before, shape = _state(model), str(model)
+    how = tttnn.recipe_for(3, learning_rate=RATE, evaluate_at=[0, 3], **settings)
+    curve = tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)
+    with tttnn.adapted(model, tokenizer, NEIGHBORS, how) as now:
+        assert now is model
+        found = tttnn.log_likelihood(model, tokenizer, TEXT)
+    assert found == pytest.approx(curve["log_likelihood"].iloc[-1], rel=1e-4)
+    assert abs(found - curve["log_likelihood"].iloc[0]) > 1
+    assert _same(model, before) and str(model) == shape
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_weights_are_put_back_whatever_happens_within(loaded):
+    model, tokenizer = loaded
+    before = _state(model)
+    with pytest.raises(KeyboardInterrupt), tttnn.adapted(model, tokenizer, NEIGHBORS):
+        assert not _same(model, before)
+        raise KeyboardInterrupt
+    assert _same(model, before)
+
+
+def test_dropout_is_drawn_as_for_a_document_of_that_id(loaded):
+    how = tttnn.recipe_for(1)
+    assert seed_of(how, tttnn.Query(0, "", [])) == seed_of(how, tttnn.Query(0, TEXT, NEIGHBORS))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"evaluate_at": [0, 9]}, "evaluate_at asks for 9 neighbours"),
+        ({"learning_rate": -1.0}, "learning_rate: Input should be greater than 0"),
+        ({"learning": 1}, "unknown key 'learning'. Did you mean 'learning_rate'"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_one_line(settings, message):
+    with pytest.raises(ValueError, match=message) as fault:
+        tttnn.recipe_for(3, **settings)
+    assert "\n" not in str(fault.value)
+
+
+def test_a_text_without_tokens_has_no_likelihood(loaded):
+    with pytest.raises(ValueError, match="no token"):
+        tttnn.bits_per_byte(*loaded, "")
+
+
+def test_tables_are_read_by_name(tmp_path, monkeypatch):
+    folder = tmp_path / "results/mine/tables"
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame({"task": ["pile_arxiv"], "value": [1.5]})
+    frame.to_csv(folder / "scores.csv", index=False)
+    frame.to_parquet(folder / "documents.parquet")
+    monkeypatch.chdir(tmp_path)
+    for run in ("mine", tmp_path / "results/mine"):
+        found = tttnn.read_tables(run)
+        assert set(found) == {"scores", "documents"} and found["scores"].equals(frame)
+    with pytest.raises(ValueError, match="holds no tables"):
+        tttnn.read_tables("yours")

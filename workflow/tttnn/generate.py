@@ -1,0 +1,169 @@
+"""`tttnn generate`: continue a prompt before and after training on its neighbours.
+
+The paper's released code has such a function, which calls what is not there
+(eval_tttlm.py:310-348). Here the weights are put back afterwards, and adapters can be kept.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tttnn.files import replacing
+from tttnn.library import LEARNING_RATE, adapted, recipe_for
+from tttnn.live.query import neighbors_of, table
+from tttnn.live.shard import Run
+from tttnn.methods.ttt.settings import Lora, Recipe
+from tttnn.models.folder import context_length, load_causal
+from tttnn.models.tokens import tokens
+from tttnn.sections.base import nearest
+
+LORA_LEARNING_RATE = 2e-4  # config/modern.yaml's
+
+
+def continued(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> str:
+    """The model's continuation of a prompt: the likeliest tokens, or, by temperature, drawn.
+
+    It ends at an end-of-text token. Raises `ValueError` for a prompt without tokens, or one that
+    leaves no room in the model's context.
+    """
+    ids = tokens(tokenizer, prompt)
+    if not ids:
+        raise ValueError("the tokenizer has no token for the prompt")
+    room = context_length(model) - len(ids)
+    if room < new_tokens:
+        raise ValueError(
+            f"the prompt has {len(ids)} tokens, which leaves room for {max(room, 0)} of "
+            f"{new_tokens} more: shorten it, or lower --tokens"
+        )
+    sampled: dict[str, Any] = {"do_sample": temperature > 0}
+    if temperature > 0:
+        sampled |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+    inputs = torch.tensor([ids], device=model.device)
+    end = tokenizer.eos_token_id
+    torch.manual_seed(seed)
+    with torch.inference_mode():
+        made = model.generate(  # type: ignore[operator]
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=new_tokens,
+            eos_token_id=end,
+            pad_token_id=0 if end is None else end,
+            **sampled,
+        )
+    return str(tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True))
+
+
+def write_adapter(model: PreTrainedModel, lora: Lora, folder: Path, base: str) -> None:
+    """Write the adapters that stand in the model, in PEFT's format, into a new folder."""
+    from peft import LoraConfig
+    from safetensors.torch import save_file
+
+    # PEFT names a weight by where it stands in the model that it wraps, without the adapter's name
+    found = {
+        f"base_model.model.{name.replace('.default.', '.')}": parameter.detach().contiguous().cpu()
+        for name, parameter in model.named_parameters()
+        if ".lora_" in name
+    }
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]
+        target_modules=lora.targets,
+        base_model_name_or_path=base,
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+    )
+    with replacing(folder, directory=True) as beside:
+        save_file(found, beside / "adapter_model.safetensors", metadata={"format": "pt"})
+        config.save_pretrained(str(beside))
+
+
+def _model(run: Run, name: str) -> tuple[Path, float | None]:
+    """A model of the run or a folder, and the learning rate the run gives it."""
+    if name in run.config.models:
+        folder = run.folder / "models" / name
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is missing: run the workflow to its models first")
+        return folder, run.config.models[name].adapt_learning_rate
+    if not Path(name).is_dir():
+        known = run.config.evaluate.models
+        raise ValueError(
+            f"--model {name} is neither a folder nor a model of the run.{nearest(name, known)}"
+        )
+    return Path(name), None
+
+
+def generate(
+    prompt: str,
+    /,
+    *,
+    run: str,
+    model: str,
+    k: int = 20,
+    index: str | None = None,
+    tokens: int = 100,
+    temperature: float = 0.0,
+    seed: int = 0,
+    learning_rate: float | None = None,
+    window: int | None = None,
+    rank: int = 16,
+    save_adapter: Path | None = None,
+) -> None:
+    """Continue PROMPT before and after training on its nearest passages, then put the model back.
+
+    --run            the run, as in results/RUN, whose index is searched
+    --model          one of the run's models, or a folder in Hugging Face format
+    -k               how many passages, nearest first
+    --index          the run's index; without: its first
+    --tokens         of the continuation, at most
+    --temperature    0: the likeliest token each time; 1: drawn as the model says, by --seed
+    --learning-rate  without: the run's for that model, or the paper's 2e-5; 2e-4 of adapters
+    --window         tokens of a gradient step; without: the model's context length
+    --save-adapter   train low-rank adapters (--rank) in place of the weights, and write them into
+                     this new folder in PEFT's format
+    """
+    if save_adapter is not None and save_adapter.exists():
+        raise ValueError(f"{save_adapter} is there already: name a new folder for the adapter")
+    if k < 1:
+        raise ValueError(f"-k is {k}: it must be 1 or more")
+    opened = Run(run, index)
+    folder, rate = _model(opened, model)
+    network, tokenizer = load_causal(folder, device="cuda" if torch.cuda.is_available() else "cpu")
+    before = continued(network, tokenizer, prompt, tokens, temperature, seed)
+    rows = neighbors_of(opened, prompt, k)
+    print("\n".join(table(rows, shutil.get_terminal_size((120, 24)).columns)))
+    lora = None if save_adapter is None else Lora(rank=rank, alpha=2 * rank)
+    how = _recipe(len(rows), lora, learning_rate, rate, window, seed)
+    with adapted(network, tokenizer, [row["text"] for row in rows], how):
+        after = continued(network, tokenizer, prompt, tokens, temperature, seed)
+        if save_adapter is not None:
+            assert lora is not None
+            write_adapter(network, lora, save_adapter, str(folder))
+    print(f"\nbefore: {prompt}⟫{before}\n\nafter {len(rows)} neighbours: {prompt}⟫{after}")
+    if save_adapter is not None:
+        print(f"\nadapter: {save_adapter}")
+
+
+def _recipe(
+    count: int,
+    lora: Lora | None,
+    asked: float | None,
+    of_model: float | None,
+    window: int | None,
+    seed: int,
+) -> Recipe:
+    """All of `count` neighbours; a model's own learning rate is for all of its weights."""
+    usual = (of_model or LEARNING_RATE) if lora is None else LORA_LEARNING_RATE
+    settings = {"window": window, "seed": seed, "lora": lora and lora.model_dump()}
+    return recipe_for(count, usual if asked is None else asked, [0, count], **settings)
