@@ -19,6 +19,8 @@ from tttnn.sections.base import Section
 
 ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
+LAID_OVER = {"long": ["pretrained"]} | dict.fromkeys(("hullft", "reproduction", "sift"), ["paper"])
+"""Overlays for another one, which names what they start from."""
 OTHER_SOURCES = {
     "hub": {
         "kind": "huggingface",
@@ -61,7 +63,9 @@ def test_the_default_is_valid():
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.stem)
 def test_every_overlay_is_valid(path):
-    assert load(overlaid(yaml.safe_load(path.read_text()))).run != load(default()).run
+    layers = [path.with_name(f"{name}.yaml") for name in [*LAID_OVER.get(path.stem, []), path.stem]]
+    config = load(overlaid(*(yaml.safe_load(layer.read_text()) for layer in layers)))
+    assert config.run != load(default()).run
 
 
 ALIKE = {
