@@ -19,7 +19,12 @@ from tttnn.sections.base import Section
 
 ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
-LAID_OVER = {"long": ["pretrained"]} | dict.fromkeys(("hullft", "reproduction", "sift"), ["paper"])
+LAID_OVER = {
+    "long": ["pretrained"],
+    "hullft": ["paper"],
+    "reproduction": ["paper"],
+    "sift": ["paper"],
+}
 """Overlays for another one, which names what they start from."""
 OTHER_SOURCES = {
     "hub": {

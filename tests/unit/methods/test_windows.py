@@ -12,8 +12,9 @@ from tiny import save_causal
 from tttnn.methods.likelihood import log_likelihood, rolling_windows
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt import engine as ttt
-from tttnn.methods.windows.engine import Document, adapt, stretches
+from tttnn.methods.windows.engine import Document, adapt
 from tttnn.methods.windows.settings import Windows
+from tttnn.methods.windows.stretches import stretches
 from tttnn.models.folder import load_causal
 
 LENGTH = 24  # tokens of a window, each a byte, and the most that the model reads at once

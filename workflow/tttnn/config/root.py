@@ -38,7 +38,6 @@ from tttnn.sections.split import Split
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
-WINDOW_QUERIES = ("target", "past")
 LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
 REPEATS = 20
 PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -133,6 +133,15 @@ class Scale:
         """Of a test document of a task, those that are evaluated window by window."""
         windows = max(1.0, self.texts.document_bytes[task] / TOKEN_BYTES / self.long.tokens)
         return windows if self.long.most is None else min(windows, self.long.most)
+
+    @cached_property
+    def by_window(self) -> Scale:
+        """The same run where queries are windows: more of them, and shorter ones."""
+        texts = self.texts
+        windows = {task: self.windows(task) for task in texts.selected}
+        selected = {task: n * windows[task] for task, n in texts.selected.items()}
+        lengths = {task: size / windows[task] for task, size in texts.document_bytes.items()}
+        return replace(self, texts=texts._replace(selected=selected, document_bytes=lengths))
 
     def dimension(self, index: str) -> int:
         """Of the vectors in an index."""

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from tttnn.sections.base import Section
 
+QUERIES = ("target", "past")
+"""Sets of queries, a text a window: the window itself, or the end of the text before it."""
+
 NUMBERS = 2**20
 """Windows that a document may have: their ids are `document << 20 | window`."""
 
