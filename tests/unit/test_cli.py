@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tttnn.command import COMMANDS, _add_options, _function, main
+from tttnn.command import COMMANDS, _add_options, function_of, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
@@ -174,14 +174,12 @@ def test_the_help_lists_commands_by_what_they_do_and_stages_by_name(capsys):
     assert caught.value.code == 0
     _, _, listed = capsys.readouterr().out.partition("commands:\n")
     commands, _, stages = listed.partition("stages,")
-    assert [line.split(maxsplit=1) for line in commands.splitlines() if line] == [
-        [
-            name,
-            inspect.getdoc(getattr(importlib.import_module(module), _function(name))).splitlines()[
-                0
-            ],
-        ]
+    told = {
+        name: inspect.getdoc(getattr(importlib.import_module(module), function_of(name)))
         for name, module in COMMANDS.items()
+    }
+    assert [line.split(maxsplit=1) for line in commands.splitlines() if line] == [
+        [name, text.splitlines()[0]] for name, text in told.items()
     ]
     assert set(MODULES) <= set(re.findall(r"\w+", stages))
 

@@ -38,6 +38,8 @@ COMMANDS = {
     "tasks": "tttnn.harness.tasks",
     "query": "tttnn.live.query",
     "serve": "tttnn.live.serve",
+    "crate": "tttnn.operations.crate",
+    "enough": "tttnn.scores.enough",
     "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
@@ -101,7 +103,8 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
             continue
         if issubclass(kind, BaseModel):
             kind = _from_json(kind)
-        parser.add_argument(option, type=kind, required=required, default=default)
+        said = None if default is None else f"default: {default}"
+        parser.add_argument(option, type=kind, required=required, default=default, help=said)
 
 
 def _import(module: str) -> types.ModuleType:
@@ -117,7 +120,7 @@ def _import(module: str) -> types.ModuleType:
         gc.enable()
 
 
-def _function(name: str) -> str:
+def function_of(name: str) -> str:
     """What the function of a command is called: Python keeps `import` for itself."""
     return f"{name}_" if keyword.iskeyword(name) else name
 
@@ -126,7 +129,7 @@ def _first_line(name: str, module: str) -> str:
     """Of the function's docstring, without importing the module."""
     file = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     for node in ast.parse(file.read_bytes()).body:
-        if isinstance(node, ast.FunctionDef) and node.name == _function(name):
+        if isinstance(node, ast.FunctionDef) and node.name == function_of(name):
             return (ast.get_docstring(node) or "").partition("\n")[0]
     raise LookupError(f"{file} has no function {name}")
 
@@ -164,7 +167,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _run(name: str, module: str, arguments: list[str]) -> None:
-    function = getattr(_import(module), _function(name))
+    function = getattr(_import(module), function_of(name))
     parser = argparse.ArgumentParser(
         prog=f"tttnn {name}",
         description=inspect.getdoc(function),

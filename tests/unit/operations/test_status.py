@@ -237,6 +237,34 @@ def test_a_run_at_work_is_told_by_what_was_made_since_it_began(at_work, monkeypa
     assert found[f"{RESULTS}/index/ivf/shards/00.faiss"] == "done"
 
 
+def test_a_run_at_work_is_watched_until_it_rests(at_work, monkeypatch, capsys):
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:  # its process is gone
+            noted = json.loads((at_work / RESULTS / "started.json").read_text())
+            write_json(at_work / RESULTS / "started.json", noted | {"process": 1})
+            monkeypatch.setattr("tttnn.operations.status.ask", lambda *_: asked(settings=SETTINGS))
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    status(watch=7.0)
+    assert slept == [7.0, 7.0]
+    out = capsys.readouterr().out
+    assert out.count("jobs done") == 3 and "\x1b" not in out  # a file keeps each look
+    with pytest.raises(ValueError, match="--watch is 0: give the seconds"):
+        status(watch=0)
+
+
+def test_ctrl_c_ends_the_watch(at_work, monkeypatch, capsys):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    status(watch=1.0)
+    assert capsys.readouterr().out.count("jobs done") == 1
+
+
 def test_what_a_run_at_work_has_begun_is_running(at_work):
     marked = evaluation("pile_books3")
     assert states(_started(at_work, None))[marked] == "interrupted"  # by an earlier start

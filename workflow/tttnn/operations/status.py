@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -275,13 +276,25 @@ def _started(folder: Path, name: str | None) -> Run:
     return Run(config, listed, folder, start)
 
 
+def _found(run: str | None, configfile: list[Path] | None, config: list[str] | None) -> Run:
+    folder = Path.cwd()
+    if configfile or config:
+        chosen, listed = ask(configfile or [], config or [])
+        return Run(chosen, listed, folder, last(folder, chosen.run))
+    return _started(folder, run)
+
+
 def status(
-    run: str | None = None, configfile: list[Path] | None = None, config: list[str] | None = None
+    run: str | None = None,
+    configfile: list[Path] | None = None,
+    config: list[str] | None = None,
+    watch: float | None = None,
 ) -> None:
     """Tell how far a run is, from any terminal, in the folder in which Snakemake runs or ran.
 
     --run                   its name; without: the one that was started last
     --configfile, --config  as Snakemake's, for a run that was never started from here
+    --watch                 look again every so many seconds, until Ctrl-C or the run is at rest
 
     Jobs are done, running, queued in SLURM, interrupted (killed; the next run goes on with them),
     failed, stale (their outputs are there, and Snakemake would make them again) or waiting.
@@ -289,11 +302,17 @@ def status(
     work, its jobs are those that it started with; otherwise Snakemake is asked, which takes
     seconds.
     """
-    folder = Path.cwd()
-    if configfile or config:
-        chosen, listed = ask(configfile or [], config or [])
-        found = Run(chosen, listed, folder, last(folder, chosen.run))
-    else:
-        found = _started(folder, run)
-    for line in lines(found, time.time()):
-        print(line)
+    if watch is not None and not watch > 0:
+        raise ValueError(f"--watch is {watch}: give the seconds between two looks, more than 0")
+    while True:
+        found = _found(run, configfile, config)
+        told = "\n".join(lines(found, time.time()))
+        # a terminal shows the latest look alone; a file keeps each
+        clear = "\x1b[H\x1b[2J" if watch is not None and sys.stdout.isatty() else ""
+        print(clear + told, flush=True)
+        if watch is None or found.at_work is None:
+            return
+        try:
+            time.sleep(watch)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,75 @@
+"""`tttnn enough`: how many documents an interval of a wanted width takes, from a pilot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, isnan
+from pathlib import Path
+
+import pandas as pd
+
+from tttnn.pile import ALL
+from tttnn.reading import read_csv
+
+FEW = 10  # documents; of fewer, an interval's own width is hardly known
+ROW = "{:<24}{:>9}{:>12}{:>12}{:>12}"
+
+
+def needed(documents: int, half_width: float, wanted: float) -> int:
+    """Documents for an interval of half-width `wanted`, where `documents` gave `half_width`.
+
+    A mean's interval narrows with the square root of the number of documents.
+    """
+    return max(1, ceil(documents * (half_width / wanted) ** 2 * (1 - 1e-12)))
+
+
+def lines(tables: Path, width: float | None) -> Iterator[str]:
+    """A block for each model, of the run's main method at its largest number of neighbours."""
+    rows = read_csv(tables / "differences.csv", ["run", "documents_kind", "low", "high"])
+    rows = rows[(rows["documents_kind"] == "raw") & (rows["method"] == rows["method"].iloc[0])]
+    rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
+    confidence = f"{100 * rows['confidence'].iloc[0]:g} %"
+    goal = "a tenth of the gain" if width is None else f"{width:g} bits per byte"
+    yield (
+        f"Run {rows['run'].iloc[0]}, {rows['method'].iloc[0]}, {rows['num_neighbors'].iloc[0]} "
+        f"neighbours: documents for a {confidence} interval of the gain of ± {goal}"
+    )
+    for model, block in rows.groupby("model", sort=False):
+        yield ""
+        yield ROW.format(model, "now", "gain", "± now", "needed")
+        for row in block.itertuples():
+            yield _row(row, width)
+    if rows.loc[rows["task"] != ALL, "documents"].min() < FEW:
+        yield ""
+        yield (
+            f"Of fewer than {FEW} documents, an interval says little about its own width: take the "
+            "numbers as orders of magnitude, and look again with more documents."
+        )
+
+
+def _row(row: pd.Series, width: float | None) -> str:
+    half = (row.high - row.low) / 2
+    wanted = abs(row.difference) / 10 if width is None else width
+    is_known = not isnan(half) and wanted > 0
+    return ROW.format(
+        row.task,
+        row.documents,
+        f"{-row.difference:+.4f}",
+        "-" if isnan(half) else f"{half:.4f}",
+        f"{needed(row.documents, half, wanted):,}" if is_known else "-",
+    )
+
+
+def enough(*, run: str, width: float | None = None) -> None:
+    """Say how many documents of each task an interval of a wanted width takes, from a finished run.
+
+    --run    the run, as in results/RUN: a pilot with a few documents of each task
+    --width  bits per byte that the gain's interval may reach to either side; without: a tenth of
+             the gain
+
+    Intervals narrow with the square root of the number of documents. `select.count` of a
+    configuration is how many are drawn; a larger draw has the documents of a smaller one.
+    """
+    if width is not None and not width > 0:
+        raise ValueError(f"--width is {width}: it must be more than 0")
+    print("\n".join(lines(Path("results") / run / "tables", width)))
