@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tttnn.methods.ttt.needs import passes as training
 from tttnn.methods.windows.settings import Windows
-from tttnn.needs.kinds import Passes
+from tttnn.needs.kinds import Passes, load
+from tttnn.sections.kinds import METHODS
 
 
 def passes(recipe: Windows) -> Passes:
@@ -19,7 +19,8 @@ def passes(recipe: Windows) -> Passes:
     neighbors = sum(points) if each else recipe.num_neighbors
     learnt = 0 if recipe.score_first is None else len(points) if each else 1
     steps = neighbors if recipe.query == "none" else neighbors + learnt
-    copies = training(recipe.training()).copies
+    training = recipe.training()
+    copies = load(METHODS, training.kind).passes(training).copies
     if recipe.puts_back and recipe.score_first is not None:
         copies += 1  # what scored windows taught, while neighbours teach more
     return Passes(steps, len(recipe.evaluate_at), copies)
