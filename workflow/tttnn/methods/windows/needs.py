@@ -20,7 +20,10 @@ def passes(recipe: Windows) -> Passes:
     learnt = 0 if recipe.score_first is None else len(points) if each else 1
     steps = neighbors if recipe.query == "none" else neighbors + learnt
     training = recipe.training()
-    copies = load(METHODS, training.kind).passes(training).copies
+    needs = load(METHODS, training.kind)
+    copies = needs.passes(training).copies
     if recipe.puts_back and recipe.score_first is not None:
-        copies += 1  # what scored windows taught, while neighbours teach more
+        # what scored windows taught while neighbours teach more, and moments of their own
+        plain = training.model_copy(update={"optimizer": "sgd", "momentum": 0.0})
+        copies += 1 + copies - needs.passes(plain).copies
     return Passes(steps, len(recipe.evaluate_at), copies)
