@@ -134,7 +134,7 @@ rule draw_figure:
             category="Tables",
             labels={"table": "costs"},
         ),
-        others=[*rules.score.output, *rules.measure_distances.output],
+        others=[*rules.score.output, *rules.measure_distances.output, *POSITIONS],
     output:
         svg=report(
             "<figures>/{figure}.svg",

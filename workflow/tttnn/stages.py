@@ -37,6 +37,7 @@ MODULES = {
     "merge_index": "tttnn.retrieval.index",
     "select_documents": "tttnn.corpus.select",
     "split_documents": "tttnn.methods.split",
+    "cut_windows": "tttnn.methods.cut_windows",
     "search_shard": "tttnn.retrieval.search",
     "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
@@ -54,7 +55,9 @@ MODULES = {
     "collect_texts": "tttnn.retrieval.texts",
     "gather_neighbors": "tttnn.retrieval.gather",
     "evaluate_part": "tttnn.methods.evaluate",
+    "evaluate_windows": "tttnn.methods.evaluate_windows",
     "score": "tttnn.scores.score",
+    "score_windows": "tttnn.scores.positions",
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
@@ -203,6 +206,9 @@ class Specs:
     def pool_candidates(self, wildcards: Any) -> str:
         return canonical({"pool": self._config.pools[wildcards.pool]})
 
+    def cut_windows(self, wildcards: Any) -> str:
+        return canonical(self._config.long.model_dump(mode="json", exclude={"tokenizer"}))
+
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})
 
@@ -243,6 +249,8 @@ class Specs:
     def evaluate_part(self, wildcards: Any) -> str:
         method, model = wildcards.method, wildcards.model
         return self._evaluation(model, method, len(self._config.parts(method, wildcards.task)))
+
+    evaluate_windows = evaluate_part
 
     def validate_part(self, wildcards: Any) -> str:
         return self._evaluation(wildcards.model, wildcards.method, 1)
@@ -287,8 +295,14 @@ class Specs:
                     if method.time_budget is not None
                 },
                 halves=[name for name in methods if config.queries(name) == "halves"],
+                windows=[name for name in methods if config.by_windows(name)],
             )
         )
+
+    def score_windows(self, wildcards: Any) -> str:
+        config = self._config
+        cells = [(*cell, len(config.parts(*cell[1:]))) for cell in config.window_cells]
+        return canonical(merged(config.score, run=config.run, cells=cells))
 
     def draw_figure(self, wildcards: Any) -> str:
         name = wildcards.figure

@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from docutils.core import publish_parts
@@ -16,7 +17,10 @@ from synthetic_run import ABLATIONS, make_run
 from tttnn.config import figures as config
 from tttnn.figures.curves import curves
 from tttnn.figures.draw import FigureSpec, draw_figure
+from tttnn.methods.evaluate_windows import WINDOWS
 from tttnn.pile import ALL, TASKS
+from tttnn.scores.positions import PositionsSpec, score_windows
+from tttnn.tables import write_table
 
 MODULES = {name: figure.module for name, figure in config.FIGURES.items()}
 FIGURES = {
@@ -59,6 +63,39 @@ def write_distances(tables, shares, random=True):
     ).to_parquet(tables / "pairs.parquet")
 
 
+def write_positions(tables):
+    """What `score_windows` writes of three methods, on eight documents of two tasks."""
+    random = np.random.default_rng(0)
+    ways = {"one": ("document", 0.1), "own": ("target", 0.2), "before": ("past", 0.15)}
+    cells = [("large", name, task) for name in ways for task in ("pile_arxiv", "pile_books3")]
+    levels = random.uniform(0.8, 1.2, (2, 8, 7))
+    for model, name, task in cells:
+        query, gain = ways[name]
+        rows = [
+            {
+                "model": model, "method": name, "task": task, "query": query, "carry": False,
+                "document_id": document, "window": window, "windows": 7, "num_neighbors": point,
+                "loglikelihood": -500 * levels[len(task) % 2, document, window]
+                * (1 - gain * point / 5 + 0.02 * random.normal()), "bytes": 1000,
+            }
+            for document in range(8) for window in range(7) for point in (0, 5)
+        ]  # fmt: skip
+        path = tables.parent / f"windows/{model}/{name}/{task}/0.parquet"
+        path.parent.mkdir(parents=True)
+        write_table(path, pa.Table.from_pylist(rows, schema=WINDOWS))
+    spec = PositionsSpec(run="made-up", cells=[(*cell, 1) for cell in cells], resamples=100)
+    score_windows(spec, tables.parent, tables / "positions.csv")
+
+
+def test_positions_show_each_method_along_documents_and_against_one_search(drawn, tables):
+    text = words(drawn["positions"][0])
+    assert "own (5)" in text and "before (5)" in text and "one (5)" not in text
+    assert "large: 16 documents of more than four windows with 112 windows, 2 tasks" in text
+    assert "against one;" in text
+    few = pd.read_csv(tables / "positions.csv")
+    assert set(few["windows_kind"]) == {"all", "long"}
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     tables = make_run(
@@ -69,6 +106,7 @@ def tables(tmp_path_factory):
         resamples=100,
     )
     write_distances(tables, SHARES)
+    write_positions(tables)
     return tables
 
 

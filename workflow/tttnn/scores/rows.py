@@ -57,6 +57,7 @@ class ScoreSpec(Score):
     cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
     mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
     halves: list[str]  # methods evaluated on the second halves of documents
+    windows: tuple[str, ...] = ()  # and window by window, with the context that a window has
     budgets: dict[str, float]  # method that leaves out neighbours -> seconds a document
 
 
@@ -103,6 +104,11 @@ def difference_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict
                 }
 
 
+def _text(method: str, spec: ScoreSpec) -> tuple[bool, bool]:
+    """What of a document a method evaluates, and how: only equal ones can be compared."""
+    return method in spec.halves, method in spec.windows
+
+
 def comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
     """Each method against the first one that was evaluated on the same text."""
     methods = list(dict.fromkeys(method for _, method, _, _ in spec.cells))
@@ -110,7 +116,7 @@ def comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict
         alike = [
             name
             for name in methods
-            if (name in spec.halves) == (method in spec.halves) and (model, name) in scores
+            if _text(name, spec) == _text(method, spec) and (model, name) in scores
         ]
         if method == alike[0]:
             continue
