@@ -363,9 +363,9 @@ def test_indexes_of_evaluated_methods_are_built():
     ("evaluate", "missing"),
     [
         ({"models": ["small"]}, {"models"}),
-        ({"ablations": None}, {"control", "methods"}),
+        ({"ablations": None}, {"control", "methods", "quality_time"}),
         ({"ablations": {"methods": ["sift"]}}, {"control"}),
-        ({"ablations": {"methods": ["dynamic"]}}, {"control", "methods"}),
+        ({"ablations": {"methods": ["dynamic"]}}, {"control", "methods", "quality_time"}),
     ],
 )
 def test_all_figures_are_those_that_have_something_to_compare(evaluate, missing):
