@@ -7,8 +7,9 @@ selection from an index's candidates."""
 GATHERED = dict.fromkeys(
     f"<results>/candidates/{folder}/{task}.parquet"
     for folder, task in [
-        *((NEIGHBORS[method], task) for _, method, task in CELLS if NEIGHBORS[method]),
+        *((drawn, task) for _, method, task in CELLS for drawn in NEIGHBORS[method]),
         *((f"val/{CANDIDATES[method]}", task) for _, method, task in CELLS if method in MIXTURES),
+        *((HELD_OUT_NEIGHBORS[n], task) for _, n, task in VARIANTS if HELD_OUT_NEIGHBORS[n]),
     ]
 )
 

@@ -18,6 +18,7 @@ from tttnn.config.catalogue import (
     keys,
 )
 from tttnn.config.inherit import inherited
+from tttnn.config.tuning import Variant, add_variants, taken_off, variants
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
 from tttnn.sections.chunk import Chunk
@@ -33,6 +34,7 @@ from tttnn.sections.search import RANDOM, Search
 from tttnn.sections.select import Select
 from tttnn.sections.source import Source
 from tttnn.sections.split import Split
+from tttnn.sections.tune import Tune
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
@@ -76,6 +78,7 @@ class Config(Section):
     validation: Select
     split: Split
     methods: dict[str, AnyMethod]
+    tune: dict[str, Tune] = {}  # by method: what its entry says under this key
     sets: dict[str, Names] = {}
     evaluate: Evaluate
     score: Score
@@ -91,6 +94,10 @@ class Config(Section):
                     values[catalogue] = inherited(
                         values[catalogue], catalogue, partial(keys, catalogue)
                     )
+            if isinstance(values.get("methods"), dict):
+                values["methods"], tunes = taken_off(values["methods"])
+                if isinstance(values.setdefault("tune", {}), dict):
+                    values["tune"] = values["tune"] | tunes
         return values
 
     @field_validator("run", mode="before")
@@ -109,6 +116,14 @@ class Config(Section):
         for name in catalogue:
             _check_name(name, "a file")
         return catalogue
+
+    @model_validator(mode="after")
+    def _has_variants(self) -> Config:
+        """Catalogues are mappings, which may grow: see `tttnn.config.tuning`."""
+        add_variants(self.methods, self.selections, self.tune)
+        for name in [*self.methods, *self.selections]:
+            _check_name(name, "a file")
+        return self
 
     @model_validator(mode="after")
     def _agrees(self) -> Config:
@@ -190,10 +205,29 @@ class Config(Section):
         """The texts that find a method's neighbours: of `test`, or their first `halves`."""
         return "halves" if self.methods[method].evaluates_halves else "test"
 
+    def validation_queries(self, method: str) -> str:
+        """The same of validation documents: of `val`, or their first halves."""
+        return "val_halves" if self.methods[method].evaluates_halves else "val"
+
     @property
     def splits(self) -> bool:
         """Whether a method is evaluated on the second halves of documents."""
         return any(self.queries(name) == "halves" for name in self.evaluated)
+
+    @property
+    def tuned(self) -> list[str]:
+        """The evaluated methods with settings that are chosen on validation documents."""
+        return [name for name in self.evaluated if name in self.tune]
+
+    def variants(self, name: str) -> list[Variant]:
+        """The methods, of the catalogue, that one of those is chosen among."""
+        return variants(name, self.tune[name], self.methods[name], self.selections)
+
+    def draws_on(self, name: str) -> list[str]:
+        """Whose neighbours a method uses: candidates; of one that is tuned, all that it may."""
+        named = [v.candidates for v in self.variants(name)] if name in self.tune else None
+        candidates = named or [self.methods[name].candidates]
+        return list(dict.fromkeys(one for one in candidates if one is not None))
 
     @property
     def mixtures(self) -> dict[str, Mixture]:

@@ -41,10 +41,20 @@ def split_documents(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(TORCH + HELD * size, seconds, size / SHRUNK, source)
 
 
+def split_validation(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As if there were as many of them as test documents."""
+    return split_documents(scale, wildcards)
+
+
 def evaluate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     method, task = wildcards["method"], wildcards["task"]
     documents = scale.texts.selected[task] / scale.parts(method, task)
     return _evaluation(scale, wildcards, documents)
+
+
+def evaluate_tuned(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As with all of the method's neighbours: fewer may have been chosen."""
+    return evaluate_part(scale, wildcards)
 
 
 def validate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
@@ -112,7 +122,9 @@ def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) ->
 
 FORMULAS: dict[str, Formula] = {
     "split_documents": split_documents,
+    "split_validation": split_validation,
     "evaluate_part": evaluate_part,
+    "evaluate_tuned": evaluate_tuned,
     "validate_part": validate_part,
 }
 """By rule."""
