@@ -30,6 +30,7 @@ RULES = re.findall(
     re.DOTALL | re.MULTILINE,
 )
 WITHOUT_CONFIG = {
+    "list_choices",
     "list_passages",
     "list_embeddings",
     "collect_texts",
@@ -48,9 +49,10 @@ def function(stage: str):
 def spec_of(stage: str) -> str:
     """The spec that the shipped configuration gives a stage, for wildcards that exist."""
     named = {name: re.search(r"spec=spec\.(\w+)", body) for name, body in RULES}
+    method = "tuned" if stage in ("choose_settings", "evaluate_tuned") else "ttt"
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
     wildcards = SimpleNamespace(
-        shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
+        shard="00", model=model, method=method, index="ivf", task="pile_github", figure="curves",
         queries="test", selection="sift",
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -25,6 +25,7 @@ WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
     queries="test", selection="stop",
 )  # fmt: skip
+OF_TUNED = ("choose_settings", "evaluate_tuned")
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
 
@@ -35,7 +36,8 @@ def values():
 
 def specs(values: dict) -> dict[str, str]:
     made = Specs(load(values))
-    return {name: getattr(made, name)(WILDCARDS) for name in STAGES}
+    tuned = SimpleNamespace(**vars(WILDCARDS) | {"method": "tuned"})
+    return {name: getattr(made, name)(tuned if name in OF_TUNED else WILDCARDS) for name in STAGES}
 
 
 def backwards(value):
@@ -74,7 +76,7 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score"}),
+        ("run", "other", {"score", "choose_settings"}),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
@@ -97,10 +99,12 @@ def test_two_values_that_change_places_are_a_change(values):
         ("selections.stop.stop", 0.25, {"choose_neighbors"}),
         ("selections.hull.iterations", 7, set()),
         ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
-        ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
-        ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),
+        ("methods.ttt.seed", 5, {"evaluate_part", "validate_part", "evaluate_tuned"}),
+        ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part", "evaluate_tuned"}),
+        ("methods.tuned.tune.learning_rate", [0.5, 1.0], {"choose_settings"}),
+        ("methods.tuned.tune.by", "task", {"choose_settings"}),
         ("methods.random.seed", 5, set()),
-        ("score.resamples", 5, {"score"}),
+        ("score.resamples", 5, {"score", "choose_settings"}),
         ("figures", ["curves"], set()),
     ],
 )
