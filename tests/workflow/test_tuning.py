@@ -37,7 +37,7 @@ def test_a_tuned_method_is_chosen_without_a_test_document_and_then_evaluated(cop
     assert copy.plan(*options, "--", TARGET) == Counter(
         choose_neighbors=4, gather_neighbors=4, validate_part=8, choose_settings=1
     )
-    test = [path for path in (copy.folder / "results/tiny").rglob("test*")]
+    test = list((copy.folder / "results/tiny").rglob("test*"))
     hidden = copy.folder / "hidden"
     for number, path in enumerate(test):
         if path.exists():

@@ -98,7 +98,7 @@ def test_the_number_of_neighbours_is_chosen_together_with_the_rest(tmp_path):
 
 
 def test_of_equal_ones_the_smallest_is_taken(tmp_path):
-    write(tmp_path, {ARXIV: dict.fromkeys(RATES, [(2.0, 2.0), (2.0, 2.0)])})
+    write(tmp_path, {ARXIV: {key: [(2.0, 2.0), (2.0, 2.0)] for key in RATES}})
     found = choose(tmp_path, spec(tasks=[ARXIV], num_neighbors=[1, 5]))["chosen"]
     assert found["pile_all"]["learning_rate"] == 0.1
     assert found["pile_all"]["num_neighbors"] == 1
@@ -134,7 +134,7 @@ def test_a_choice_at_the_end_of_its_values_is_said(tmp_path, capsys):
 
 
 def test_nothing_lies_beyond_no_neighbour_and_no_stop(tmp_path, capsys):
-    worse = {ARXIV: dict.fromkeys(RATES, [(4.0, 4.0), (5.0, 5.0)])}
+    worse = {ARXIV: {key: [(4.0, 4.0), (5.0, 5.0)] for key in RATES}}
     write(tmp_path, worse)
     stops = (None, 0.1, 0.2)
     points = [
@@ -187,7 +187,7 @@ def test_test_documents_change_nothing(tmp_path):
 
 
 def test_without_validation_documents_nothing_can_be_chosen(tmp_path):
-    write(tmp_path, BITS | {ENRON: dict.fromkeys(RATES, [(), ()])})
+    write(tmp_path, BITS | {ENRON: {key: [(), ()] for key in RATES}})
     assert choose(tmp_path, spec())["chosen"]["pile_all"]["learning_rate"] == 0.2
     with pytest.raises(ValueError, match="pile_enron has no validation documents to choose mine's"):
         choose(tmp_path, spec(by="task"))
