@@ -237,7 +237,7 @@ class Specs:
         config, drawn = self._config, self._config.draws_on(wildcards.method)
         selections = {name: config.selections[name] for name in drawn if name in config.selections}
         evaluation = json.loads(self.evaluate_part(wildcards))
-        for key in config.tune[wildcards.method].keys:  # whatever it is, another one is used
+        for key in config.tune[wildcards.method].chooses:  # whatever it is, another one is used
             if key in evaluation["recipe"] and key != "num_neighbors":
                 evaluation["recipe"][key] = None
         return canonical(

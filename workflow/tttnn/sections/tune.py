@@ -40,12 +40,12 @@ class Tune(Section):
 
     @model_validator(mode="after")
     def _has_something_to_choose(self) -> Tune:
-        if not self.keys:
+        if not self.chooses:
             raise ValueError(f"nothing is to be chosen: give values of {', '.join(KEYS)}")
         return self
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def chooses(self) -> tuple[str, ...]:
         """The settings that are chosen."""
         return tuple(key for key in KEYS if getattr(self, key) is not None)
 
