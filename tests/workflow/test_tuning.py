@@ -54,7 +54,7 @@ def test_a_tuned_method_is_chosen_without_a_test_document_and_then_evaluated(cop
 
     best = read_record(copy.folder / TARGET)["chosen"]["pile_github"]
     table = pd.read_csv(copy.folder / "results/tiny/tables/tuning.csv", keep_default_na=False)
-    found = table[(table["method"] == "mine") & (table["chosen"] == "True")]
+    found = table[(table["method"] == "mine") & table["chosen"]]
     assert set(found["key"]) == set(TUNE) - {"by"}
     assert float(found.set_index("key").loc["learning_rate", "value"]) == best["learning_rate"]
     rows = table[table["method"] == "second"]
