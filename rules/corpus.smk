@@ -151,3 +151,20 @@ rule split_documents:
         " --model {input.model:q}"
         " --outputs {output.halves:q}"
         " > {log:q} 2>&1"
+
+
+use rule split_documents as split_validation with:
+    input:
+        queries=collect("<results>/queries/val/{task}.parquet", task=TASKS),
+        model=f"<results>/models/{cfg.split.tokenizer}",
+    output:
+        halves=collect("<results>/queries/val_halves/{task}.parquet", task=TASKS),
+    log:
+        "<logs>/split_validation.log",
+    benchmark:
+        "<benchmarks>/split_validation.tsv"
+    resources:
+        mem_mb=cost.mem_mb("split_validation"),
+        runtime=cost.runtime("split_validation"),
+    message:
+        "Halve the validation documents"

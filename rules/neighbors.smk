@@ -8,8 +8,9 @@ instead of vectors: passages → counts → found), `random`, a pool made of oth
 GATHERED = dict.fromkeys(
     f"<results>/candidates/{folder}/{task}.parquet"
     for folder, task in [
-        *((NEIGHBORS[method], task) for _, method, task in CELLS if NEIGHBORS[method]),
+        *((drawn, task) for _, method, task in CELLS for drawn in NEIGHBORS[method]),
         *((f"val/{CANDIDATES[method]}", task) for _, method, task in CELLS if method in MIXTURES),
+        *((HELD_OUT_NEIGHBORS[n], task) for _, n, task in VARIANTS if HELD_OUT_NEIGHBORS[n]),
     ]
 )
 

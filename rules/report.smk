@@ -7,6 +7,7 @@ VECTORS = dict.fromkeys(
         *(("test", index) for index in cfg.built_indexes),
         *((QUERIES[method], CANDIDATES[method]) for _, method, _ in CELLS),
         *(("val", CANDIDATES[method]) for method in MIXTURES),
+        *((HELD_OUT[method], CANDIDATES[method]) for _, method, _ in VARIANTS),
     ]
     if found in EMBEDDERS
 )

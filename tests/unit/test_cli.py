@@ -30,6 +30,7 @@ RULES = re.findall(
     re.DOTALL | re.MULTILINE,
 )
 WITHOUT_CONFIG = {
+    "list_choices",
     "list_passages",
     "list_embeddings",
     "collect_texts",
@@ -51,7 +52,9 @@ def spec_of(stage: str) -> str:
     named = {name: re.search(r"spec=spec\.(\w+)", body) for name, body in RULES}
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
     selection = "sift_windows" if stage == "choose_windows" else "sift"
-    method = "long_past" if stage == "evaluate_windows" else "ttt"
+    method = {
+        "choose_settings": "tuned", "evaluate_tuned": "tuned", "evaluate_windows": "long_past",
+    }.get(stage, "ttt")  # fmt: skip
     wildcards = SimpleNamespace(
         shard="00", model=model, method=method, index="ivf", task="pile_github", figure="curves",
         queries="test", selection=selection, pool="elsewhere", lexical="bm25",

@@ -37,6 +37,7 @@ RECIPE = {
     "kind": "ttt", "num_neighbors": 2, "evaluate_at": [0, 2], "learning_rate": 1e-4, "window": 32,
 }  # fmt: skip
 LONG = RECIPE | {"kind": "windows", "query": "document"}
+NO_NEIGHBORS = {"num_neighbors": 0, "evaluate_at": [0]}
 
 
 class Call(NamedTuple):
@@ -307,12 +308,32 @@ def build(made: Pipeline) -> None:
         candidates=near[place], queries=test[place], passages=at / "passages/manifest.json",
         texts=at / "texts/manifest.json", output=texts,
     )  # fmt: skip
+    held_out = at / f"validation/{MODEL}/ttt/{TASK}/0.parquet"
+    evaluation = {"recipe": RECIPE, "parts": 1, "max_overlap": None, "stops": False}
+    run(
+        "evaluate_part", spec=evaluation | {"recipe": RECIPE | NO_NEIGHBORS}, model=models / MODEL,
+        queries=at / f"queries/val/{TASK}.parquet", neighbors=[], method="ttt", task=TASK, part=0,
+        output=held_out,
+    )  # fmt: skip
+    chosen = at / f"tuned/{MODEL}/ttt.json"
+    point = {"method": "ttt", "candidates": "ivf", "settings": {}}
+    grid = {"run": "some", "by": "all", "tasks": [TASK], "points": [point], "num_neighbors": [0]}
+    run(
+        "choose_settings", held_out, spec=grid | {"resamples": 10}, results=at,
+        selection=at / "queries/val/selection.json", model=MODEL, method="ttt", output=chosen,
+    )  # fmt: skip
+    run("list_choices", records=[chosen], table=at / "tables/tuning.csv")
+    run(
+        "evaluate_tuned", *used[MODEL], chosen, texts,
+        spec={"evaluation": evaluation, "candidates": ["ivf"], "stops": []}, model=models / MODEL,
+        queries=test[place], neighbors=[texts], tuned=chosen, method="ttt", task=TASK, part=0,
+        output=at / f"evaluation/{MODEL}/tuned/{TASK}/0.parquet",
+    )  # fmt: skip
     measured = at / f"evaluation/{MODEL}/ttt/{TASK}/0.parquet"
     run(
         "evaluate_part", *used[MODEL],
-        spec={"recipe": RECIPE, "parts": 1, "max_overlap": None, "stops": False},
-        model=models / MODEL, queries=test[place], neighbors=[texts], method="ttt", task=TASK,
-        part=0, output=measured,
+        spec=evaluation, model=models / MODEL, queries=test[place], neighbors=[texts],
+        method="ttt", task=TASK, part=0, output=measured,
     )  # fmt: skip
     cut = {
         name: [at / f"queries/{name}/{task}.parquet" for task in TASKS]

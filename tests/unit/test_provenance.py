@@ -26,6 +26,7 @@ WILDCARDS = SimpleNamespace(
     queries="test", selection="stop", pool="elsewhere", lexical="bm25", windowed="windows_any",
 )  # fmt: skip
 EVALUATIONS = {"evaluate_part", "evaluate_windows", "validate_part"}
+OF_TUNED = ("choose_settings", "evaluate_tuned")
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
 
@@ -36,7 +37,8 @@ def values():
 
 def specs(values: dict) -> dict[str, str]:
     made = Specs(load(values))
-    return {name: getattr(made, name)(WILDCARDS) for name in STAGES}
+    tuned = SimpleNamespace(**vars(WILDCARDS) | {"method": "tuned"})
+    return {name: getattr(made, name)(tuned if name in OF_TUNED else WILDCARDS) for name in STAGES}
 
 
 def backwards(value):
@@ -75,7 +77,7 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score", "score_windows"}),
+        ("run", "other", {"score", "score_windows", "choose_settings"}),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
@@ -113,10 +115,12 @@ def test_two_values_that_change_places_are_a_change(values):
         ("lexical.bm25.k1", 7, {"search_words"}),
         ("lexical.bm25.max_words", 7, {"count_words", "search_words"}),
         ("methods.ttt.learning_rate", 0.5, EVALUATIONS),
-        ("methods.ttt.seed", 5, EVALUATIONS),
-        ("methods.ttt.max_overlap", 0.5, EVALUATIONS),
+        ("methods.ttt.seed", 5, {*EVALUATIONS, "evaluate_tuned"}),
+        ("methods.ttt.max_overlap", 0.5, {*EVALUATIONS, "evaluate_tuned"}),
+        ("methods.tuned.tune.learning_rate", [0.5, 1.0], {"choose_settings"}),
+        ("methods.tuned.tune.by", "task", {"choose_settings"}),
         ("methods.random.seed", 5, set()),
-        ("score.resamples", 5, {"score", "score_windows"}),
+        ("score.resamples", 5, {"score", "score_windows", "choose_settings"}),
         ("figures", ["curves"], set()),
     ],
 )

@@ -45,6 +45,9 @@ ENGINES = {
     "ttt": "methods.ttt.engine methods.ttt.parts methods.ttt.precision methods.ttt.reuse "
     "methods.ttt.settings methods.ttt.state "
     f"methods.snapshot retrieval.tensors files digests {RESUMES}",
+    "ttt_stopping": "methods.ttt_stopping.engine methods.ttt_stopping.settings methods.ttt.engine "
+    "methods.ttt.parts methods.ttt.precision methods.ttt.reuse methods.ttt.settings "
+    f"methods.ttt.state methods.snapshot retrieval.tensors files digests {RESUMES}",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "
     "sections.mixture",

@@ -58,6 +58,7 @@ LOWER = {
     "embed_queries": "lower embed.batch_tokens",
     "embed_windows": "lower embed.batch_tokens or windows.most",
     "evaluate_part": "lower the method's window, or give it lora",
+    "evaluate_tuned": "lower the method's window, or give it lora",
     "merge_training": f"{RAISE}, or lower the index's sample_per_shard, or its lists",
     **dict.fromkeys(
         (

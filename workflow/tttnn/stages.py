@@ -6,6 +6,7 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from inspect import signature
@@ -56,6 +57,9 @@ MODULES = {
     "gather_neighbors": "tttnn.retrieval.gather",
     "evaluate_part": "tttnn.methods.evaluate",
     "evaluate_windows": "tttnn.methods.evaluate_windows",
+    "choose_settings": "tttnn.scores.tuning",
+    "evaluate_tuned": "tttnn.methods.tuned",
+    "list_choices": "tttnn.scores.tuning",
     "score": "tttnn.scores.score",
     "score_windows": "tttnn.scores.positions",
     "draw_figure": "tttnn.figures.draw",
@@ -89,7 +93,10 @@ KINDS: dict[str, Kind] = {
         ("choose_neighbors", "choose_windows"),
         lambda config, job: engine(SELECTIONS, config.selections[job.selection].kind),
     ),
-    "evaluate_part": lambda config, job: engine(METHODS, config.methods[job.method].kind),
+    **dict.fromkeys(
+        ("evaluate_part", "evaluate_tuned"),
+        lambda config, job: engine(METHODS, config.methods[job.method].kind),
+    ),
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
     **dict.fromkeys(
         (
@@ -254,6 +261,35 @@ class Specs:
 
     def validate_part(self, wildcards: Any) -> str:
         return self._evaluation(wildcards.model, wildcards.method, 1)
+
+    def choose_settings(self, wildcards: Any) -> str:
+        config, name = self._config, wildcards.method
+        tune = config.tune[name]
+        return canonical(
+            merged(
+                config.score,
+                run=config.run,
+                by=tune.by,
+                tasks=config.scope(name)[1],
+                points=[variant._asdict() for variant in config.variants(name)],
+                num_neighbors=tune.num_neighbors,
+            )
+        )
+
+    def evaluate_tuned(self, wildcards: Any) -> str:
+        config, drawn = self._config, self._config.draws_on(wildcards.method)
+        selections = {name: config.selections[name] for name in drawn if name in config.selections}
+        evaluation = json.loads(self.evaluate_part(wildcards))
+        for key in config.tune[wildcards.method].chooses:  # whatever it is, another one is used
+            if key in evaluation["recipe"] and key != "num_neighbors":
+                evaluation["recipe"][key] = None
+        return canonical(
+            {
+                "evaluation": evaluation,
+                "candidates": drawn,
+                "stops": [name for name, one in selections.items() if one.stop is not None],
+            }
+        )
 
     def _make_evaluation(self, model: str, method: str, parts: int) -> str:
         chosen = self._config.methods[method]

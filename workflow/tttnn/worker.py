@@ -32,10 +32,12 @@ from typing import Any
 SOCKET = "TTTNN_WORKER"  # in the environment: where the worker listens, with whose Python it runs
 THREADS = "OMP_NUM_THREADS"  # libraries read it when they are loaded: a worker has one thread
 STAGES = {
+    "choose_settings",
     "draw_figure",
     "embed_chunk",
     "embed_queries",
     "evaluate_part",
+    "evaluate_tuned",
     "gather_neighbors",
     "score",
 }

@@ -225,9 +225,13 @@ def edit(generator: random.Random, values: dict[Any, Any]) -> None:
         holder[key] = generator.choice(NUMBERS)
 
 
+OF_TUNED = ("choose_settings", "evaluate_tuned")
+"""Stages of methods with `tune` alone."""
+
+
 def check_specs(config: Config) -> None:
     """Every stage's spec, for wildcards of each kind that there are, is JSON that UTF-8 can say."""
-    specs = Specs(config)
+    specs, first = Specs(config), next(iter(config.models))
     for stage in (name for name in vars(Specs) if not name.startswith("_")):
         for wildcards in [
             *(SimpleNamespace(shard=shard) for shard in [config.shards[0], "val", "test"]),
@@ -237,7 +241,10 @@ def check_specs(config: Config) -> None:
             *(SimpleNamespace(model=name) for name in config.models),
             *(SimpleNamespace(figure=name) for name in drawn(config)),
             *(SimpleNamespace(model=m, method=n, task=t) for m, n, t in config.cells()[:200:7]),
+            *(SimpleNamespace(model=first, method=n, task="pile_arxiv") for n in config.tune),
         ]:
+            if stage in OF_TUNED and getattr(wildcards, "method", None) not in config.tune:
+                continue
             try:
                 text = getattr(specs, stage)(wildcards)
             except AttributeError as error:

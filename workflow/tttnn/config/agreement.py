@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from tttnn.config.figures import FIGURES
+from tttnn.config.tuning import check_numbers
 from tttnn.pile import SPLITS, TASKS
 from tttnn.sections.base import nearest
 from tttnn.sections.search import RANDOM
@@ -157,7 +158,10 @@ def _check_training(config: Config, name: str) -> None:
             f"{where}.{method.depends_on_order} carries its state from document to document, so "
             f"its results depend on evaluate.parts: set {where}.parts: {{default: 1}}"
         )
-    for model in models if method.asks_for_learning_rate else ():
+    has_own = name in config.tune and config.tune[name].learning_rate is not None
+    if name in config.tune:
+        check_numbers(f"{where}.tune", config.tune[name], method)
+    for model in models if method.asks_for_learning_rate and not has_own else ():
         if config.models[model].adapt_learning_rate is None:
             raise ValueError(
                 f"{where}: no learning rate for {model}: set {where}.learning_rate or "

@@ -39,7 +39,10 @@ def _place(values: Any, fault: Any) -> Place:
     A key that an entry takes from another one is its own, too.
     """
     place: list[Any] = []
-    for part in fault["loc"]:
+    where = fault["loc"]
+    if where[:1] == ("tune",) and "tune" not in values:  # see `Config._inherit`
+        where = ("methods", *where[1:2], "tune", *where[2:])
+    for part in where:
         try:
             value = values[part]
         except (KeyError, IndexError, TypeError):

@@ -19,6 +19,7 @@ from tttnn.config.catalogue import (
     keys,
 )
 from tttnn.config.inherit import inherited
+from tttnn.config.tuning import Variant, add_variants, taken_off, variants
 from tttnn.methods.windows.settings import WindowRecipe
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
@@ -38,6 +39,7 @@ from tttnn.sections.search import RANDOM, Search
 from tttnn.sections.select import Select
 from tttnn.sections.source import Source
 from tttnn.sections.split import Split
+from tttnn.sections.tune import Tune
 from tttnn.sections.windows import ByWindows, Windowed, Windows
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -89,6 +91,7 @@ class Config(Section):
     split: Split
     long: Long
     methods: dict[str, AnyMethod]
+    tune: dict[str, Tune] = {}  # by method: what its entry says under this key
     sets: dict[str, Names] = {}
     evaluate: Evaluate
     score: Score
@@ -104,6 +107,10 @@ class Config(Section):
                     values[catalogue] = inherited(
                         values[catalogue], catalogue, partial(keys, catalogue)
                     )
+            if isinstance(values.get("methods"), dict):
+                values["methods"], tunes = taken_off(values["methods"])
+                if isinstance(values.setdefault("tune", {}), dict):
+                    values["tune"] = values["tune"] | tunes
         return values
 
     @field_validator("run", mode="before")
@@ -122,6 +129,14 @@ class Config(Section):
         for name in catalogue:
             _check_name(name, "a file")
         return catalogue
+
+    @model_validator(mode="after")
+    def _has_variants(self) -> Config:
+        """Catalogues are mappings, which may grow: see `tttnn.config.tuning`."""
+        add_variants(self.methods, self.selections, self.tune)
+        for name in [*self.methods, *self.selections]:
+            _check_name(name, "a file")
+        return self
 
     @model_validator(mode="after")
     def _agrees(self) -> Config:
@@ -242,9 +257,13 @@ class Config(Section):
         """Whether a method's documents are evaluated window by window."""
         return isinstance(self.methods[method], WindowRecipe)
 
-    def method_pattern(self, *, by_windows: bool) -> str:
-        """A regular expression for the methods that are evaluated so, or for the others."""
-        names = [re.escape(name) for name in self.methods if self.by_windows(name) == by_windows]
+    def method_pattern(self, *, by_windows: bool, tuned: bool) -> str:
+        """A regular expression for the methods that are evaluated so, by settings chosen or not."""
+        names = [
+            re.escape(name)
+            for name in self.methods
+            if self.by_windows(name) == by_windows and (name in self.tune) == tuned
+        ]
         return "|".join(names) or "(?!)"
 
     @property
@@ -252,10 +271,29 @@ class Config(Section):
         """Every (model, method, task) that is evaluated window by window."""
         return [cell for cell in self.cells() if self.by_windows(cell[1])]
 
+    def validation_queries(self, method: str) -> str:
+        """The same of validation documents: of `val`, or their first halves."""
+        return "val_halves" if self.methods[method].evaluates_halves else "val"
+
     @property
     def splits(self) -> bool:
         """Whether a method is evaluated on the second halves of documents."""
         return any(self.queries(name) == "halves" for name in self.evaluated)
+
+    @property
+    def tuned(self) -> list[str]:
+        """The evaluated methods with settings that are chosen on validation documents."""
+        return [name for name in self.evaluated if name in self.tune]
+
+    def variants(self, name: str) -> list[Variant]:
+        """The methods, of the catalogue, that one of those is chosen among."""
+        return variants(name, self.tune[name], self.methods[name], self.selections)
+
+    def draws_on(self, name: str) -> list[str]:
+        """Whose neighbours a method uses: candidates; of one that is tuned, all that it may."""
+        named = [v.candidates for v in self.variants(name)] if name in self.tune else None
+        candidates = named or [self.methods[name].candidates]
+        return list(dict.fromkeys(one for one in candidates if one is not None))
 
     @property
     def mixtures(self) -> dict[str, Mixture]:

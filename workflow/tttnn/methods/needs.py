@@ -48,6 +48,11 @@ def cut_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return split._replace(disk=(2 + past) * (split.disk or 0.0))
 
 
+def split_validation(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As if there were as many of them as test documents."""
+    return split_documents(scale, wildcards)
+
+
 def evaluate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     method, task = wildcards["method"], wildcards["task"]
     documents = scale.texts.selected[task] / scale.parts(method, task)
@@ -63,6 +68,11 @@ def evaluate_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
         seconds=START_TORCH + own * (need.seconds - START_TORCH),
         disk=(1 + windows) * (need.disk or 0.0),
     )
+
+
+def evaluate_tuned(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As with all of the method's neighbours: fewer may have been chosen."""
+    return evaluate_part(scale, wildcards)
 
 
 def validate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
@@ -132,7 +142,9 @@ FORMULAS: dict[str, Formula] = {
     "split_documents": split_documents,
     "cut_windows": cut_windows,
     "evaluate_windows": evaluate_windows,
+    "split_validation": split_validation,
     "evaluate_part": evaluate_part,
+    "evaluate_tuned": evaluate_tuned,
     "validate_part": validate_part,
 }
 """By rule."""

@@ -9,7 +9,7 @@ from functools import cache
 
 from tttnn.config.root import Config
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job
+from tttnn.operations.jobs import EVALUATIONS, Job
 from tttnn.sections.select import Select
 
 
@@ -17,13 +17,13 @@ def affordable(config: Config, listed: list[Job], hours: float) -> Iterator[str]
     """Lines: the largest `select.count` whose evaluation takes no longer, and what it leaves out.
 
     Documents are drawn in one order whatever the count, so a longer run later adds to a shorter
-    one. Hours are of a processor or a GPU, summed over the jobs of `evaluate_part`. Raises
-    `ValueError` if a single document of each task takes longer.
+    one. Hours are of a processor or a GPU, summed over the evaluations of test documents.
+    Raises `ValueError` if a single document of each task takes longer.
     """
     cells = Counter(
         tuple(job.wildcards[name] for name in ("model", "method", "task"))
         for job in listed
-        if job.rule == "evaluate_part"
+        if job.rule in EVALUATIONS
     )
 
     @cache

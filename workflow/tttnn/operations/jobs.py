@@ -17,6 +17,10 @@ from tttnn.reading import reading
 DAG = Path(tttnn.__file__).parents[1] / "dag.py"  # beside the Snakefile
 
 
+EVALUATIONS = ("evaluate_part", "evaluate_tuned")
+"""Rules that evaluate test documents."""
+
+
 class Job(NamedTuple):
     """A rule's job; paths are from the folder that Snakemake runs in.
 

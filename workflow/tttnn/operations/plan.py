@@ -12,7 +12,7 @@ from tttnn.config.root import Config
 from tttnn.needs.need import Need
 from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job, ask, kept
+from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
 from tttnn.reading import read_json
 from tttnn.worker import handed_over
 
@@ -24,6 +24,7 @@ GPU_RULES = {
     "train_embedder",
     "evaluate_part",
     "validate_part",
+    "evaluate_tuned",
 }
 ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
@@ -107,7 +108,7 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     )
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
     yield ""
-    evaluations = [job for job in listed if job.rule == "evaluate_part"]
+    evaluations = [job for job in listed if job.rule in EVALUATIONS]
     if budgets := list(_budgets(config, evaluations, costs)):
         yield from [*budgets, ""]
     kind = "GPU" if config.environment == "gpu" else "CPU"

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job, ask, kept
+from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
 from tttnn.operations.leftover import logs, processes, slurm_jobs
 from tttnn.operations.plan import used
 from tttnn.operations.started import FILE, Start, last
@@ -28,7 +28,7 @@ ERROR = re.compile(r"^Error in rule (\w+):\n((?:    .*\n)+)", re.M)
 OUTPUT = re.compile(r"^    output: (.*)$", re.M)
 STOPPED = "Terminating processes on user request"  # Ctrl-C
 STATES = ("done", "running", "queued", "interrupted", "failed", "stale", "waiting")
-DOCUMENTS = {"download_shard", "chunk_shard", "embed_chunk", "evaluate_part"}
+DOCUMENTS = {"download_shard", "chunk_shard", "embed_chunk", *EVALUATIONS}
 
 
 class Marker(NamedTuple):
@@ -142,7 +142,7 @@ class Run:
 
     def documents(self, job: Job) -> float:
         """Of a job of a rule in `DOCUMENTS`: known once there are manifests, estimated before."""
-        if job.rule == "evaluate_part":
+        if job.rule in EVALUATIONS:
             task, part = job.wildcards["task"], int(job.wildcards["part"])
             selection = self.folder / f"results/{self.config.run}/queries/test/selection.json"
             parts = len(self.config.parts(job.wildcards["method"], task))

@@ -1,0 +1,1 @@
+"""Test-time training that stops by the first half of a document."""
