@@ -2,7 +2,8 @@
 → the list of a shard's, embeddings/{embedder}/{shard}.json, which whatever reads vectors takes;
 of an embedder whose vectors are published there is the list alone, made of their file as it is;
 and all tasks' queries of a set → queries/{queries}/embeddings/{embedder}.safetensors; the sets are
-`test`, `val`, and `halves`, the first halves of the test documents."""
+`test`, `val`, `halves`, the first halves of the test documents, and of their windows `target`, each
+itself, and `past`, the text before each."""
 
 
 rule embed_chunk:

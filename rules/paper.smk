@@ -87,7 +87,7 @@ rule paper_figures:
         " > {log:q} 2>&1"
 
 
-rule compare:
+rule compare_published:
     input:
         collect(f"{PUBLISHED}/{{file}}", file=["curves.parquet", "documents.csv"]),
         scores="<results>/tables/scores.csv",
@@ -101,24 +101,24 @@ rule compare:
             labels={"table": "side_by_side"},
         ),
     log:
-        "<logs>/compare.log",
+        "<logs>/compare_published.log",
     benchmark:
-        "<benchmarks>/compare.tsv"
+        "<benchmarks>/compare_published.tsv"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=cost.mem_mb("compare"),
-        runtime=cost.runtime("compare"),
+        mem_mb=cost.mem_mb("compare_published"),
+        runtime=cost.runtime("compare_published"),
     params:
-        spec=spec.compare,
-        code=code("compare"),
+        spec=spec.compare_published,
+        code=code("compare_published"),
         data=subpath(input[0], parent=True),
         tables=subpath(input.scores, parent=True),
     message:
         "Compare with the published numbers"
     shell:
-        "python -m tttnn compare --spec {params.spec:q}"
+        "python -m tttnn compare_published --spec {params.spec:q}"
         " --data {params.data:q}"
         " --tables {params.tables:q}"
         " --table {output:q}"

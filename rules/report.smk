@@ -66,6 +66,12 @@ rule score:
             category="Tables",
             labels={"table": "costs"},
         ),
+        quality_time=report(
+            "<results>/tables/quality_time.csv",
+            caption="../workflow/report/quality_time.rst",
+            category="Tables",
+            labels={"table": "quality_time"},
+        ),
         index_costs=report(
             "<results>/tables/indexes.csv",
             caption="../workflow/report/indexes.rst",
@@ -128,7 +134,7 @@ rule draw_figure:
             category="Tables",
             labels={"table": "costs"},
         ),
-        others=[*rules.score.output, *rules.measure_distances.output],
+        others=[*rules.score.output, *rules.measure_distances.output, *POSITIONS],
     output:
         svg=report(
             "<figures>/{figure}.svg",

@@ -64,7 +64,8 @@ from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
 from tttnn.retrieval.texts import collect_texts, want_texts
 from tttnn.retrieval.vectors import list_embeddings
-from tttnn.scores.score import ScoreSpec, score
+from tttnn.scores.rows import ScoreSpec
+from tttnn.scores.score import score
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.embed import Embed
 from tttnn.sections.gather import Gather
@@ -412,6 +413,8 @@ class Pipeline:
                 ScoreSpec(
                     run="tiny",
                     candidates={"ttt": "ivf"},
+                    searched={"ivf": ["ivf"]},
+                    selections=[],
                     cells=[("causal", "ttt", TASK, 1)],
                     mixtures={},
                     halves=[],

@@ -13,7 +13,8 @@ import pyarrow as pa
 from tttnn.digests import write_record
 from tttnn.environment import FIELDS, with_environments
 from tttnn.pile import TASKS
-from tttnn.scores.score import ScoreSpec, score
+from tttnn.scores.rows import ScoreSpec
+from tttnn.scores.score import score
 from tttnn.tables import write_table
 
 MADE_WITH = {field: f"a {field}" for field in FIELDS}
@@ -149,6 +150,8 @@ def run_score(
                 "candidates": CANDIDATES,
                 "mixtures": {},
                 "halves": list(HALVES),
+                "searched": {index: [index] for index in RECALL},
+                "selections": [],
                 "budgets": {},
             }
             | spec,

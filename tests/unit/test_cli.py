@@ -51,8 +51,9 @@ def spec_of(stage: str) -> str:
     named = {name: re.search(r"spec=spec\.(\w+)", body) for name, body in RULES}
     model = {"train_embedder": "embedder", "fetch_model": "published"}.get(stage, "small")
     selection = "sift_windows" if stage == "choose_windows" else "sift"
+    method = "long_past" if stage == "evaluate_windows" else "ttt"
     wildcards = SimpleNamespace(
-        shard="00", model=model, method="ttt", index="ivf", task="pile_github", figure="curves",
+        shard="00", model=model, method=method, index="ivf", task="pile_github", figure="curves",
         queries="test", selection=selection, pool="elsewhere", lexical="bm25",
         windowed="windows_any",
     )  # fmt: skip

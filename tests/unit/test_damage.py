@@ -36,6 +36,7 @@ ENCODER = {
 RECIPE = {
     "kind": "ttt", "num_neighbors": 2, "evaluate_at": [0, 2], "learning_rate": 1e-4, "window": 32,
 }  # fmt: skip
+LONG = RECIPE | {"kind": "windows", "query": "document"}
 
 
 class Call(NamedTuple):
@@ -313,9 +314,30 @@ def build(made: Pipeline) -> None:
         model=models / MODEL, queries=test[place], neighbors=[texts], method="ttt", task=TASK,
         part=0, output=measured,
     )  # fmt: skip
+    cut = {
+        name: [at / f"queries/{name}/{task}.parquet" for task in TASKS]
+        for name in ("target", "past")
+    }
+    run(
+        "cut_windows", *used[MODEL], spec={"tokens": 16, "past_tokens": 8, "most": None},
+        queries=test, model=models / MODEL, targets=cut["target"], pasts=cut["past"],
+    )  # fmt: skip
+    by_window = at / f"windows/{MODEL}/long/{TASK}/0.parquet"
+    run(
+        "evaluate_windows", *used[MODEL],
+        spec={"recipe": LONG, "parts": 1, "max_overlap": None, "stops": False},
+        model=models / MODEL, windows=cut["target"][place], neighbors=[texts], method="long",
+        task=TASK, part=0, output=at / f"evaluation/{MODEL}/long/{TASK}/0.parquet",
+        scored=by_window,
+    )  # fmt: skip
+    run(
+        "score_windows", by_window, results=at, table=at / "tables/positions.csv",
+        spec={"run": "some", "cells": [[MODEL, "long", TASK, 1]], "resamples": 10},
+    )  # fmt: skip
     scored = {
         "run": "some", "candidates": {"ttt": "ivf"}, "cells": [[MODEL, "ttt", TASK, 1]],
-        "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10,
+        "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10, "searched": {"ivf": ["ivf"]},
+        "selections": [],
     }  # fmt: skip
     counted = [at / f"corpus/{shard}.json" for shard in ("00", "01", "test")]
     selections = [at / f"queries/{split}/selection.json" for split in ("test", "val")]
@@ -346,7 +368,8 @@ def build(made: Pipeline) -> None:
         figures=at / "figures/paper",
     )
     run(
-        "compare", *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
+        "compare_published",
+        *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
         data / "curves.parquet", data / "documents.csv", spec={"count": 2}, data=data,
         tables=tables, table=at / "side_by_side.csv",
     )  # fmt: skip

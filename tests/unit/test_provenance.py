@@ -25,6 +25,7 @@ WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
     queries="test", selection="stop", pool="elsewhere", lexical="bm25", windowed="windows_any",
 )  # fmt: skip
+EVALUATIONS = {"evaluate_part", "evaluate_windows", "validate_part"}
 STAGES = [name for name in vars(Specs) if not name.startswith("_")]
 
 
@@ -74,12 +75,12 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score"}),
+        ("run", "other", {"score", "score_windows"}),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
         ("models.large.steps", 3, set()),
-        ("models.small.adapt_learning_rate", 0.5, {"evaluate_part", "validate_part"}),
+        ("models.small.adapt_learning_rate", 0.5, EVALUATIONS),
         ("embed.batch_tokens", 100, {"embed", "adopt_embeddings", "embed_windows"}),
         ("embeddings.published", {"embedder": "a/folder"}, set()),
         ("embeddings.sample", 100, {"adopt_embeddings"}),
@@ -96,10 +97,12 @@ def test_two_values_that_change_places_are_a_change(values):
             },
         ),
         ("gather.ngram", 5, {"gather_neighbors"}),
-        ("select.count", 7, {"select_documents", "compare"}),
-        ("select.seed", 7, {"select_documents", "compare", "draw_random"}),
+        ("select.count", 7, {"select_documents", "compare_published"}),
+        ("select.seed", 7, {"select_documents", "compare_published", "draw_random"}),
         ("validation.count", 7, set()),
         ("split.tokens", 7, {"split_documents"}),
+        ("long.tokens", 7, {"cut_windows"}),
+        ("long.most", 7, {"cut_windows"}),
         ("selections.sift.noise", 0.5, {"choose_neighbors", "choose_windows"}),  # `stop` is like it
         ("selections.stop.stop", 0.25, {"choose_neighbors", "choose_windows"}),
         ("selections.hull.iterations", 7, set()),
@@ -109,11 +112,11 @@ def test_two_values_that_change_places_are_a_change(values):
         ("windowed.windows_any.by", "mean", {"search_windows"}),
         ("lexical.bm25.k1", 7, {"search_words"}),
         ("lexical.bm25.max_words", 7, {"count_words", "search_words"}),
-        ("methods.ttt.learning_rate", 0.5, {"evaluate_part", "validate_part"}),
-        ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
-        ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),
+        ("methods.ttt.learning_rate", 0.5, EVALUATIONS),
+        ("methods.ttt.seed", 5, EVALUATIONS),
+        ("methods.ttt.max_overlap", 0.5, EVALUATIONS),
         ("methods.random.seed", 5, set()),
-        ("score.resamples", 5, {"score"}),
+        ("score.resamples", 5, {"score", "score_windows"}),
         ("figures", ["curves"], set()),
     ],
 )

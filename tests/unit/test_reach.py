@@ -36,6 +36,11 @@ REACHED = {
     f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
     "sections.budget sections.fitting sections.kinds sections.lengths sections.method",
 }
+REACHED["evaluate_windows"] = (
+    f"{REACHED['evaluate_part']} methods.evaluate_windows methods.clock methods.ttt.engine "
+    "methods.ttt.parts methods.ttt.precision methods.ttt.reuse methods.ttt.settings "
+    "methods.ttt.state methods.windows.engine methods.windows.settings methods.windows.stretches"
+)
 ENGINES = {
     "ttt": "methods.ttt.engine methods.ttt.parts methods.ttt.precision methods.ttt.reuse "
     "methods.ttt.settings methods.ttt.state "

@@ -20,6 +20,7 @@ ORDER = [
     "scores",
     "published",
     "figures",
+    "records",
     "findings",
     "config",
     "live",
@@ -32,7 +33,8 @@ ORDER = [
     "operations",
 ]
 LAST = {
-    "figures": {"operations"},
+    "figures": {"records", "operations"},
+    "records": {"findings", "operations"},
     "findings": set(),
     "config": {"live", "stages", "operations"},
     "live": {"library", "generate", "harness"},

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from tttnn.corpus.chunk import windows
+from tttnn.methods.cut_windows import cut
 from tttnn.methods.split import split_text
 from tttnn.spans import Speller, speller
 
@@ -108,6 +109,24 @@ def test_halves_are_the_text(name, text, most):
         assert len(set(spelt.starts(text))) <= 1  # there are no two tokens to cut between
     else:
         assert len(text) <= 1
+
+
+@pytest.mark.parametrize("name", FAST)
+@settings(max_examples=EXAMPLES, deadline=None)
+@example(text=MIXED * 3, tokens=5, past=3)
+@example(text="天地玄黄", tokens=1, past=1)
+@example(text="😀a😀", tokens=2, past=7)
+@example(text="\n\n a", tokens=1, past=1)
+@given(text=texts, tokens=st.integers(1, 12), past=st.integers(1, 12))
+def test_windows_of_a_document_are_the_text(name, text, tokens, past):
+    cuts = [*cut(Speller(FAST[name]), text, tokens, past)]
+    assert "".join(piece.text for piece in cuts) == text
+    assert all(piece.text for piece in cuts) or cuts == [("", "")]
+    before = ""
+    for piece in cuts:
+        assert before.endswith(piece.past)
+        assert bool(piece.past) == bool(before)
+        before += piece.text
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -28,9 +28,9 @@ def test_published_figures_from_a_fresh_checkout(checkout):
 
 def test_only_a_run_with_the_paper_s_models_is_compared(checkout):
     demo = checkout.plan()
-    assert not {"compare", "draw_side_by_side", "published_tables"} & set(demo)
+    assert not {"compare_published", "draw_side_by_side", "published_tables"} & set(demo)
     paper = checkout.plan("--configfile", "config/paper.yaml")
-    assert paper["compare"] == paper["draw_side_by_side"] == 1
+    assert paper["compare_published"] == paper["draw_side_by_side"] == 1
 
 
 def test_a_run_beside_the_published_numbers(checkout):
@@ -46,7 +46,7 @@ def test_a_run_beside_the_published_numbers(checkout):
         "--cores",
         "1",
         "--allowed-rules",
-        "compare",
+        "compare_published",
         "draw_side_by_side",
         "--",
         svg,

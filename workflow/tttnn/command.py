@@ -43,6 +43,9 @@ COMMANDS = {
     "deploy": "tttnn.operations.deploy",
     "summary": "tttnn.scores.summary",
     "findings": "tttnn.findings.page",
+    "record": "tttnn.records.record",
+    "compare": "tttnn.records.compare",
+    "redraw": "tttnn.operations.redraw",
 }
 
 MORE = "give the job more (snakemake --set-resources {0}:mem_mb=…), or raise chunk.chunks_per_shard"
@@ -93,7 +96,9 @@ def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
         if typing.get_origin(kind) is types.UnionType:
             kind = next(part for part in typing.get_args(kind) if part is not type(None))
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            count = None if required else "?"
+            count: str | None = None if required else "?"
+            if typing.get_origin(kind) is list:
+                (kind,), count = typing.get_args(kind), "+"
             parser.add_argument(name, type=kind, nargs=count, default=default)
             continue
         option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"

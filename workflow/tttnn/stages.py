@@ -37,6 +37,7 @@ MODULES = {
     "merge_index": "tttnn.retrieval.index",
     "select_documents": "tttnn.corpus.select",
     "split_documents": "tttnn.methods.split",
+    "cut_windows": "tttnn.methods.cut_windows",
     "search_shard": "tttnn.retrieval.search",
     "merge_candidates": "tttnn.retrieval.search",
     "draw_random": "tttnn.retrieval.control",
@@ -54,11 +55,13 @@ MODULES = {
     "collect_texts": "tttnn.retrieval.texts",
     "gather_neighbors": "tttnn.retrieval.gather",
     "evaluate_part": "tttnn.methods.evaluate",
+    "evaluate_windows": "tttnn.methods.evaluate_windows",
     "score": "tttnn.scores.score",
+    "score_windows": "tttnn.scores.positions",
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
-    "compare": "tttnn.published.compare",
+    "compare_published": "tttnn.published.compare",
     "compare_follow_ups": "tttnn.published.follow_ups",
     "draw_side_by_side": "tttnn.figures.paper_compare",
 }
@@ -172,7 +175,7 @@ class Specs:
         is_val = wildcards.queries == "val"
         return canonical(self._config.validation if is_val else self._config.select)
 
-    def compare(self, wildcards: Any) -> str:
+    def compare_published(self, wildcards: Any) -> str:
         return canonical(self._config.select)
 
     def split_documents(self, wildcards: Any) -> str:
@@ -202,6 +205,9 @@ class Specs:
 
     def pool_candidates(self, wildcards: Any) -> str:
         return canonical({"pool": self._config.pools[wildcards.pool]})
+
+    def cut_windows(self, wildcards: Any) -> str:
+        return canonical(self._config.long.model_dump(mode="json", exclude={"tokenizer"}))
 
     def choose_neighbors(self, wildcards: Any) -> str:
         return canonical({"selection": self._config.selections[wildcards.selection]})
@@ -244,6 +250,8 @@ class Specs:
         method, model = wildcards.method, wildcards.model
         return self._evaluation(model, method, len(self._config.parts(method, wildcards.task)))
 
+    evaluate_windows = evaluate_part
+
     def validate_part(self, wildcards: Any) -> str:
         return self._evaluation(wildcards.model, wildcards.method, 1)
 
@@ -268,12 +276,15 @@ class Specs:
     def score(self, wildcards: Any) -> str:
         config = self._config
         methods = {name: config.methods[name] for name in config.evaluated}
+        candidates = [method.candidates for method in methods.values() if method.candidates]
         cells = [(*cell, len(config.parts(*cell[1:]))) for cell in config.cells()]
         return canonical(
             merged(
                 config.score,
                 run=config.run,
                 candidates={name: method.candidates for name, method in methods.items()},
+                searched={name: config.found_by(name) for name in candidates},
+                selections=[n for n in dict.fromkeys(candidates) if n in config.selections],
                 cells=cells,
                 mixtures={
                     name: mixture.chooses_on_test for name, mixture in config.mixtures.items()
@@ -284,8 +295,14 @@ class Specs:
                     if method.time_budget is not None
                 },
                 halves=[name for name in methods if config.queries(name) == "halves"],
+                windows=[name for name in methods if config.by_windows(name)],
             )
         )
+
+    def score_windows(self, wildcards: Any) -> str:
+        config = self._config
+        cells = [(*cell, len(config.parts(*cell[1:]))) for cell in config.window_cells]
+        return canonical(merged(config.score, run=config.run, cells=cells))
 
     def draw_figure(self, wildcards: Any) -> str:
         name = wildcards.figure

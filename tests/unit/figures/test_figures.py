@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from docutils.core import publish_parts
@@ -16,8 +17,10 @@ from synthetic_run import ABLATIONS, make_run
 from tttnn.config import figures as config
 from tttnn.figures.curves import curves
 from tttnn.figures.draw import FigureSpec, draw_figure
-from tttnn.figures.pareto import front, spread, weighted_means
+from tttnn.methods.evaluate_windows import WINDOWS
 from tttnn.pile import ALL, TASKS
+from tttnn.scores.positions import PositionsSpec, score_windows
+from tttnn.tables import write_table
 
 MODULES = {name: figure.module for name, figure in config.FIGURES.items()}
 FIGURES = {
@@ -60,6 +63,39 @@ def write_distances(tables, shares, random=True):
     ).to_parquet(tables / "pairs.parquet")
 
 
+def write_positions(tables):
+    """What `score_windows` writes of three methods, on eight documents of two tasks."""
+    random = np.random.default_rng(0)
+    ways = {"one": ("document", 0.1), "own": ("target", 0.2), "before": ("past", 0.15)}
+    cells = [("large", name, task) for name in ways for task in ("pile_arxiv", "pile_books3")]
+    levels = random.uniform(0.8, 1.2, (2, 8, 7))
+    for model, name, task in cells:
+        query, gain = ways[name]
+        rows = [
+            {
+                "model": model, "method": name, "task": task, "query": query, "carry": False,
+                "document_id": document, "window": window, "windows": 7, "num_neighbors": point,
+                "loglikelihood": -500 * levels[len(task) % 2, document, window]
+                * (1 - gain * point / 5 + 0.02 * random.normal()), "bytes": 1000,
+            }
+            for document in range(8) for window in range(7) for point in (0, 5)
+        ]  # fmt: skip
+        path = tables.parent / f"windows/{model}/{name}/{task}/0.parquet"
+        path.parent.mkdir(parents=True)
+        write_table(path, pa.Table.from_pylist(rows, schema=WINDOWS))
+    spec = PositionsSpec(run="made-up", cells=[(*cell, 1) for cell in cells], resamples=100)
+    score_windows(spec, tables.parent, tables / "positions.csv")
+
+
+def test_positions_show_each_method_along_documents_and_against_one_search(drawn, tables):
+    text = words(drawn["positions"][0])
+    assert "own (5)" in text and "before (5)" in text and "one (5)" not in text
+    assert "large: 16 documents of more than four windows with 112 windows, 2 tasks" in text
+    assert "against one;" in text
+    few = pd.read_csv(tables / "positions.csv")
+    assert set(few["windows_kind"]) == {"all", "long"}
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     tables = make_run(
@@ -70,6 +106,7 @@ def tables(tmp_path_factory):
         resamples=100,
     )
     write_distances(tables, SHARES)
+    write_positions(tables)
     return tables
 
 
@@ -176,7 +213,6 @@ def test_a_method_that_ran_on_fewer_models_and_tasks_is_drawn(tmp_path):
         ("control", "compares 'nearest' with a method whose candidates are 'random'"),
         ("models", "with 'nearest' only small was evaluated"),
         ("methods", r"comparisons\.csv has no rows: take the figures that need it out"),
-        ("pareto", "compares 'nearest' with other methods of whole documents, and none was"),
     ],
 )
 def test_a_figure_says_what_it_lacks(name, message, tmp_path):
@@ -247,99 +283,88 @@ def test_differences_of_different_sizes_get_a_logarithmic_axis(tables, tmp_path)
     assert FIGURES["methods"](tmp_path).axes[0].get_xscale() == "symlog"
 
 
-def efficiency(rows):
-    columns = ["task", "method", "num_neighbors", "bits_per_byte", "seconds", "train_tokens"]
-    return pd.DataFrame(rows, columns=columns)
+# --- quality against time --------------------------------------------------------------------
 
 
-def test_weighted_means_are_over_the_tasks_of_all_methods():
-    rows = [
-        ("pile_arxiv", "ttt", 0, 1.0, 0, 0),
-        ("pile_arxiv", "ttt", 5, 0.8, 3, 30),
-        ("pile_github", "ttt", 0, 2.0, 0, 0),
-        ("pile_github", "ttt", 5, 1.0, 1, 10),
-        ("pile_enron", "ttt", 0, 9.0, 0, 0),
-        ("pile_enron", "ttt", 5, 9.0, 9, 90),
-        ("pile_arxiv", "lora", 0, 1.0, 0, 0),
-        ("pile_github", "lora", 0, 2.0, 0, 0),
+def curves_of(axes):
+    """Of a panel, the lines that are curves of points: name of the marker -> x, y, face."""
+    return [
+        (line.get_marker(), list(line.get_xdata()), list(line.get_ydata()), line)
+        for line in axes.lines
+        if line.get_marker() not in ("None", "", None)
     ]
-    means, tasks = weighted_means(efficiency(rows))
-    assert tasks == ["pile_arxiv", "pile_github"]
-    assert means.loc[("ttt", 5), "bits_per_byte"] == pytest.approx(
-        (8.96 * 0.8 + 7.59 * 1.0) / (8.96 + 7.59)
-    )
-    assert means.loc[("ttt", 5), "seconds"] == pytest.approx((8.96 * 3 + 7.59) / (8.96 + 7.59))
-    assert means.loc[("lora", 0), "bits_per_byte"] == means.loc[("ttt", 0), "bits_per_byte"]
-    apart = [row for row in rows if (row[0], row[1]) != ("pile_arxiv", "lora")][:-1]
-    with pytest.raises(ValueError, match=r"ttt, lora were evaluated on no common task"):
-        weighted_means(efficiency([*apart, ("pile_nih-exporter", "lora", 0, 1, 0, 0)]))
 
 
-def test_the_front_is_what_nothing_as_cheap_is_as_good_as():
-    points = {
-        ("a", 0): (1.0, 0),
-        ("a", 1): (0.9, 10),
-        ("a", 5): (0.7, 50),
-        ("b", 1): (0.95, 5),
-        ("b", 5): (0.8, 50),  # as dear as a's, and worse
-        ("b", 9): (0.7, 60),  # as good, and dearer
-        ("c", 1): (1.2, 1),  # cheap, and worse than nothing
-        ("c", 5): (0.1, 0),  # free: nothing was adapted
-    }
-    index = pd.MultiIndex.from_tuples(points, names=["method", "num_neighbors"])
-    means = pd.DataFrame(points.values(), index, ["bits_per_byte", "seconds"])
-    assert front(means, "seconds") == [("b", 1), ("a", 1), ("a", 5)]
-
-
-def test_pareto_leaves_second_halves_out_and_marks_the_front(tables, drawn):
-    text = words(drawn["pareto"][0])
+def test_quality_time_leaves_second_halves_out_and_has_a_panel_a_model(tables, drawn):
+    text = words(drawn["quality_time"][0])
     shown, note = text.split("Not shown")
     assert "second_half" not in shown and "dynamic" not in shown
     assert "they start elsewhere: second_half, dynamic." in note
     for method in ("nearest", "shuffled", "sift", "lora", "batch", "farthest", "in_context"):
-        assert f" {method} " in text
-    assert "36 documents of 3 tasks" in text
-    assert "(ArXiv, FreeLaw, Github)" in text
-    for axes in FIGURES["pareto"](tables).axes:
-        assert all(len(line.get_xdata()) for line in axes.lines)
+        assert f" {method} " in f"{text} "
+    assert "36 of small in 3 tasks" in text
+    figure = FIGURES["quality_time"](tables)
+    assert [axes.get_title() for axes in figure.axes] == ["small", "medium", "large"]
 
 
-def test_pareto_has_no_room_for_what_does_not_help(tables, tmp_path):
-    table = pd.read_csv(tables / "efficiency.csv")
-    worse = table["method"] == "in_context"
-    start = table[table["method"] == "farthest"].set_index(["model", "task", "num_neighbors"])
-    before = start["bits_per_byte"].xs(0, level="num_neighbors")
-    keys = pd.MultiIndex.from_frame(table.loc[worse, ["model", "task"]])
-    table.loc[worse, "bits_per_byte"] = before.reindex(keys).to_numpy()
-    table.loc[worse, "seconds"] = 1e-6 * table["num_neighbors"]
-    table.loc[worse, "train_tokens"] = 1e-3 * table["num_neighbors"]
-    table.to_csv(tmp_path / "efficiency.csv", index=False)
-    left, right = FIGURES["pareto"](tmp_path).axes
-    assert left.get_xlim()[0] > 1e-3
-    # nor do the lines from the curves' names to their ends leave the panel
-    assert all(name.xy[0] >= right.get_xlim()[0] for name in right.texts)
+def test_quality_time_fills_what_is_on_the_front_and_no_more(tables):
+    table = pd.read_csv(tables / "quality_time.csv").query("alike and num_neighbors > 0")
+    figure = FIGURES["quality_time"](tables)
+    for axes in figure.axes:
+        rows = table[table["model"] == axes.get_title()]
+        front = rows.loc[rows["front"], ["seconds", "bits_per_byte"]]
+        expected = set(front.itertuples(index=False, name=None))
+        filled = {
+            point
+            for _, x, y, line in curves_of(axes)
+            if line.get_linestyle() == "None"
+            for point in zip(x, y, strict=True)
+        }
+        assert filled == expected and expected
 
 
-def test_pareto_names_the_methods_beyond_eight(tables, tmp_path):
-    table = pd.read_csv(tables / "efficiency.csv")
+def test_quality_time_has_whiskers_of_the_paired_change(tables):
+    table = pd.read_csv(tables / "quality_time.csv").query("alike and num_neighbors > 0")
+    axes = FIGURES["quality_time"](tables).axes[1]  # one method of its own look and another
+    rows = table[table["model"] == axes.get_title()]
+    ends = {
+        (round(y0, 9), round(y1, 9))
+        for collection in axes.collections
+        if hasattr(collection, "get_segments")
+        for (x0, y0), (x1, y1) in collection.get_segments()
+        if x0 == x1
+    }
+    for row in rows.itertuples():
+        low, high = row.before + row.difference_low, row.before + row.difference_high
+        low, high = min(low, row.bits_per_byte), max(high, row.bits_per_byte)
+        assert any(abs(low - a) < 1e-8 and abs(high - b) < 1e-8 for a, b in ends)
+
+
+def test_budgets_are_marked_where_a_panel_reaches_them(tables, tmp_path):
+    table = pd.read_csv(tables / "quality_time.csv")
+    table[["seconds", "seconds_low", "seconds_high"]] *= 3 / table["seconds"].max()
+    table.to_csv(tmp_path / "quality_time.csv", index=False)
+    labels = {text.get_text() for axes in FIGURES["quality_time"](tmp_path).axes
+              for text in axes.texts}  # fmt: skip
+    assert {"0.75 s", "1.75 s", "2 s", "4 s"} <= labels and "before" in labels
+    table[["seconds", "seconds_low", "seconds_high"]] *= 1e6
+    table.to_csv(tmp_path / "quality_time.csv", index=False)
+    far = {text.get_text() for axes in FIGURES["quality_time"](tmp_path).axes
+           for text in axes.texts}  # fmt: skip
+    assert "4 s" not in far
+
+
+def test_quality_time_names_what_is_thin_and_what_nobody_measured(tables, tmp_path):
+    table = pd.read_csv(tables / "quality_time.csv")
     more = [table[table["method"] == "farthest"].assign(method=f"variant_{k}") for k in range(4)]
-    pd.concat([table, *more]).to_csv(tmp_path / "efficiency.csv", index=False)
-    text = words(draw("pareto", tmp_path, tmp_path)[0])
+    table = pd.concat([table, *more])
+    table["not_counted"] = table["method"].map({"sift": "choosing sift"})
+    table.to_csv(tmp_path / "quality_time.csv", index=False)
+    text = words(draw("quality_time", tmp_path, tmp_path)[0])
     thin = text.partition("Thin: ")[2].partition(".")[0].split(", ")
     assert len(thin) == 7 + 4 - 8
     assert {"shuffled"} < set(thin)  # the worst of all
-
-
-@pytest.mark.parametrize(
-    ("places", "expected"),
-    [
-        ([0.1, 0.5, 0.9], [0.1, 0.5, 0.9]),
-        ([0.1, 0.15, 0.9], [0.1, 0.2, 0.9]),
-        ([0.95, 1.0, 1.0], [0.8, 0.9, 1.0]),
-    ],
-)
-def test_labels_are_moved_as_little_as_it_takes(places, expected):
-    assert spread(places, 0.1) == pytest.approx(expected)
+    assert "Not counted, for nobody measured it: choosing sift." in text
 
 
 # --- documents and distances -----------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from synthetic_run import make_run
 from tttnn.figures.paper_compare import draw_side_by_side
 from tttnn.published import load
-from tttnn.published.compare import compare, subset
+from tttnn.published.compare import compare_published, subset
 from tttnn.sections.select import Select
 
 DATA = Path(load.__file__).parent
@@ -30,7 +30,7 @@ def tables(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(tables, tmp_path_factory):
     path = tmp_path_factory.mktemp("compare") / "side_by_side.csv"
-    compare(Select(count=9), DATA, tables, path)
+    compare_published(Select(count=9), DATA, tables, path)
     return path
 
 
@@ -47,7 +47,7 @@ def test_published_means_are_over_the_run_s_tasks(tables, tmp_path):
         whole = pd.read_csv(tables / f"{name}.csv")
         whole[whole["task"] != "pile_ubuntu-irc"].to_csv(tmp_path / f"{name}.csv", index=False)
     (tmp_path / "tasks.csv").write_bytes((tables / "tasks.csv").read_bytes())
-    compare(Select(count=9), DATA, tmp_path, tmp_path / "out.csv")
+    compare_published(Select(count=9), DATA, tmp_path, tmp_path / "out.csv")
     rows = pd.read_csv(tmp_path / "out.csv").query("task == 'pile_all'")
     mean = rows.set_index(["quantity", "num_neighbors"])["published"]
     before, after = ((8.96 * a + 7.59 * g) / 16.55 for a, g in zip(ARXIV, GITHUB, strict=True))
@@ -95,7 +95,7 @@ def test_subset(drawn, of, seed, expected):
 def test_nothing_to_compare_is_an_error(tmp_path):
     tables = make_run(tmp_path, {"pile_arxiv": 3}, models=("small",), resamples=20)
     with pytest.raises(ValueError, match=r"called one of gpt2, gpt2-large, gpt-neo-1\.3B"):
-        compare(Select(count=3), DATA, tables, tmp_path / "out.csv")
+        compare_published(Select(count=3), DATA, tables, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -13,7 +13,7 @@ from synthetic_run import SCHEMA, draw_task, make_run, row, run_score, write_row
 from tttnn.corpus.omissions import with_left_out
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.estimates import pile_weights
-from tttnn.scores.score import ScoreSpec
+from tttnn.scores.rows import ScoreSpec
 from tttnn.sections.base import Section
 from tttnn.tables import read_table, write_table
 

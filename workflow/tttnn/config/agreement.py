@@ -179,6 +179,8 @@ def _check_embedders(config: Config) -> None:
         )
     if config.splits:
         _models(config, [config.split.tokenizer], "causal", "split.tokenizer")
+    if config.window_cells:
+        _models(config, [config.long.tokenizer], "causal", "long.tokenizer")
 
 
 def _check_depths(config: Config) -> None:

@@ -39,6 +39,10 @@ def _has_indexes(config: Config) -> bool:
     return len(config.built_indexes) > 1
 
 
+def _has_windows(config: Config) -> bool:
+    return bool(config.window_cells)
+
+
 FIGURES = {
     "before_after": Figure(
         "gains",
@@ -92,13 +96,25 @@ FIGURES = {
         "them that their rows name.",
         _has_methods,
     ),
-    "pareto": Figure(
-        "pareto",
-        "What an improvement costs: bits per byte against seconds, of adaptation and one "
-        "evaluation, and tokens trained on, both means over documents. A curve is a method, from "
-        "few neighbours to many; a filled mark is a point that nothing as cheap is as good as. The "
-        "line at the top is the model as it was.",
+    "quality_time": Figure(
+        "quality_time",
+        "Quality against time: bits per byte against seconds a document, of selection, training "
+        "and one evaluation. A panel is a model, a curve a method, from few neighbours to many; a "
+        "filled mark is a point that nothing as cheap is as good as, and the grey field what "
+        "nothing reached. Whiskers are {confidence} % bootstrap intervals: of the paired change "
+        "from before, and of mean seconds. Dashed lines are budgets of 0.75, 1.75, 2 and 4 "
+        "seconds. See the table *quality_time*, which says what of selection nobody measured.",
         _has_methods,
+    ),
+    "positions": Figure(
+        "positions",
+        "Long documents, of more than four windows. Left: change in bits per byte against the "
+        "model as it was, by fifths of the document, each method at its most neighbours a window. "
+        "Right: the whole of these documents against one search a document; left of zero is "
+        "better, whiskers are {confidence} % intervals of the paired difference. *target*: each "
+        "window finds its neighbours; *past*: the text before it does; *score first*: windows are "
+        "trained on once they are scored. See the table *positions*, also for all documents.",
+        _has_windows,
     ),
     "cost": Figure(
         "costs",

@@ -19,6 +19,7 @@ from tttnn.config.catalogue import (
     keys,
 )
 from tttnn.config.inherit import inherited
+from tttnn.methods.windows.settings import WindowRecipe
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
 from tttnn.sections.chunk import Chunk
@@ -29,6 +30,7 @@ from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
+from tttnn.sections.long import Long
 from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
 from tttnn.sections.score import Score
@@ -85,6 +87,7 @@ class Config(Section):
     select: Select
     validation: Select
     split: Split
+    long: Long
     methods: dict[str, AnyMethod]
     sets: dict[str, Names] = {}
     evaluate: Evaluate
@@ -226,8 +229,28 @@ class Config(Section):
         )
 
     def queries(self, method: str) -> str:
-        """The texts that find a method's neighbours: of `test`, or their first `halves`."""
-        return "halves" if self.methods[method].evaluates_halves else "test"
+        """The texts that find a method's neighbours.
+
+        Of `test`; their first `halves`; or of their windows each itself, `target`, or its `past`.
+        """
+        chosen = self.methods[method]
+        if isinstance(chosen, WindowRecipe) and chosen.searches_each:
+            return chosen.query
+        return "halves" if chosen.evaluates_halves else "test"
+
+    def by_windows(self, method: str) -> bool:
+        """Whether a method's documents are evaluated window by window."""
+        return isinstance(self.methods[method], WindowRecipe)
+
+    def method_pattern(self, *, by_windows: bool) -> str:
+        """A regular expression for the methods that are evaluated so, or for the others."""
+        names = [re.escape(name) for name in self.methods if self.by_windows(name) == by_windows]
+        return "|".join(names) or "(?!)"
+
+    @property
+    def window_cells(self) -> list[tuple[str, str, str]]:
+        """Every (model, method, task) that is evaluated window by window."""
+        return [cell for cell in self.cells() if self.by_windows(cell[1])]
 
     @property
     def splits(self) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL, TASKS
-from tttnn.reading import read_csv
+from tttnn.reading import read_csv, read_parquet
 from tttnn.sections.search import RANDOM
 
 LISTED = 8
@@ -46,9 +46,16 @@ REMEDY = "make the run's tables again (rule score)"
 
 
 def read(tables: Path, name: str) -> pd.DataFrame:
-    """Read one table; an empty one is an error, for nothing can be drawn from it."""
+    """Read one table, of a run or of a record of it (`tttnn.records`).
+
+    An empty one is an error, for nothing can be drawn from it.
+    """
     path = tables / f"{name}.csv"
-    table = read_csv(path, [FIRST.get(name, "run")], REMEDY)
+    recorded = path.with_suffix(".parquet")
+    if recorded.is_file():
+        table = read_parquet(recorded, remedy=REMEDY)
+    else:
+        table = read_csv(path, [FIRST.get(name, "run")], REMEDY)
     if table.empty:
         raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
     return table

@@ -6,19 +6,18 @@ computed from such vectors is one, with its interval, and paired (see `tttnn.sco
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tttnn.pile import TASKS
-from tttnn.reading import read_csv, read_json, read_parquet
+from tttnn.records.runs import Run
 from tttnn.scores.bootstrap import resample_counts
-from tttnn.scores.cells import Cell, Name, read_cells
+from tttnn.scores.cells import Name
 from tttnn.sections.search import RANDOM
 
 Samples = npt.NDArray[np.float64]
@@ -28,7 +27,10 @@ MAIN = "ttt"
 """What claims call the paper's method, which others are held against; see `Evidence.main`."""
 
 TABLES = ("alphas", "differences", "duplicates", "efficiency", "recall", "tasks")
-COLUMNS = [*Name._fields, "document_id", "num_neighbors", "bytes", "before", "after"]
+COLUMNS = [
+    *Name._fields,
+    *("document_id", "num_neighbors", "bytes", "before", "after", "overlap", "copied"),
+]
 
 
 class Measured(NamedTuple):
@@ -55,64 +57,55 @@ class Curve(NamedTuple):
     train_tokens: Samples
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(
-            f"{path} is missing: the tables must stand in their run's folder, beside config.json"
-        )
-    return read_json(path)
+class Documents(NamedTuple):
+    """A cell's documents one by one, before and after the most neighbours."""
 
-
-def _read_table(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: make the run's tables again (rule score)")
-    return read_csv(path, ["index" if path.stem == "recall" else "run"])
-
-
-def _evaluations(tables: Path, rows: pd.DataFrame) -> Iterator[Cell]:
-    """The cells of a task's evaluations, where their files are there."""
-    folder = tables.parent / "evaluation"
-    for name, documents in rows.groupby(list(Name._fields), sort=False):
-        files = sorted(folder.joinpath(*name).glob("*.parquet"))
-        if not files:
-            continue
-        (cell,) = read_cells(files, {name[2]: len(documents)})  # fewer than selected, of halves
-        if not np.isnan(cell.alphas).all():
-            continue  # its documents are only known to the tables at the alpha that was chosen
-        after = -cell.loglikelihood[:, -1] / cell.bytes / math.log(2)
-        if not np.allclose(after, documents["after"], rtol=1e-9):
-            raise ValueError(
-                f"{tables} and {folder} disagree on {cell.name}: make the tables again (rule score)"
-            )
-        yield cell
+    bytes: npt.NDArray[np.float64]  # [n]
+    before: npt.NDArray[np.float64]  # [n], bits
+    after: npt.NDArray[np.float64]  # [n], bits
+    overlap: npt.NDArray[np.float64]  # [n], the largest of the neighbours'
+    copied: npt.NDArray[np.bool_]  # [n], whether a neighbour is a near-copy
 
 
 class Evidence:
-    """The run whose tables stand in this folder.
+    """A run, from its results or from a record (`tttnn.records.runs`).
 
-    Raises `ValueError` where a table or the run's `config.json` beside their folder is missing, and
-    where tables and evaluations disagree.
+    Raises `ValueError` where a table or the run's `config.json` is missing, and where tables and
+    evaluations disagree.
     """
 
-    def __init__(self, tables: Path) -> None:
-        """Read and resample; `evaluation/` beside the tables has the numbers of neighbours between.
+    def __init__(self, run: Run) -> None:
+        """Read and resample; a run's evaluations have the numbers of neighbours between.
 
-        Without that folder, the largest number of neighbours and 0 are all there is.
+        Without them, the largest number of neighbours and 0 are all there is.
         """
-        self.config = _read_json(tables.parent / "config.json")
-        self.tables = {name: _read_table(tables / f"{name}.csv") for name in TABLES}
-        if not (tables / "documents.parquet").is_file():
+        self.run, self.config, self.name = run, run.config, run.name
+        self.tables = {name: run.table(name) for name in TABLES}
+        documents = run.table("documents")
+        if missing := [column for column in COLUMNS if column not in documents]:
             raise ValueError(
-                f"{tables}/documents.parquet is missing: make the run's tables again (rule score)"
+                f"{run.folder}: the table documents has no column {missing[0]!r}: make the run's "
+                "tables again (rule score)"
             )
-        documents = read_parquet(tables / "documents.parquet", COLUMNS)
-        self.name: str = self.config["run"]
         self.main = self._main(list(documents["method"].unique()))
         self.models = list(documents["model"].unique())
         self.confidence: float = self.config["score"]["confidence"]
         self._curves: dict[Name, Curve] = {}
+        self.documents: dict[Name, Documents] = {}
         for task, rows in documents.groupby("task", sort=False):
-            self._resample(task, tables, rows)
+            self._resample(task, rows)
+
+    def only(self, models: list[str]) -> Evidence:
+        """The same run with some of its models alone."""
+        chosen = copy.copy(self)
+        chosen.models = [model for model in self.models if model in models]
+        return chosen
+
+    def counts(self, n: int, task: str) -> Samples:
+        """[1 + R, n]: how often each of a task's documents counts, and in each resample."""
+        score = self.config["score"]
+        drawn = resample_counts(n, score["resamples"], score["seed"], task)
+        return np.vstack([np.ones(n), drawn])
 
     def _main(self, methods: list[str]) -> str:
         """The method that claims call `MAIN`: it, or else the first one, if that can stand for it.
@@ -130,21 +123,19 @@ class Evidence:
         """The run's name of a method that claims call so."""
         return self.main if name == MAIN else name
 
-    def _resample(self, task: str, tables: Path, rows: pd.DataFrame) -> None:
-        score = self.config["score"]
-        between = {cell.name: cell for cell in _evaluations(tables, rows)}
+    def _resample(self, task: str, rows: pd.DataFrame) -> None:
         for key, documents in rows.groupby(list(Name._fields), sort=False):
             name, n = Name(*key), len(documents)
-            drawn = resample_counts(n, score["resamples"], score["seed"], task)
-            counts = np.vstack([np.ones(n), drawn])
+            counts = self.counts(n, task)
             size = documents["bytes"].to_numpy()
-            if cell := between.get(name):
+            ends = documents[["before", "after"]].to_numpy() * size[:, None]
+            if cell := self.run.cells.get(name):
                 points = cell.points.tolist()
                 bits = -cell.loglikelihood / math.log(2)
                 seconds, tokens = cell.train_seconds, cell.train_tokens
             else:
                 points = [0, int(documents["num_neighbors"].iloc[0])]
-                bits = documents[["before", "after"]].to_numpy() * size[:, None]
+                bits = ends
                 seconds = tokens = np.full((n, 2), math.nan)
             if points[-1] == 0:
                 continue
@@ -154,6 +145,13 @@ class Evidence:
                 (counts @ bits) / (counts @ size)[:, None],
                 counts @ seconds / n,
                 counts @ tokens / n,
+            )
+            self.documents[name] = Documents(
+                size.astype(np.float64),
+                ends[:, 0],
+                ends[:, 1],
+                documents["overlap"].to_numpy(),
+                documents["copied"].to_numpy(bool),
             )
 
     def tasks(self, model: str, *methods: str) -> list[str]:

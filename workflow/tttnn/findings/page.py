@@ -1,325 +1,136 @@
-"""A page on which claims hold in a run's numbers, and which do not."""
+"""The page of one screen: what holds with pretrained models, what does not, what is open."""
 
 from __future__ import annotations
 
-import hashlib
 import math
+import os
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 from tttnn.files import replacing
-from tttnn.findings.claims import BITS, CLAIMS, Claim
-from tttnn.findings.evidence import MAIN, Evidence, Measured
-from tttnn.findings.quantities import against
-from tttnn.findings.switches import CODE, SWITCHES, Switch
-from tttnn.pile import ALL, TASKS
-from tttnn.provenance import canonical
+from tttnn.findings import appendix
+from tttnn.findings.appendix import Verdict, bounds, markdown, span, verdict
+from tttnn.findings.claim import Claim
+from tttnn.findings.claims import CLAIMS
+from tttnn.findings.evidence import Evidence, Measured
+from tttnn.records.runs import Record, Run, open_all
 
-Verdict = Literal["holds", "does not hold", "undecided", "no interval", "not measured"]
-
-
-def digest(claims: dict[str, list[Claim]], switches: list[Switch]) -> str:
-    """Of what claims and switches measure and hold it against, not of their words.
-
-    It stands in the page, so that one made from other claims is noticed.
-    """
-    measures = [
-        [claim.measure, claim.side, claim.threshold] for some in claims.values() for claim in some
-    ]
-    measured = [
-        *([_named(measure), side, threshold] for measure, side, threshold in measures),
-        *([switch.method, switch.base, switch.points] for switch in switches),
-    ]
-    return hashlib.sha256(canonical(measured).encode()).hexdigest()[:12]
+APPENDIX = Path("findings/appendix.md")
+HEADINGS: dict[str, tuple[Verdict, ...]] = {
+    "Holds": ("holds",),
+    "Does not hold": ("does not hold",),
+    "Open": ("undecided", "no interval", "not measured"),
+}
+"""A claim stands below the first of these that all of its verdicts belong to, else it is open."""
 
 
-def _named(measure: Any) -> list[Any]:
-    """A function, or a partial one: its name and what is filled in."""
-    function = getattr(measure, "func", measure)
-    return [function.__name__, getattr(measure, "keywords", {})]
+def pretrained(run: Evidence) -> list[str]:
+    """The run's models that it did not train itself."""
+    return [model for model in run.models if run.config["models"][model]["kind"] != "train"]
 
 
-def verdict(measured: Measured, side: str, threshold: float) -> Verdict:
-    """By where the interval lies; one that touches the threshold contains it."""
+def _said(run: Evidence, measured: Measured, claim: Claim) -> str:
+    """A number with its interval, of which record, model and number of neighbours."""
     if math.isnan(measured.value):
-        return "not measured"
-    if math.isnan(measured.low):
-        return "no interval"
-    if measured.low > threshold or measured.high < threshold:
-        return "holds" if (measured.low > threshold) == (side == "above") else "does not hold"
-    return "undecided"
+        return f"no share of what is not certainly above 0 (`{run.name}`: {measured.label})"
+    number = f"**{claim.unit.format(measured.value)}**"
+    if not measured.low == measured.value == measured.high:
+        number += f" {bounds(measured.low, measured.high, claim.unit)}"
+    return f"{number} (`{run.name}`: {measured.label})"
 
 
-def _table(head: list[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """A Markdown table whose columns are aligned, also where nobody renders it."""
-    cells = [head, *([str(cell).replace("|", r"\|") for cell in row] for row in rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
-    cells.insert(1, ["-" * width for width in widths])
-    for row in cells:
-        words = (word.ljust(width) for word, width in zip(row, widths, strict=True))
-        yield f"| {' | '.join(words)} |"
-    yield ""
+def _judged(claim: Claim, runs: list[Evidence]) -> tuple[str, str] | None:
+    """The heading that a claim stands below, and its line; None where nothing was measured."""
+    found = [(run, measured) for run in runs for measured in claim.measure(run)]
+    if not found:
+        return None
+    verdicts = {verdict(measured, claim.side, claim.threshold) for _, measured in found}
+    fitting = (heading for heading, words in HEADINGS.items() if verdicts <= set(words))
+    numbers = "; ".join(_said(run, measured, claim) for run, measured in found)
+    return next(fitting, "Open"), f"- {claim.sentence} {numbers}"
 
 
-def _interval(low: float, high: float, unit: str) -> str:
-    return "none" if math.isnan(low) else f"[{unit.format(low)}, {unit.format(high)}]"
+def _made_on(run: Run) -> tuple[str, str]:
+    """Machine and date, as the record says them."""
+    devices = dict.fromkeys(made["device"] for made in run.made_with)
+    machine = ", ".join(devices) or "-"
+    if not isinstance(run, Record):
+        return machine, "not recorded"
+    if all(device.startswith("cpu") for device in devices):
+        machine += f", {run.manifest.machine.cores} cores"
+    return machine, run.manifest.evaluated or run.manifest.recorded
 
 
-def _number(value: float, unit: str) -> str:
-    return "-" if math.isnan(value) else unit.format(value)
+def _name(run: Evidence, output: Path) -> str:
+    """The run's name, a link where it is a record below the pages' folder."""
+    folder = Path(os.path.relpath(run.run.folder.resolve(), output.resolve()))
+    inside = isinstance(run.run, Record) and ".." not in folder.parts
+    return f"[{run.name}]({folder.as_posix()})" if inside else run.name
 
 
-def _span(counts: Iterable[int]) -> str:
-    low, high = min(counts := list(counts)), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
-
-
-def _trained(model: dict[str, Any]) -> str:
-    if model["kind"] != "train":
-        return f"{model.get('id') or model.get('path')}; training text not on record"
-    some = "all" if model["subsets"] is None else ", ".join(model["subsets"])
-    without = f" without {', '.join(model['exclude'])}" if model["exclude"] else ""
-    kind = model["architecture"]["model_type"]
-    return f"{kind}, trained for {model['steps']} steps on {some} subsets{without}"
-
-
-def _what_was_run(runs: list[Evidence]) -> Iterator[str]:
-    rows, models, absent = [], [], []
+def _records(runs: list[Evidence], output: Path) -> Iterator[str]:
+    rows = []
     for run in runs:
-        tasks = run.tables["tasks"]
-        there = tasks[tasks["status"] == "evaluated"]
-        rows.append(
-            [
-                run.name,
-                len(there),
-                _span(there["selected"]),
-                there["selected"].sum(),
-                f"{run.confidence:.0%}",
-                run.config["score"]["resamples"],
-            ]
-        )
-        models += [[run.name, m, _trained(run.config["models"][m])] for m in run.models]
-        for status, group in tasks[tasks["status"] != "evaluated"].groupby("status", sort=False):
-            absent.append(f"- `{run.name}`, {status}: {', '.join(group['task'])}.")
-    yield "## What was run"
+        there = run.tables["tasks"].query("status == 'evaluated'")["selected"]
+        names = pretrained(run)
+        others = len(run.models) - len(names)
+        models = [*names, *([f"{others} trained for minutes"] if others else [])]
+        documents = f"{there.sum()} ({span(there)} each of {len(there)} tasks)"
+        rows.append([_name(run, output), ", ".join(models), documents, *_made_on(run.run)])
+    yield from markdown(["record", "models", "documents", "machine", "date"], rows)
+
+
+def lines(runs: list[Evidence], output: Path, command: str) -> Iterator[str]:
+    """The page's lines; `output` is its folder."""
+    some = [run.only(names) for run in runs if (names := pretrained(run))]
+    below: dict[str, list[str]] = {heading: [] for heading in HEADINGS}
+    unknown = []
+    for claim in [claim for claims in CLAIMS.values() for claim in claims if claim.headline]:
+        if judged := _judged(claim, some):
+            below[judged[0]].append(judged[1])
+        else:
+            unknown.append(claim.sentence)
+    if unknown:
+        below["Open"].append(f"- Not measured in any record: {' '.join(unknown)}")
+    yield "# What holds with pretrained models, what does not, what is open"
     yield ""
-    head = ["run", "tasks", "documents a task", "documents", "intervals", "resamples"]
-    yield from _table(head, rows)
-    yield from _table(["run", "model", "what it is"], models)
-    for run in runs:
-        if run.main != MAIN:
-            yield f"`{run.name}` has no `{MAIN}`; its first method, `{run.main}`, stands for it."
+    yield f"Made by `{command}` from recorded runs. A claim"
+    yield "holds, or does not, where the whole interval (paired bootstrap over documents) lies on"
+    yield "one side of its threshold. Changes and differences are of bits per byte: below 0 is"
+    yield f"better. How each is measured, and all other claims: [appendix]({APPENDIX.as_posix()})."
+    yield ""
+    yield from _records(runs, output)
+    if not some:
+        yield "No record has a pretrained model yet, so everything is open."
+        yield ""
+    for heading, said in below.items():
+        if said:
+            yield f"## {heading}"
             yield ""
-    if absent:
-        yield f"`{ALL}` has the Pile's weights, renormalised over the tasks that were evaluated:"
-        yield ""
-        yield from absent
-        yield ""
+            yield from said
+            yield ""
 
 
-def _overview(verdicts: list[Verdict]) -> str:
-    """Over the models of a run; where verdicts differ, how many there are of each."""
-    counts = Counter(verdicts)
-    if len(counts) <= 1:
-        return next(iter(counts), "not measured")
-    return ", ".join(f"{verdict} ({count})" for verdict, count in counts.items())
+def _write(path: Path, page: Iterable[str]) -> None:
+    with replacing(path) as beside:
+        beside.write_text("\n".join(page).rstrip() + "\n", encoding="utf-8")
 
 
-def _claims(runs: list[Evidence]) -> Iterator[str]:
-    number, rows, details = 0, [], []
-    for heading, claims in CLAIMS.items():
-        details += [f"### {heading}", ""]
-        for claim in claims:
-            number += 1
-            found = [(run.name, claim.measure(run)) for run in runs]
-            judged = [[verdict(m, claim.side, claim.threshold) for m in ms] for _, ms in found]
-            rows.append([number, claim.sentence, *map(_overview, judged)])
-            details += _detail(number, claim, found, judged)
-    yield "## Claims"
-    yield ""
-    yield "Where models, or the methods of one claim, differ, brackets have the number of each."
-    yield ""
-    yield from _table(["no.", "claim", *(run.name for run in runs)], rows)
-    yield "## What was measured"
-    yield ""
-    yield from details
+def findings(runs: list[Path], /, output: Path) -> None:
+    """Write which claims hold in these runs' numbers, by how much, and of which run.
 
+    `runs` are records (`tttnn record`), folders of records, or results' folders. In the folder
+    `output`, `findings.md` is a screen of what holds with models that the runs did not train
+    themselves, and `findings/appendix.md` has every claim with all that was measured. A claim is a
+    quantity, a side and a threshold (`tttnn.findings.claims`): it holds if the interval lies wholly
+    on that side, does not hold if wholly on the other, and is undecided if the interval contains
+    the threshold.
 
-def _detail(
-    number: int,
-    claim: Claim,
-    found: list[tuple[str, list[Measured]]],
-    judged: list[list[Verdict]],
-) -> Iterator[str]:
-    bound = claim.unit.format(claim.threshold) if claim.threshold else "0"
-    yield f"**{number}. {claim.sentence}** Source: {claim.source}."
-    yield f"Measured: {claim.quantity}. It holds {claim.side} {bound}."
-    yield ""
-    rows = [
-        [
-            run,
-            m.label,
-            _number(m.value, claim.unit),
-            _interval(m.low, m.high, claim.unit),
-            f"{m.tasks} of {len(TASKS)}",
-            m.documents,
-            word,
-        ]
-        for (run, measured), words in zip(found, judged, strict=True)
-        for m, word in zip(measured, words, strict=True)
-    ]
-    if rows:
-        head = ["run", "model", "value", "interval", "tasks", "documents", "verdict"]
-        yield from _table(head, rows)
-    else:
-        yield "Not measured: no run has these methods at the numbers of neighbours that it needs."
-        yield ""
-
-
-def _as_released(runs: list[Evidence]) -> Iterator[str]:
-    yield "## As released"
-    yield ""
-    yield f"Where the paper's text and its released code ({CODE}) differ, or leave something open:"
-    yield "the switch, and bits per byte with it minus without it."
-    yield ""
-    rows = []
-    for number, switch in enumerate(SWITCHES, 1):
-        measure = partial(against, method=switch.method, base=switch.base, points=switch.points)
-        found = [
-            [run.name, m.label, BITS.format(m.value), _interval(m.low, m.high, BITS), m.tasks]
-            for run in runs
-            for m in measure(run)
-        ]
-        rows += [[number, *row] for row in found] or [
-            [number, *["-"] * 2, "not measured", "-", "-"]
-        ]
-    legend = [
-        [number, f"`{switch.keys}`", f"`{switch.method}` against `{switch.base}`", switch.what]
-        for number, switch in enumerate(SWITCHES, 1)
-    ]
-    yield from _table(["no.", "key", "methods", "what"], legend)
-    yield from _table(["no.", "run", "model", "change", "interval", "tasks"], rows)
-
-
-def _near_copies(runs: list[Evidence]) -> Iterator[str]:
-    yield "## Near-copies by task"
-    yield ""
-    yield "The share of a task's gained bits that is due to documents with a near-copy among their"
-    yield f"neighbours, `{MAIN}` after all neighbours; no share where nothing was gained."
-    yield ""
-    rows = []
-    for run in runs:
-        table = run.tables["duplicates"].query("method == @run.main")
-        for row in table.sort_values("model", key=lambda c: c.map(run.models.index)).itertuples():
-            share = _number(row.share, "{:.1%}")
-            interval = _interval(row.low, row.high, "{:.1%}")
-            rows.append([run.name, row.model, row.task, row.documents, row.copied, share, interval])
-    head = ["run", "model", "task", "documents", "with a near-copy", "share of gain", "interval"]
-    yield from _table(head, rows)
-
-
-def _costs(runs: list[Evidence]) -> Iterator[str]:
-    yield "## Costs"
-    yield ""
-    yield "Seconds (adaptation and one evaluation) and tokens of training at a method's largest"
-    yield "number of neighbours: means over documents, then over the tasks that all methods of a"
-    yield "model were evaluated on; bits per byte of these tasks by the Pile's weights. Seconds are"
-    yield "those of the machines that the runs ran on."
-    yield ""
-    rows = []
-    for run in runs:
-        table = run.tables["efficiency"]
-        for model, costs in table.groupby("model", sort=False):
-            methods = [m for m in costs["method"].unique() if run.tasks(model, m)]
-            tasks = run.tasks(model, *methods)
-            last = costs.groupby("method")["num_neighbors"].transform("max")
-            shared = costs[(costs["num_neighbors"] == last) & costs["task"].isin(tasks)]
-            for method, cell in shared.groupby("method", sort=False):
-                point, seconds = cell["num_neighbors"].iloc[0], cell["seconds"].mean()
-                tokens, bits = cell["train_tokens"].mean(), run.mean(model, method, point, tasks)[0]
-                means = [f"{seconds:.3f}", f"{tokens:.0f}", f"{bits:.4f}"]
-                rows.append([run.name, model, method, point, len(cell), *means])
-    head = ["run", "model", "method", "neighbours", "tasks", "seconds", "tokens", "bits per byte"]
-    yield from _table(head, rows)
-    yield "### Recall of the indexes"
-    yield ""
-    rows = [
-        [run.name, r.index, r.factory, r.k, f"{r.recall:.3f}", r.queries, r.ntotal]
-        for run in runs
-        for r in run.tables["recall"].itertuples(index=False)
-    ]
-    yield from _table(["run", "index", "factory", "at", "recall", "queries", "passages"], rows)
-
-
-def _alphas(runs: list[Evidence]) -> Iterator[str]:
-    yield "### Shares mixed in"
-    yield ""
-    rows = []
-    for run in runs:
-        table = run.tables["alphas"]
-        chosen = table[table["chosen"].astype(bool) & (table["task"] != ALL)]
-        for (model, method), cell in chosen.groupby(["model", "method"], sort=False):
-            by_task = cell.groupby("task", sort=False)["alpha"].first()
-            if by_task.nunique() == 1:
-                rows.append([run.name, model, method, f"{by_task.iloc[0]:g}"])
-            else:
-                words = ", ".join(f"{task} {alpha:g}" for task, alpha in by_task.items())
-                rows.append([run.name, model, method, words])
-    yield from _table(["run", "model", "method", "alpha"], rows)
-
-
-def findings(tables: list[Path], output: Path) -> None:
-    """Write which claims of the paper hold in these runs' numbers, and by how much.
-
-    `tables` are the folders that `tttnn.scores.score` filled, each in its run's folder beside
-    `config.json`; with `evaluation/` there too, the numbers of neighbours between 0 and the
-    largest are known. A claim is a quantity, a side and a threshold (`tttnn.findings.claims`): it
-    holds if the interval lies wholly on that side, does not hold if wholly on the other, and is
-    undecided if the interval contains the threshold.
-
-    Raises `ValueError` where a file of a run is missing, and where two runs have one name.
+    Raises `ValueError` where a file of a run is missing or damaged, and where a run is given
+    twice.
     """
-    runs = [Evidence(folder) for folder in tables]
-    twice = [name for name, count in Counter(run.name for run in runs).items() if count > 1]
-    if twice:
-        raise ValueError(f"two of the runs are called {twice[0]!r}: name each folder once")
-    command = shlex.join(
-        ["tttnn", "findings", "--tables", *map(str, tables), "--output", str(output)]
-    )
-    few = _span(
-        documents
-        for run in runs
-        for documents in run.tables["tasks"].query("status == 'evaluated'")["selected"]
-    )
-    lines = [
-        "# Which claims hold at small scale",
-        "",
-        "Made from runs' tables by the command below; no number or verdict is written by hand.",
-        f"Digest of what was measured: `{digest(CLAIMS, SWITCHES)}`.",
-        "",
-        "```bash",
-        command,
-        "```",
-        "",
-        "A claim **holds** if the interval of the measured quantity lies wholly on the claimed",
-        "side of its threshold, **does not hold** if wholly on the other, and is **undecided** if",
-        "the interval contains the threshold. There is **no interval** where no task has a second",
-        "document; a claim is **not measured** where the run lacks its methods, or where a share",
-        "would be of something that is not above 0. Intervals are percentiles of a paired",
-        "bootstrap over documents, each task resampled within itself. With few documents a task,",
-        f"here {few}, they are too narrow rather than too wide (Hesterberg 2015, *The American",
-        "Statistician* 69:371), and the verdicts are not corrected for their number.",
-        "",
-        *_what_was_run(runs),
-        *_claims(runs),
-        *_as_released(runs),
-        *_near_copies(runs),
-        *_costs(runs),
-        *_alphas(runs),
-    ]
-    with replacing(output) as beside:
-        beside.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    found = [Evidence(run) for run in open_all(runs)]
+    command = shlex.join(["tttnn", "findings", *map(str, runs), "--output", str(output)])
+    _write(output / "findings.md", lines(found, output, command))
+    _write(output / APPENDIX, appendix.lines(found, command))

@@ -13,7 +13,7 @@ from tttnn.findings.evidence import MAIN, Evidence, Measured, Samples
 from tttnn.pile import TASKS
 
 
-class _Cells(NamedTuple):
+class Cells(NamedTuple):
     """A model's cells with some methods: the tasks that all of these have."""
 
     run: Evidence
@@ -43,27 +43,31 @@ class _Cells(NamedTuple):
         return self.run.measured(label, samples, self.model, method, self.tasks)
 
 
-def _models(run: Evidence, *methods: str) -> Iterator[_Cells]:
+def cells_of(run: Evidence, *methods: str) -> Iterator[Cells]:
     """The cells of each model that was evaluated with all of these methods on a common task."""
     for model in run.models_with(*methods):
-        yield _Cells(run, model, methods, run.tasks(model, *methods))
+        yield Cells(run, model, methods, run.tasks(model, *methods))
 
 
-def _share(part: Samples, whole: Samples, confidence: float) -> Samples:
+def share(part: Samples, whole: Samples, confidence: float) -> Samples:
     """Part by whole; NaN where the whole is not certainly above 0: a share of nothing is none."""
     if not np.quantile(whole, (1 - confidence) / 2) > 0:
         return np.full_like(whole, math.nan)
     return part / whole
 
 
-def _compared_at(cells: _Cells, points: tuple[int, int | None] | None) -> list[int]:
+Points = tuple[int | None, int | None]
+"""Numbers of neighbours of one method and of another; None is the largest that it has."""
+
+
+def _compared_at(cells: Cells, points: Points | None) -> list[int]:
     """The numbers of neighbours of the one method and the other; none where they lack them."""
     if points is None:
         return cells.points[-1:] * 2
     first, second = (cells.run.points(cells.model, method) for method in cells.methods)
-    if points[0] not in first or points[1] not in (None, *second):
+    if points[0] not in (None, *first) or points[1] not in (None, *second):
         return []
-    return [points[0], second[-1] if points[1] is None else points[1]]
+    return [known[-1] if k is None else k for known, k in ((first, points[0]), (second, points[1]))]
 
 
 def against(
@@ -72,18 +76,18 @@ def against(
     base: str = MAIN,
     relative: bool = False,
     column: str = "bits_per_byte",
-    points: tuple[int, int | None] | None = None,
+    points: Points | None = None,
 ) -> list[Measured]:
     """A method minus another at the largest number of neighbours of both, for each model.
 
     `relative`: divided by the other, minus 1. `points` are numbers of neighbours of the one and of
-    the other instead, None the other's largest.
+    the other instead.
     """
     pair = run.called(method), run.called(base)
     if pair[0] == pair[1] and points is None:  # the method is what stands for the main one
         return []
     found = []
-    for cells in _models(run, *pair):
+    for cells in cells_of(run, *pair):
         at = _compared_at(cells, points)
         if not at:
             continue
@@ -95,6 +99,17 @@ def against(
     return found
 
 
+def against_after(run: Evidence, method: str, neighbors: int) -> list[Measured]:
+    """A method at its most, minus the main one after so many neighbours, for each model.
+
+    Where the main method stops before, the one that is called after both, `ttt_20`, stands for it.
+    """
+    points = (None, neighbors)
+    return against(run, method, points=points) or against(
+        run, method, f"{run.main}_{neighbors}", points=points
+    )
+
+
 def several(run: Evidence, methods: tuple[str, ...]) -> list[Measured]:
     """Each of these methods minus the main one."""
     rows = [(method, row) for method in methods for row in against(run, method)]
@@ -104,7 +119,7 @@ def several(run: Evidence, methods: tuple[str, ...]) -> list[Measured]:
 def gain(run: Evidence, method: str = MAIN, relative: bool = False) -> list[Measured]:
     """After the most neighbours minus before, for each model."""
     method, found = run.called(method), []
-    for cells in _models(run, method):
+    for cells in cells_of(run, method):
         last = cells.points[-1]
         change = cells.ratio(method, last) - 1 if relative else -cells.gain(method, last)
         found.append(cells.measured(f"{cells.model}, {last} neighbours", change, method))
@@ -125,18 +140,18 @@ def clean_gain(run: Evidence) -> list[Measured]:
             tasks=row.tasks,
         )
         for row in rows.itertuples()
-        if row.num_neighbors == rows["num_neighbors"].max()
+        if row.num_neighbors == rows["num_neighbors"].max() and row.model in run.models
     ]
 
 
 def share_of_gain(run: Evidence, method: str) -> list[Measured]:
     """A method's gain by that of the nearest neighbours, for each model."""
     found = []
-    for cells in _models(run, method, run.main):
+    for cells in cells_of(run, method, run.main):
         if cells.points:
             last = cells.points[-1]
             part, whole = cells.gain(method, last), cells.gain(run.main, last)
-            samples = _share(part, whole, run.confidence)
+            samples = share(part, whole, run.confidence)
             found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, run.main))
     return found
 
@@ -144,7 +159,7 @@ def share_of_gain(run: Evidence, method: str) -> list[Measured]:
 def ratio_points(run: Evidence, method: str) -> list[Measured]:
     """The ratio after/before of a method minus that of the main one, on the same documents."""
     found = []
-    for cells in _models(run, method, run.main):
+    for cells in cells_of(run, method, run.main):
         if cells.points:
             last = cells.points[-1]
             samples = cells.ratio(method, last) - cells.ratio(run.main, last)
@@ -155,13 +170,13 @@ def ratio_points(run: Evidence, method: str) -> list[Measured]:
 def share_of_task(run: Evidence, method: str, task: str) -> list[Measured]:
     """How much of a method's weighted gain is one task's, for each model that has others too."""
     found = []
-    for cells in _models(run, method):
+    for cells in cells_of(run, method):
         if task not in cells.tasks or len(cells.tasks) == 1:
             continue
         last = cells.points[-1]
         part = cells._replace(tasks=[task]).gain(method, last)
         part = part * TASKS[task].weight / math.fsum(TASKS[t].weight for t in cells.tasks)
-        samples = _share(part, cells.gain(method, last), run.confidence)
+        samples = share(part, cells.gain(method, last), run.confidence)
         found.append(cells.measured(f"{cells.model}, {last} neighbours", samples, method))
     return found
 
@@ -177,7 +192,7 @@ def _seen(run: Evidence, model: str) -> tuple[set[str], set[str]]:
     return seen, set(names) - seen
 
 
-def _relative_gain(cells: _Cells, tasks: list[str]) -> Samples:
+def _relative_gain(cells: Cells, tasks: list[str]) -> Samples:
     """Of the main method after all neighbours, over these tasks."""
     return 1 - cells._replace(tasks=tasks).ratio(cells.run.main, cells.points[-1])
 
@@ -185,7 +200,7 @@ def _relative_gain(cells: _Cells, tasks: list[str]) -> Samples:
 def unseen_minus_seen(run: Evidence) -> list[Measured]:
     """The relative gain on subsets a model was not trained on, minus that on the others."""
     found = []
-    for cells in _models(run, run.main):
+    for cells in cells_of(run, run.main):
         seen, unseen = ([t for t in cells.tasks if t in known] for known in _seen(run, cells.model))
         if seen and unseen:
             samples = _relative_gain(cells, unseen) - _relative_gain(cells, seen)
@@ -197,8 +212,8 @@ def unseen_minus_seen(run: Evidence) -> list[Measured]:
 def unseen_minus_trained(run: Evidence) -> list[Measured]:
     """On the same subsets: the relative gain of a model that saw none, minus one's that saw all."""
     found = []
-    for cells in _models(run, run.main):
-        for other in _models(run, run.main):
+    for cells in cells_of(run, run.main):
+        for other in cells_of(run, run.main):
             shared = _seen(run, cells.model)[1] & _seen(run, other.model)[0] & set(other.tasks)
             tasks = [t for t in cells.tasks if t in shared]
             if tasks:
@@ -211,12 +226,12 @@ def unseen_minus_trained(run: Evidence) -> list[Measured]:
 def early_share(run: Evidence, part: float) -> list[Measured]:
     """The gain of the largest evaluated number up to this part of the neighbours, by the whole."""
     found = []
-    for cells in _models(run, run.main):
+    for cells in cells_of(run, run.main):
         last = cells.points[-1]
         early = [point for point in cells.points if point <= part * last]
         if early:
             reached, whole = cells.gain(run.main, early[-1]), cells.gain(run.main, last)
-            samples = _share(reached, whole, run.confidence)
+            samples = share(reached, whole, run.confidence)
             label = f"{cells.model}, {early[-1]} of {last} neighbours"
             found.append(cells.measured(label, samples, run.main))
     return found
@@ -225,7 +240,7 @@ def early_share(run: Evidence, part: float) -> list[Measured]:
 def flattening(run: Evidence) -> list[Measured]:
     """The gain per neighbour up to half of the neighbours, minus that of those that follow."""
     found = []
-    for cells in _models(run, run.main):
+    for cells in cells_of(run, run.main):
         last = cells.points[-1]
         early = [point for point in cells.points if point <= last / 2]
         if early:
@@ -243,7 +258,7 @@ def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
     Counted are those whose paired interval lies above 0; the count has no spread of its own.
     """
     found = []
-    for cells in _models(run, run.main):
+    for cells in cells_of(run, run.main):
         worse, tested, documents = [], 0, 0
         for task in cells.tasks:
             curve = run.curve(cells.model, run.main, task)
@@ -265,12 +280,12 @@ def worse_tasks(run: Evidence, than_before: bool) -> list[Measured]:
 def gap_closed(run: Evidence) -> list[Measured]:
     """How much of the distance to each later model of the run training closes."""
     found = []
-    for pair in combinations(_models(run, run.main), 2):
+    for pair in combinations(cells_of(run, run.main), 2):
         tasks = [task for task in pair[0].tasks if task in pair[1].tasks]
         if not tasks:
             continue
         small, large = (cells._replace(tasks=tasks) for cells in pair)
         gap = small.mean(run.main, 0) - large.mean(run.main, 0)
-        samples = _share(small.gain(run.main, small.points[-1]), gap, run.confidence)
+        samples = share(small.gain(run.main, small.points[-1]), gap, run.confidence)
         found.append(small.measured(f"{small.model} to {large.model}", samples, run.main))
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tttnn.methods.windows.settings import WindowRecipe
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import (
@@ -41,10 +42,27 @@ def split_documents(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(TORCH + HELD * size, seconds, size / SHRUNK, source)
 
 
+def cut_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    split = split_documents(scale, wildcards)
+    past = scale.long.past_tokens / scale.long.tokens  # of each window, beside the window itself
+    return split._replace(disk=(2 + past) * (split.disk or 0.0))
+
+
 def evaluate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     method, task = wildcards["method"], wildcards["task"]
     documents = scale.texts.selected[task] / scale.parts(method, task)
     return _evaluation(scale, wildcards, documents)
+
+
+def evaluate_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As of a whole document; as often as it has windows, where each has neighbours of its own."""
+    need, windows = evaluate_part(scale, wildcards), scale.evaluated_windows(wildcards["task"])
+    recipe = scale.methods[wildcards["method"]]
+    own = windows if isinstance(recipe, WindowRecipe) and recipe.searches_each else 1
+    return need._replace(
+        seconds=START_TORCH + own * (need.seconds - START_TORCH),
+        disk=(1 + windows) * (need.disk or 0.0),
+    )
 
 
 def validate_part(scale: Scale, wildcards: Mapping[str, str]) -> Need:
@@ -112,6 +130,8 @@ def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) ->
 
 FORMULAS: dict[str, Formula] = {
     "split_documents": split_documents,
+    "cut_windows": cut_windows,
+    "evaluate_windows": evaluate_windows,
     "evaluate_part": evaluate_part,
     "validate_part": validate_part,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
+from tttnn.sections.long import Long
 from tttnn.sections.method import Method
 from tttnn.sections.model import Model
 from tttnn.sections.pool import Pool
@@ -76,6 +77,7 @@ class Scale:
     gather: Gather
     select: Select
     validation: Select
+    long: Long
     score: Score
 
     def documents_of(self, shard: str) -> float:
@@ -146,6 +148,20 @@ class Scale:
     def dimension(self, candidates: str) -> int:
         """Of the vectors in an index, or of those that candidates have their distances from."""
         return self.shapes[self.embedded_by[candidates]].width
+
+    def evaluated_windows(self, task: str) -> float:
+        """Of a test document of a task, those that are evaluated window by window."""
+        windows = max(1.0, self.texts.document_bytes[task] / TOKEN_BYTES / self.long.tokens)
+        return windows if self.long.most is None else min(windows, self.long.most)
+
+    @cached_property
+    def by_window(self) -> Scale:
+        """The same run where queries are windows: more of them, and shorter ones."""
+        texts = self.texts
+        windows = {task: self.evaluated_windows(task) for task in texts.selected}
+        selected = {task: n * windows[task] for task, n in texts.selected.items()}
+        lengths = {task: size / windows[task] for task, size in texts.document_bytes.items()}
+        return replace(self, texts=texts._replace(selected=selected, document_bytes=lengths))
 
 
 Formula = Callable[[Scale, Mapping[str, str]], Need]

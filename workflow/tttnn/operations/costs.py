@@ -25,6 +25,7 @@ from tttnn.published.needs import FORMULAS as PUBLISHED
 from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
 from tttnn.scores.needs import FORMULAS as SCORES
 from tttnn.sections.kinds import INDEXES, METHODS
+from tttnn.sections.long import QUERIES as WINDOW_QUERIES
 from tttnn.sections.memory import BASE, SLACK, room
 from tttnn.stages import with_signature
 
@@ -101,11 +102,13 @@ class Costs:
 
     def of(self, rule: str, wildcards: Mapping[str, str]) -> Need:
         """Of one job."""
-        return _formula(rule)(self._scale, wildcards)
+        by_window = wildcards.get("queries") in WINDOW_QUERIES
+        return _formula(rule)(self._scale.by_window if by_window else self._scale, wildcards)
 
     def mem_mb(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `mem_mb`."""
-        need = partial(_formula(rule), self._scale)
+        _formula(rule)
+        need = partial(self.of, rule)
 
         def asked(wildcards: Mapping[str, str], attempt: int) -> int:
             needed = need(wildcards)
@@ -119,7 +122,8 @@ class Costs:
 
     def runtime(self, rule: str) -> Callable[..., int]:
         """A function for a rule's `runtime`, in minutes."""
-        need = partial(_formula(rule), self._scale)
+        _formula(rule)
+        need = partial(self.of, rule)
 
         def asked(wildcards: Mapping[str, str], attempt: int) -> int:
             minutes = PATIENCE * need(wildcards).seconds / 60

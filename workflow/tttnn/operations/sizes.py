@@ -221,5 +221,6 @@ def scale(config: Config) -> Scale:
         gather=config.gather,
         select=config.select,
         validation=config.validation,
+        long=config.long,
         score=config.score,
     )

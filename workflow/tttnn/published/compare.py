@@ -84,7 +84,7 @@ def _ours(tables: Path) -> pd.DataFrame:
     return rows.assign(confidence=confidence)
 
 
-def compare(spec: Select, data: Path, tables: Path, table: Path) -> None:
+def compare_published(spec: Select, data: Path, tables: Path, table: Path) -> None:
     """Set a run's bits per byte, and their ratio to 0 neighbours, beside the published ones.
 
     `data` is the folder of `tttnn.published`, `tables` that of `tttnn.scores.score`, `spec` says

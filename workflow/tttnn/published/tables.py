@@ -13,7 +13,8 @@ from tttnn.pile import ALL, TASKS
 from tttnn.published import load
 from tttnn.scores.estimates import METRICS, pile_weights
 from tttnn.scores.latex import SPECIAL
-from tttnn.scores.score import QUANTILES, SCORE_COLUMNS
+from tttnn.scores.rows import SCORE_COLUMNS
+from tttnn.scores.score import QUANTILES
 
 RUN = "published"
 HEADS = dict(

@@ -24,5 +24,13 @@ def score(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(PYTHON + ROW_BYTES * rows + 2 * counts, seconds, ROW_DISK * rows / PARQUET, "rows")
 
 
-FORMULAS: dict[str, Formula] = {"score": score}
+def score_windows(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    """As `score`, of each window."""
+    need = score(scale, wildcards)
+    most = max(scale.evaluated_windows(task) for task in scale.texts.selected)
+    memory = PYTHON + (need.memory - PYTHON) * most
+    return need._replace(memory=memory, seconds=need.seconds * most)
+
+
+FORMULAS: dict[str, Formula] = {"score": score, "score_windows": score_windows}
 """By rule."""

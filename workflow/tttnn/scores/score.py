@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tttnn.files import replacing
-from tttnn.pile import ALL, TASKS
 from tttnn.reading import read_csv
-from tttnn.scores.bootstrap import weighted_mean
 from tttnn.scores.budgets import BUDGET_COLUMNS, budget_rows
 from tttnn.scores.cells import Cell, Name, read_cells, read_left_out
 from tttnn.scores.duplicates import document_table, share_rows
@@ -24,46 +22,22 @@ from tttnn.scores.environments import (
     of_indexes,
     of_queries,
 )
-from tttnn.scores.estimates import METRICS, Scores, estimate_all, pile_weights
+from tttnn.scores.estimates import METRICS, Scores, estimate_all
 from tttnn.scores.indexes import index_table
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
 from tttnn.scores.near_copies import clean_documents
-from tttnn.sections.score import Score
+from tttnn.scores.quality_time import QUALITY_COLUMNS, quality_rows, read_selection_seconds
+from tttnn.scores.rows import (
+    COMPARISON_COLUMNS,
+    SCORE_COLUMNS,
+    ScoreSpec,
+    comparison_rows,
+    difference_rows,
+    score_rows,
+)
 
-SCORE_COLUMNS = [
-    "run",
-    "model",
-    "method",
-    "task",
-    "num_neighbors",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "documents",
-]
-"""Of `scores.csv` and `clean.csv`: others read them, so these columns stay."""
-
-COMPARISON_COLUMNS = [
-    "run",
-    "model",
-    "method",
-    "against",
-    "task",
-    "num_neighbors",
-    "documents_kind",
-    "before",
-    "value",
-    "against_value",
-    "difference",
-    "low",
-    "high",
-    "confidence",
-    "documents",
-    "tasks",
-]
 ALPHA_COLUMNS = [
     "run",
     "model",
@@ -76,108 +50,6 @@ ALPHA_COLUMNS = [
     "chosen",
 ]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-class ScoreSpec(Score):
-    """The section `score`, the run's name, and what there is to score."""
-
-    run: str
-    # method -> an index of the catalogue, a selection, or `random`; null: it has no neighbours
-    candidates: dict[str, str | None]
-    cells: list[tuple[str, str, str, int]]  # model, method, task and its number of parts
-    mixtures: dict[str, bool]  # method with an alpha -> whether it is chosen as released
-    halves: list[str]  # methods evaluated on the second halves of documents
-    budgets: dict[str, float]  # method that leaves out neighbours -> seconds a document
-
-
-def _score_rows(scores: Scores, spec: ScoreSpec) -> Iterator[list[Any]]:
-    for (model, method), tasks in scores.items():
-        for task, metrics in tasks.items():
-            for metric, part in metrics.items():
-                bounds = part.interval(spec.confidence)
-                for point, *value in zip(part.points, part.value, *bounds, strict=True):
-                    yield [spec.run, model, method, task, point, metric, *value, part.documents]
-
-
-def _difference_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
-    for (model, method), tasks in scores.items():
-        for task, metrics in tasks.items():
-            part = metrics[METRICS[0]]
-            before, resampled = part.value[:1], part.samples[:, :1]
-            difference = part._replace(value=part.value - before, samples=part.samples - resampled)
-            ratio = part._replace(value=part.value / before, samples=part.samples / resampled)
-            low, high = difference.interval(spec.confidence)
-            ratio_low, ratio_high = ratio.interval(spec.confidence)
-            for k in range(1, len(part.points)):
-                yield {
-                    "run": spec.run,
-                    "model": model,
-                    "method": method,
-                    "candidates": spec.candidates[method],
-                    "task": task,
-                    "num_neighbors": part.points[k],
-                    "documents_kind": kind,
-                    "before": before[0],
-                    "after": part.value[k],
-                    "difference": difference.value[k],
-                    "low": low[k],
-                    "high": high[k],
-                    "ratio": ratio.value[k],
-                    "ratio_low": ratio_low[k],
-                    "ratio_high": ratio_high[k],
-                    "confidence": spec.confidence,
-                    "documents": part.documents,
-                    "tasks": part.tasks,
-                }
-
-
-def _comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
-    """Each method against the first one that was evaluated on the same text."""
-    methods = list(dict.fromkeys(method for _, method, _, _ in spec.cells))
-    for (model, method), tasks in scores.items():
-        alike = [
-            name
-            for name in methods
-            if (name in spec.halves) == (method in spec.halves) and (model, name) in scores
-        ]
-        if method == alike[0]:
-            continue
-        others = scores[model, alike[0]]
-        shared = [task for task in TASKS if task in tasks and task in others]
-        weights = pile_weights(shared)
-        for task in [*shared, *([ALL] if shared else [])]:
-            if task == ALL:  # over the tasks of both
-                own, other = (
-                    weighted_mean((weights[t], metrics[t][METRICS[0]]) for t in shared)
-                    for metrics in (tasks, others)
-                )
-            else:
-                own, other = tasks[task][METRICS[0]], others[task][METRICS[0]]
-            for point in np.intersect1d(own.points, other.points)[1:]:
-                i, j = (int(np.flatnonzero(e.points == point)[0]) for e in (own, other))
-                difference = own._replace(
-                    value=own.value[[i]] - other.value[[j]],
-                    samples=own.samples[:, [i]] - other.samples[:, [j]],
-                )
-                low, high = difference.interval(spec.confidence)
-                yield {
-                    "run": spec.run,
-                    "model": model,
-                    "method": method,
-                    "against": alike[0],
-                    "task": task,
-                    "num_neighbors": point,
-                    "documents_kind": kind,
-                    "before": own.value[0],
-                    "value": own.value[i],
-                    "against_value": other.value[j],
-                    "difference": difference.value[0],
-                    "low": low[0],
-                    "high": high[0],
-                    "confidence": spec.confidence,
-                    "documents": own.documents,
-                    "tasks": own.tasks,
-                }
 
 
 def _efficiency_rows(cells: list[Cell], scores: Scores, run: str) -> Iterator[dict[str, Any]]:
@@ -284,6 +156,8 @@ def score(
     - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired.
     - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
       trained on; means over documents.
+    - `quality_time.csv`: bits per byte beside seconds of selection, training and evaluation, both
+      with intervals, over the tasks of all methods; which points nothing as cheap is as good as.
     - `costs.csv`: seconds of training per neighbour, without the evaluations; quantiles over
       documents.
     - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
@@ -320,13 +194,21 @@ def score(
     comparisons: list[dict[str, Any]] = []
     for kind, name, keep in (("raw", "scores", None), ("clean", "clean", clean)):
         estimates = estimate_all(chosen, spec, keep)
-        table = pd.DataFrame(_score_rows(estimates, spec), columns=SCORE_COLUMNS)
+        table = pd.DataFrame(score_rows(estimates, spec), columns=SCORE_COLUMNS)
         _write(tables / f"{name}.csv", table)
-        differences.extend(_difference_rows(estimates, kind, spec))
-        comparisons.extend(_comparison_rows(estimates, kind, spec))
+        differences.extend(difference_rows(estimates, kind, spec))
+        comparisons.extend(comparison_rows(estimates, kind, spec))
         if kind == "raw":
             efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
             _write(tables / "efficiency.csv", efficiency)
+            took = read_selection_seconds(
+                [path.parent / "rates.csv" for path in recalls],
+                results / "benchmarks",
+                sum(count["selected"] for count in selected["test"].values()),
+                spec,
+            )
+            quality = quality_rows(chosen, estimates, took, spec)
+            _write(tables / "quality_time.csv", pd.DataFrame(quality, columns=QUALITY_COLUMNS))
     if not differences:
         raise ValueError("every method was evaluated at 0 neighbours only: extend an evaluate_at")
     difference_table = pd.DataFrame(differences)
