@@ -109,6 +109,105 @@ def test_the_weights_are_put_back_whatever_happens_within(loaded):
     assert _same(model, before)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_caller_s_mode_and_random_numbers_do_not_matter_and_go_on(loaded, mode):
+    model, tokenizer = loaded
+    how = tttnn.recipe_for(3, learning_rate=RATE, evaluate_at=[0, 3])
+    expected = tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)["bits_per_byte"].iloc[-1]
+    torch.manual_seed(5)
+    drawn = torch.rand(2)
+    torch.manual_seed(5)
+    model.train()
+    with mode():
+        found = tttnn.adapt(model, tokenizer, TEXT, iter(NEIGHBORS), how)["bits_per_byte"].iloc[-1]
+        with tttnn.adapted(model, tokenizer, NEIGHBORS, how):
+            within = tttnn.bits_per_byte(model, tokenizer, TEXT)
+    assert found == expected and within == pytest.approx(expected, rel=1e-4)
+    assert torch.rand(2).equal(drawn) and model.training
+    model.eval()
+
+
+def test_models_are_adapted_within_one_another(loaded, tmp_path):
+    model, tokenizer = loaded
+    other, its = tttnn.load_model(save_causal(tmp_path / "other"))
+    before, of_other = _state(model), _state(other)
+    alone = tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS)["bits_per_byte"].iloc[-1]
+    with tttnn.adapted(model, tokenizer, NEIGHBORS), tttnn.adapted(other, its, NEIGHBORS[:1]):
+        outer = _state(model)
+        with tttnn.adapted(model, tokenizer, NEIGHBORS):
+            assert not _same(model, outer)
+        assert _same(model, outer) and not _same(other, of_other)
+        assert tttnn.bits_per_byte(model, tokenizer, TEXT) == pytest.approx(alone, rel=1e-4)
+    assert _same(model, before) and _same(other, of_other)
+    how = tttnn.recipe_for(3, lora={"rank": 2})
+    with tttnn.adapted(model, tokenizer, NEIGHBORS, how):
+        shape = str(model)
+        with pytest.raises(ValueError, match="has adapters already"):
+            tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)
+        assert str(model) == shape
+
+
+def test_weights_that_take_no_gradient_stay(loaded):
+    model, tokenizer = loaded
+    before = _state(model)
+    model.requires_grad_(False)
+    try:
+        with (
+            pytest.raises(ValueError, match="no weight of the model takes gradients"),
+            tttnn.adapted(model, tokenizer, NEIGHBORS),
+        ):
+            pass
+        with tttnn.adapted(model, tokenizer, NEIGHBORS, tttnn.recipe_for(3, lora={"rank": 2})):
+            pass
+        last = list(model.parameters())[-1].requires_grad_()
+        with tttnn.adapted(model, tokenizer, NEIGHBORS):
+            moved = [not torch.equal(*pair) for pair in zip(_state(model), before, strict=True)]
+            assert sum(moved) == 1
+        assert [p for p in model.parameters() if p.requires_grad] == [last]
+    finally:
+        model.requires_grad_()
+    assert _same(model, before)
+
+
+@pytest.mark.parametrize(
+    ("neighbors", "settings", "message"),
+    [
+        ("a text", None, r"of type str: give a list of texts"),
+        (pd.DataFrame({"rank": [0], "text": ["a"]}), None, "of type DataFrame: give a list"),
+        (None, None, "of type NoneType"),
+        (["a text", None], None, "neighbour 1 is of type NoneType"),
+        (["\ud800"], None, "neighbour 0 has a lone surrogate"),
+        (NEIGHBORS, {"num_neighbors": 4}, "has 3 neighbours, but the method uses 4"),
+        (NEIGHBORS, {"num_neighbors": 3, "text": "split"}, "text: split of a recipe is for"),
+        (NEIGHBORS, {"num_neighbors": 3, "max_overlap": 0.5}, "max_overlap of a recipe is for"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_said_and_not_trained_on(loaded, neighbors, settings, message):
+    how = None if settings is None else tttnn.recipe_for(**settings)
+    with pytest.raises(ValueError, match=message):
+        tttnn.adapt(*loaded, TEXT, neighbors, how)
+    with pytest.raises(ValueError, match=message), tttnn.adapted(*loaded, neighbors, how):
+        pass
+
+
+def test_what_is_no_recipe_text_or_device_is_said(loaded, tmp_path):
+    with pytest.raises(ValueError, match="recipe is of type dict: give recipe_for"):
+        tttnn.adapt(*loaded, TEXT, NEIGHBORS, {"learning_rate": RATE})
+    with pytest.raises(ValueError, match="the text is of type NoneType"):
+        tttnn.bits_per_byte(*loaded, None)
+    with pytest.raises(ValueError, match="no token"):
+        tttnn.adapt(*loaded, "", NEIGHBORS)
+    with pytest.raises(ValueError, match="as_released"):
+        how = tttnn.recipe_for(3, as_released=True)
+        tttnn.adapted(*loaded, NEIGHBORS, how).__enter__()
+    with pytest.raises(ValueError, match="device 'cud' cannot be used"):
+        tttnn.load_model(tmp_path, "cud")
+    with pytest.raises(ValueError, match="the text is empty"):
+        tttnn.search(" ", "demo")
+    with pytest.raises(ValueError, match="is no run's folder, which is results/NAME"):
+        library.opened_run(tmp_path / "mine")
+
+
 def test_dropout_is_drawn_as_for_a_document_of_that_id(loaded):
     how = tttnn.recipe_for(1)
     assert seed_of(how, tttnn.Query(0, "", [])) == seed_of(how, tttnn.Query(0, TEXT, NEIGHBORS))
@@ -119,6 +218,7 @@ def test_dropout_is_drawn_as_for_a_document_of_that_id(loaded):
     [
         ({"evaluate_at": [0, 9]}, "evaluate_at asks for 9 neighbours"),
         ({"learning_rate": -1.0}, "learning_rate: Input should be greater than 0"),
+        ({"evaluate_at": 2}, "evaluate_at: Input should be a valid list"),
         ({"learning": 1}, "unknown key 'learning'. Did you mean 'learning_rate'"),
     ],
 )

@@ -7,6 +7,7 @@ The paper's released code has such a function, which calls what is not there
 from __future__ import annotations
 
 import shutil
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,15 @@ def generate(
     """
     if save_adapter is not None and save_adapter.exists():
         raise ValueError(f"{save_adapter} is there already: name a new folder for the adapter")
-    if k < 1:
-        raise ValueError(f"-k is {k}: it must be 1 or more")
+    for name, value, is_good in (
+        ("-k", k, k >= 1),
+        ("--tokens", tokens, tokens >= 1),
+        ("--rank", rank, rank >= 1),
+    ):
+        if not is_good:
+            raise ValueError(f"{name} is {value}: it must be 1 or more")
+    if not 0 <= temperature < inf:
+        raise ValueError(f"--temperature is {temperature}: it must be 0 or more")
     opened = Run(run, index)
     folder, rate = _model(opened, model)
     network, tokenizer = load_causal(folder, device="cuda" if torch.cuda.is_available() else "cpu")

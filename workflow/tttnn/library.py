@@ -8,7 +8,8 @@ written.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
 from tttnn.methods import likelihood
 from tttnn.methods.engines import choose
-from tttnn.methods.measure import Query
+from tttnn.methods.measure import Query, check_neighbors
 from tttnn.methods.ttt.engine import Trainee, seed_of, steps_of, use_in
 from tttnn.methods.ttt.engines.lean import Lean
 from tttnn.methods.ttt.engines.objective import Objective
@@ -31,7 +32,7 @@ from tttnn.methods.ttt.precision import weights
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
-from tttnn.reading import read_csv, read_parquet
+from tttnn.reading import one_line, read_csv, read_parquet
 from tttnn.retrieval.selections.hull import hull
 from tttnn.retrieval.selections.sift import sift
 
@@ -59,8 +60,14 @@ def load_model(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model from a folder in Hugging Face format, in float32, and its tokenizer.
 
-    Raises `ValueError` with a remedy where the folder holds none; nothing is downloaded.
+    Raises `ValueError` with a remedy where the folder holds none, and for a device that is not
+    there; nothing is downloaded.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # a name that is none; none of that name here
+        said = f"device {device!r} cannot be used ({one_line(error)}): take cpu"
+        raise ValueError(said) from error
     return load_causal(Path(folder), device=device)
 
 
@@ -75,7 +82,9 @@ def recipe_for(
     `evaluate_at` are the numbers of neighbours after which the text is measured, all of them if it
     is None. Raises `ValueError` in one line for a setting that is not known or does not fit.
     """
-    points = list(range(num_neighbors + 1) if evaluate_at is None else evaluate_at)
+    points: Any = evaluate_at
+    if isinstance(num_neighbors, int) and evaluate_at is None:
+        points = list(range(num_neighbors + 1))
     given = {"num_neighbors": num_neighbors, "learning_rate": learning_rate, "evaluate_at": points}
     try:
         return Recipe(**given, **settings)
@@ -85,10 +94,69 @@ def recipe_for(
     raise ValueError("; ".join(lines).replace("Value error, ", ""))
 
 
+def _checked(text: Any, what: str = "the text") -> str:
+    """Raises `ValueError` for what is no text, or cannot be written as UTF-8."""
+    if not isinstance(text, str):
+        raise ValueError(f"{what} is of type {type(text).__name__}: give a string")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what} has a lone surrogate, which is no character: {error}") from None
+    return text
+
+
+def _texts(neighbors: Any) -> list[str]:
+    """Raises `ValueError` for what is no list of texts: a string and a data frame are lists, too.
+
+    One has its characters in it and the other its columns' names, and both can be trained on.
+    """
+    if isinstance(neighbors, str | pd.DataFrame) or not isinstance(neighbors, Iterable):
+        raise ValueError(
+            f"the neighbours are of type {type(neighbors).__name__}: give a list of texts, such as "
+            "search(…)['text']"
+        )
+    return [_checked(text, f"neighbour {place}") for place, text in enumerate(neighbors)]
+
+
+def _chosen(model: PreTrainedModel, neighbors: list[str], recipe: Any) -> Recipe:
+    """The recipe, or that of all the neighbours; raises `ValueError` where it does not apply."""
+    if recipe is None:
+        recipe = recipe_for(len(neighbors))
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"the recipe is of type {type(recipe).__name__}: give recipe_for(…)")
+    for key, is_set in (
+        ("text: split", recipe.evaluates_halves),
+        ("max_overlap", recipe.max_overlap is not None),
+        ("budget", recipe.budget is not None),
+    ):
+        if is_set:
+            raise ValueError(
+                f"{key} of a recipe is for documents that the workflow splits or whose neighbours "
+                "it chooses: leave it out, and give the text and neighbours that are meant"
+            )
+    check_neighbors(Query(0, "", neighbors), recipe.num_neighbors)
+    if recipe.lora is not None and any(".lora_" in name for name, _ in model.named_parameters()):
+        raise ValueError("the model has adapters already: leave their `with` first, or merge them")
+    if recipe.lora is None and not any(p.requires_grad for p in model.parameters()):
+        raise ValueError(
+            "no weight of the model takes gradients, so none can be trained: call "
+            "model.requires_grad_(True), or give a recipe with lora"
+        )
+    return recipe
+
+
+@contextmanager
+def _training(model: PreTrainedModel) -> Iterator[None]:
+    """Gradients are taken whatever the caller's mode, and the caller's random numbers go on."""
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 def _windows(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, window: int | None
 ) -> list[likelihood.Window]:
-    ids = tokens(tokenizer, text)
+    ids = tokens(tokenizer, _checked(text))
     if not ids:
         raise ValueError(f"the tokenizer has no token for {text[:40]!r}: there is no likelihood")
     length = choose_window(model, window, "window")
@@ -124,7 +192,7 @@ def adapt(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     text: str,
-    neighbors: Sequence[str],
+    neighbors: Iterable[str],
     recipe: Recipe | None = None,
 ) -> pd.DataFrame:
     """Train on each neighbour in turn, nearest first, and measure the text after each; put back.
@@ -132,14 +200,23 @@ def adapt(
     A row a number of neighbours: `num_neighbors`, `log_likelihood` (natural), `bits_per_byte`,
     `train_loss` (nats a token, before the step; NaN before the first), `seconds` of training so
     far. `recipe` is what `recipe_for` gives; None: all the neighbours, the paper's settings. The
-    weights are then bit for bit what they were.
+    weights are then bit for bit what they were. Those on which `requires_grad` is off are not
+    trained. Raises `ValueError` for fewer neighbours than the recipe has, and for a text without
+    tokens.
 
     Source: Hardt and Sun 2024, arXiv 2305.18466, section 4.
     """
-    chosen = recipe or recipe_for(len(neighbors))
+    texts = _texts(neighbors)
+    chosen = _chosen(model, texts, recipe)
+    _windows(model, tokenizer, text, chosen.window)  # which says where there is nothing to measure
     window = choose_window(model, chosen.window, "the recipe's window")
     _, engine = choose("auto", model, chosen, model.device.type)
-    (found,) = engine(model, tokenizer, [Query(0, text, neighbors)], chosen, window)
+    was_training = model.training
+    try:
+        with _training(model):
+            (found,) = engine(model, tokenizer, [Query(0, text, texts)], chosen, window)
+    finally:
+        model.train(was_training)
     return pd.DataFrame(
         {
             "num_neighbors": each.num_neighbors,
@@ -156,7 +233,7 @@ def adapt(
 def adapted(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    neighbors: Sequence[str],
+    neighbors: Iterable[str],
     recipe: Recipe | None = None,
     document: int | str = 0,
 ) -> Iterator[PreTrainedModel]:
@@ -167,29 +244,31 @@ def adapted(
     drawn by `document`, the id of the document that is adapted to; `adapt` has 0. Afterwards the
     weights are bit for bit what they were.
     """
-    chosen = recipe or recipe_for(len(neighbors))
-    if chosen.train_on != "neighbors":
-        raise ValueError(f"train_on: {chosen.train_on} is of documents: set train_on: neighbors")
+    texts = _texts(neighbors)
+    chosen = _chosen(model, texts, recipe)
+    if chosen.as_released:
+        raise ValueError("as_released is of a run over documents in turn: leave it out")
     window = choose_window(model, chosen.window, "the recipe's window")
-    query = Query(document, "", neighbors)
+    query = Query(document, "", texts)
     with ExitStack() as undo:
-        undo.callback(only_trained(model, chosen))
-        undo.callback(model.eval)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        trained, give_back = weights(model, parameters, chosen.precision)
-        undo.callback(give_back)
-        machine = Lean(model, trained, chosen, Objective(model))
-        undo.callback(machine.put_back)
-        trainee = Trainee(
-            model, trained, machine.gradients, machine.state, tokenizer, chosen, window
-        )
-        machine.start()
-        torch.manual_seed(seed_of(chosen, query))
-        for count in range(1, min(chosen.num_neighbors, len(neighbors)) + 1):
-            steps = steps_of(query, trainee, count)
-            use = use_in(query, chosen, count, steps)
-            for pieces in steps:
-                machine.step_on_repeated(pieces, use)
+        undo.callback(model.train, model.training)
+        with _training(model):
+            undo.callback(only_trained(model, chosen))
+            parameters = [p for p in model.parameters() if p.requires_grad]
+            trained, give_back = weights(model, parameters, chosen.precision)
+            undo.callback(give_back)
+            machine = Lean(model, trained, chosen, Objective(model))
+            undo.callback(machine.put_back)
+            trainee = Trainee(
+                model, trained, machine.gradients, machine.state, tokenizer, chosen, window
+            )
+            machine.start()
+            torch.manual_seed(seed_of(chosen, query))
+            for count in range(1, chosen.num_neighbors + 1):
+                steps = steps_of(query, trainee, count)
+                use = use_in(query, chosen, count, steps)
+                for pieces in steps:
+                    machine.step_on_repeated(pieces, use)
         model.eval()
         with trained.in_float32():
             yield model
@@ -198,8 +277,12 @@ def adapted(
 def opened_run(run: str | Path, index: str | None = None) -> Run:
     """A run by its name in the current folder, or by the path of its `results/NAME`."""
     path = Path(run)
-    is_name = len(path.parts) == 1
-    return Run(path.name, index, folder=None if is_name else path.resolve().parent.parent)
+    if len(path.parts) == 1:
+        return Run(path.name, index)
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 — results/NAME may be a link
+    if whole.parent.name != "results":
+        raise ValueError(f"{run} is no run's folder, which is results/NAME: name that, or NAME")
+    return Run(whole.name, index, folder=whole.parent.parent)
 
 
 def search(text: str, run: str | Path, k: int = 20, index: str | None = None) -> pd.DataFrame:
@@ -207,8 +290,11 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
 
     `run` is the name of a run in the current folder, or the path of its `results/NAME`; `index` one
     of its indexes, None: its first. Columns: `rank`, `passage_id`, `distance` (squared Euclidean),
-    `subset`, `text`. Raises `ValueError` where the run has no embeddings yet.
+    `subset`, `text`. Raises `ValueError` where the run has no embeddings yet, and for a text of
+    white space alone.
     """
+    if not _checked(text).strip():
+        raise ValueError("the text is empty")
     return pd.DataFrame(neighbors_of(opened_run(run, index), text, k))
 
 

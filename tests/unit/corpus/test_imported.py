@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,8 +56,10 @@ def test_every_text_is_somewhere_once_with_its_subset(mail, tmp_path, capsys):
     assert texts == dict.fromkeys(((text, MAIL) for text in expected), 1)
     said = json.loads((tmp_path / "mine/import.json").read_text())
     assert said["documents"] == {name: {MAIL: len(pairs)} for name, pairs in found.items()}
-    assert said["omitted"] == {"no text": 1, "empty text": 1}
-    assert "left out: 1 (empty text)" in capsys.readouterr().err
+    assert said["omitted"] == {"not a text in UTF-8": 1, "empty text": 1}
+    assert (
+        f"left out: 1 (empty text), the first in {mail}/sent/empty.txt" in capsys.readouterr().err
+    )
 
 
 def test_records_come_from_lines_and_from_parquet(tmp_path):
@@ -102,6 +106,7 @@ def test_places_are_in_proportion():
         ("letters={mail}", [], "'letters' is no subset of the Pile(.|\n)*pile_enron"),
         ("{mail}", [], "write SUBSET=PATH"),
         ("Enron Emails=nowhere", [], "nowhere is neither a file nor a folder"),
+        ("Enron Emails={mail}/sent/picture.png", [], r"there is no text; left out: 1 \(not a text"),
         ("Enron Emails={mail}", ["--test", "0"], "take shares"),
         ("Enron Emails={mail}", ["--shards", "0"], "--shards is 0: 1 to 100"),
         ("Enron Emails={mail}", ["--shards", "99"], "would have no text: lower --shards"),
@@ -125,3 +130,64 @@ def test_a_fault_names_its_place(tmp_path):
         main(["import", "--texts", f"{MAIL}={tmp_path}/a.parquet", "--output", f"{tmp_path}/mine"])
     with pytest.raises(SystemExit, match="is there already"):
         main(["import", "--texts", f"{MAIL}={tmp_path}/a.jsonl", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match="--texts is empty"):
+        main(["import", "--texts", "--output", f"{tmp_path}/mine"])
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    pq.write_table(pa.table({"text": [f"text {n}" * 9 for n in range(99)]}), tmp_path / "a.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[40:200] = b"\xff" * 160
+    (tmp_path / "a.parquet").write_bytes(data)
+    whole = zstandard.compress(b'{"text": "one"}\n' * 99)
+    (tmp_path / "a.jsonl.zst").write_bytes(whole[:-5])
+    for name in ("a.parquet", "a.jsonl.zst"):
+        given = f"{MAIL}={tmp_path}/{name}"
+        with pytest.raises(SystemExit, match=rf"{name} cannot be read(.|\n)*copy it again"):
+            main(["import", "--texts", given, "--output", f"{tmp_path}/mine"])
+
+
+def test_binary_columns_are_texts_and_numbers_are_not(tmp_path):
+    texts = [f"ö {n}".encode() for n in range(40)]
+    pq.write_table(pa.table({"text": [*texts, b"\xff", None]}), tmp_path / "a.parquet")
+    import_(texts=[f"{MAIL}={tmp_path}/a.parquet"], output=tmp_path / "mine", test=0.4)
+    found = {text for pairs in _all(tmp_path / "mine").values() for text, _ in pairs}
+    assert found == {text.decode() for text in texts}
+    said = json.loads((tmp_path / "mine/import.json").read_text())
+    assert said["omitted"] == {"not a text in UTF-8": 1, "no text": 1}
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "b.parquet")
+    with pytest.raises(ValueError, match="column 'text' holds int64, no text"):
+        import_(texts=[f"{MAIL}={tmp_path}/b.parquet"], output=tmp_path / "other")
+
+
+def test_a_text_that_the_workflow_would_refuse_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tttnn.corpus.imported.LONGEST_LINE", 100)
+    (tmp_path / "long.txt").write_text("a" * 101)
+    (tmp_path / "doubled.txt").write_text('"' * 60)  # each is two characters of JSON
+    for name, message in (("long", "cut it into several files"), ("doubled", "as a record")):
+        with pytest.raises(ValueError, match=message):
+            import_(texts=[f"{MAIL}={tmp_path}/{name}.txt"], output=tmp_path / "mine")
+
+
+def test_links_are_followed_once_and_those_to_nothing_are_counted(mail, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "more.txt").write_text("a linked text")
+    (mail / "link").symlink_to(elsewhere)
+    (mail / "sent/up").symlink_to(mail)
+    (mail / "nothing").symlink_to("nowhere")
+    (mail / "nothing.jsonl").symlink_to("nowhere")
+    import_(texts=[f"{MAIL}={mail}"], output=tmp_path / "mine", test=0.2)
+    texts = Counter(text for pairs in _all(tmp_path / "mine").values() for text, _ in pairs)
+    assert texts["a linked text"] == 1 and texts.total() == 62
+    assert json.loads((tmp_path / "mine/import.json").read_text())["omitted"] == {
+        "not a text in UTF-8": 3,
+        "empty text": 1,
+    }
+
+
+def test_the_command_it_prints_names_the_folder_whatever_it_is_called(mail, tmp_path, capsys):
+    output = tmp_path / "it's, {mine}: ü #1"
+    import_(texts=[f"{MAIL}={mail}"], output=output, test=0.2)
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert yaml.safe_load(words[-1].partition("=")[2]) == {"folder": {"path": str(output)}}

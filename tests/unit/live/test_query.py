@@ -137,3 +137,14 @@ def test_what_cannot_be_asked_is_one_line(words, reason, here):
     with pytest.raises(SystemExit) as caught:
         main(["query", *words])
     assert reason in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_run_of_another_version_is_named(live, tmp_path, monkeypatch):
+    folder = tmp_path / "results/live"
+    folder.mkdir(parents=True)
+    values = json.loads((live.root / "results/live/config.json").read_text())
+    del values["gather"]
+    (folder / "config.json").write_text(json.dumps(values))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"config\.json was written by another version.*gather"):
+        main(["query", TEXT, "--run", "live"])

@@ -14,7 +14,7 @@ def test_half_the_width_takes_four_times_the_documents():
     assert needed(10, 0.2, 0.1) == 40
     assert needed(10, 0.2, 0.2) == 10
     assert needed(10, 0.1, 0.2) == 3  # 2.5
-    assert needed(3, 0.001, 10) == 1
+    assert needed(3, 0.001, 10) == 2  # of one there is no interval
 
 
 def test_so_many_documents_give_that_width():

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -16,18 +18,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 from tqdm import tqdm
 
 from tttnn.corpus.formats import CorpusError, check_kind
-from tttnn.corpus.raw import BATCH, Progress, lines
+from tttnn.corpus.raw import BATCH, LONGEST_LINE, Progress, lines
 from tttnn.corpus.records import RecordError, check_characters, check_text, parse_line
 from tttnn.files import replacing, write_json
 from tttnn.pile import SPLITS, SUFFIXES, TASK_OF_SUBSET
 from tttnn.reading import reading
 
 HUB = "hf:"
+NO_TEXT = "not a text in UTF-8"
 
 
 def _subset(name: str) -> str:
@@ -64,17 +68,50 @@ def _from_hub(name: str) -> Path:
     return Path(found)
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All but hidden ones, in order; links to folders are followed, each folder's content once."""
+    seen = {folder.resolve()}
+    for root, folders, names in os.walk(folder, followlinks=True):
+        kept = []
+        for name in sorted(folders):
+            whole = (Path(root) / name).resolve()
+            if not name.startswith(".") and whole not in seen:
+                seen.add(whole)
+                kept.append(name)
+        folders[:] = kept
+        yield from (Path(root) / name for name in sorted(names) if not name.startswith("."))
+
+
 def _files(source: Path) -> list[Path]:
-    """A file, or all below a folder but hidden ones, in order."""
+    """A file, or all below a folder."""
     if not source.is_dir():
         if not source.is_file():
             raise ValueError(f"{source} is neither a file nor a folder")
         return [source]
-    found = sorted(path for path in source.rglob("*") if path.is_file())
-    found = [p for p in found if not any(x.startswith(".") for x in p.relative_to(source).parts)]
+    found = sorted(_below(source))
     if not found:
         raise ValueError(f"{source} holds no file")
     return found
+
+
+def _of_parquet(path: Path, field: str, remedy: str) -> Iterator[str | bytes | None]:
+    """A column of strings, or of binary, as the workflow reads it."""
+    with reading(path, "copy it again"):
+        file = pq.ParquetFile(path)
+    if field not in file.schema_arrow.names:
+        raise CorpusError(f"{path} has no column {field!r}: {remedy}")
+    kind = file.schema_arrow.field(field).type
+    try:
+        pa.nulls(0, kind).cast(pa.large_binary())
+    except pa.ArrowException:
+        raise CorpusError(f"{path}: column {field!r} holds {kind}, no text: {remedy}") from None
+    batches = file.iter_batches(BATCH, columns=[field])
+    while True:
+        with reading(path, "copy it again"):
+            if (batch := next(batches, None)) is None:
+                return
+            values = batch.column(0).cast(pa.large_binary()).to_pylist()
+        yield from values
 
 
 def _of_records(path: Path, field: str) -> Iterator[Any]:
@@ -82,14 +119,14 @@ def _of_records(path: Path, field: str) -> Iterator[Any]:
     check_kind(path)
     remedy = f"give --field the name of the text's field in {path.name}"
     if path.name.endswith(".parquet"):
-        with reading(path, "copy it again"):
-            file = pq.ParquetFile(path)
-        if field not in file.schema_arrow.names:
-            raise CorpusError(f"{path} has no column {field!r}: {remedy}")
-        for batch in file.iter_batches(BATCH, columns=[field]):
-            yield from batch.column(0).to_pylist()
+        yield from _of_parquet(path, field, remedy)
         return
-    for number, line in enumerate(lines(path, Progress()), start=1):
+    found = enumerate(lines(path, Progress()), start=1)
+    while True:
+        with reading(path, "copy it again"):
+            number, line = next(found, (0, b""))
+        if not number:
+            return
         if line.strip():
             place = f"{path}, line {number}"
             try:
@@ -102,16 +139,43 @@ def _of_records(path: Path, field: str) -> Iterator[Any]:
 
 
 def _texts(path: Path, field: str) -> Iterator[Any]:
-    """What a file holds: the texts of records, or one text, None if it is no text in UTF-8."""
-    if path.name.endswith(SUFFIXES):
-        yield from _of_records(path, field)
+    """What a file holds: the texts of records, or one text, as bytes if it is none in UTF-8."""
+    if path.name.endswith(SUFFIXES) and path.is_file():
+        yield from map(_decoded, _of_records(path, field))
         return
-    data = path.read_bytes()
+    if not path.is_file():  # a link that leads nowhere, a pipe
+        yield b""
+        return
+    if path.stat().st_size > LONGEST_LINE:
+        raise CorpusError(
+            f"{path} has more than {LONGEST_LINE:,} bytes, which is too long for one text: cut it "
+            "into several files, or write it as .jsonl with a text in each line"
+        )
+    text = _decoded(path.read_bytes())
+    if isinstance(text, str):
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    yield path.read_bytes() if isinstance(text, str) and "\0" in text else text
+
+
+def _decoded(value: Any) -> Any:
+    """Bytes as the text in UTF-8 that they are; as they stand if they are none."""
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return value
+
+
+def _fault(text: Any) -> str | None:
+    """Why a text is left out; None if it is one."""
+    if isinstance(text, bytes):
+        return NO_TEXT
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = None
-    yield None if text is None or "\0" in text else text.replace("\r\n", "\n")
+        check_characters(check_text(text), "text")
+    except RecordError as error:
+        return error.reason
+    return None
 
 
 class _Shards:
@@ -132,7 +196,13 @@ class _Shards:
 
     def write(self, name: str, text: str, subset: str) -> None:
         record = {"text": text, "meta": {"pile_set_name": subset}}
-        self._writers[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+        line = json.dumps(record, ensure_ascii=False) + "\n"
+        if len(line) > LONGEST_LINE // 4 and len(line.encode()) > LONGEST_LINE:
+            raise CorpusError(
+                f"a text that begins {text[:40]!r} takes more than {LONGEST_LINE:,} bytes as a "
+                "record, which the workflow does not read: cut it into several"
+            )
+        self._writers[name].write(line)
         self.counts[name][subset] += 1
 
 
@@ -193,43 +263,57 @@ def import_(
     if not 1 <= shards <= 100:
         raise ValueError(f"--shards is {shards}: 1 to 100")
     pairs = _parsed(texts)
+    if not pairs:
+        raise ValueError("--texts is empty: write SUBSET=PATH, such as 'Enron Emails=mail/'")
+    files = [
+        (subset, _files(_from_hub(source[len(HUB) :]) if source.startswith(HUB) else Path(source)))
+        for subset, source in pairs  # all of them, before the first is read
+    ]
     omitted = Counter[str]()
+    first = dict[str, Path]()
     with replacing(output, directory=True) as beside:
         with ExitStack() as undo:
             written = _Shards(beside, shards, undo)
             progress = undo.enter_context(tqdm(unit="text", mininterval=5))
-            for subset, source in pairs:
-                is_hub = source.startswith(HUB)
-                folder = _from_hub(source.removeprefix(HUB)) if is_hub else Path(source)
-                for text in (one for path in _files(folder) for one in _texts(path, field)):
+            for subset, path in ((subset, path) for subset, paths in files for path in paths):
+                for text in _texts(path, field):
                     progress.update()
-                    try:
-                        check_characters(check_text(text), "text")
-                    except RecordError as error:
-                        omitted[error.reason] += 1
+                    if reason := _fault(text):
+                        omitted[reason] += 1
+                        first.setdefault(reason, path)
                         continue
                     written.write(_place(_drawn(text, seed), val, test, shards), text, subset)
+        left_out = [
+            f"left out: {count:,} ({reason}), the first in {first[reason]}"
+            for reason, count in omitted.items()
+        ]
         counts = {name: dict(sorted(found.items())) for name, found in written.counts.items()}
+        if not any(counts.values()):
+            raise CorpusError("; ".join(["there is no text", *left_out]))
         for name, found in counts.items():
             if not found and name != "val":
-                remedy = "raise --test" if name == "test" else "lower --shards"
-                raise CorpusError(f"{name} would have no text: {remedy}, or give more texts")
+                remedy = "raise --test, or" if name == "test" else "lower --shards, or"
+                remedy = "" if name == "train/00" and shards == 1 else f"{remedy} "
+                fault = f"{name} would have no text: {remedy}give more texts"
+                raise CorpusError("; ".join([fault, *left_out]))
         said = {"texts": texts, "field": field, "val": val, "test": test, "seed": seed}
         write_json(beside / "import.json", {**said, "documents": counts, "omitted": dict(omitted)})
-    _tell(output, counts, omitted)
+    _tell(output, counts, left_out)
 
 
-def _tell(output: Path, counts: dict[str, dict[str, int]], omitted: Counter[str]) -> None:
+def _tell(output: Path, counts: dict[str, dict[str, int]], left_out: list[str]) -> None:
     for name, found in counts.items():
         each = ", ".join(f"{subset} {count:,}" for subset, count in found.items())
         print(f"{output / name}.jsonl.zst: {sum(found.values()):,} texts ({each or 'none'})")
-    for reason, count in omitted.items():
-        print(f"left out: {count:,} ({reason})", file=sys.stderr)
+    for line in left_out:
+        print(line, file=sys.stderr)
     missing = {subset for found in counts.values() for subset in found} - set(counts["test"])
     for subset in sorted(missing):
         print(f"warning: no text of {subset} is in test: raise --test", file=sys.stderr)
     shards = sum(name.startswith("train/") for name in counts)
+    path = json.dumps(str(output), ensure_ascii=False)  # YAML has strings as JSON has them
+    sources = shlex.quote(f"sources={{folder: {{path: {path}}}}}")
     print(
         "now: snakemake --cores 2 --configfile config/pretrained.yaml --config run=mine "
-        f"'corpus={{shards: {shards}}}' 'sources={{folder: {{path: {output}}}}}'"
+        f"'corpus={{shards: {shards}}}' {sources}"
     )

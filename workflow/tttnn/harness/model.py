@@ -10,9 +10,12 @@ plugins find it by its entry point, `lm_eval --model tttnn`. `lm_eval` is an ext
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +54,15 @@ def recipe_of(run: Run, name: str, neighbors: int, learning_rate: float) -> Reci
             f"{what} has its neighbours from {method.candidates}, and what is searched here is "
             f"index {run.index}: give a method on an index, and index= its name"
         )
-    if method.evaluates_halves or method.depends_on_order or method.max_overlap is not None:
+    if (
+        method.evaluates_halves
+        or method.depends_on_order
+        or method.max_overlap is not None
+        or method.budget is not None
+    ):
         raise ValueError(
-            f"{what} splits documents, carries something from one to the next, or passes over "
-            "copies: give one that does not, such as ttt"
+            f"{what} splits documents, carries something from one to the next, passes over copies, "
+            "or keeps a budget: give one that does not, such as ttt"
         )
     settings = method.model_dump(
         mode="json",
@@ -62,6 +70,25 @@ def recipe_of(run: Run, name: str, neighbors: int, learning_rate: float) -> Reci
     )
     rate = method.learning_rate or learning_rate
     return recipe_for(neighbors, rate, sorted({0, neighbors}), **settings)
+
+
+def _check_names(given: dict[str, Any]) -> None:
+    """Raises `ValueError` for an argument that is nearly one of ours; what others mean is `hf`'s.
+
+    `hf` hands on what it does not know, to be refused far from here, or not at all.
+    """
+    ours = list(inspect.signature(TTTNN).parameters)
+    others = set(given) - set(inspect.signature(HFLM).parameters)
+    for name in sorted(others):
+        if close := difflib.get_close_matches(name, ours, n=1, cutoff=0.75):
+            raise ValueError(f"unknown argument {name!r}. Did you mean {close[0]!r}?")
+
+
+def _number(name: str, given: Any, kind: Callable[[Any], Any]) -> Any:
+    try:
+        return kind(given)
+    except (ValueError, TypeError):
+        raise ValueError(f"{name}={given} is not a number: give one in --model_args") from None
 
 
 @register_model("tttnn")
@@ -82,7 +109,7 @@ class TTTNN(HFLM):
     def __init__(
         self,
         pretrained: str | Any,
-        run: str,
+        run: str = "",
         method: str = "ttt",
         neighbors: int = 20,
         index: str | None = None,
@@ -91,12 +118,20 @@ class TTTNN(HFLM):
         max_length: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self._run = opened_run(run, index)
-        self._neighbors = int(neighbors)
+        _check_names(kwargs)
+        if not run:
+            raise ValueError("no run is given: add run=results/NAME to --model_args")
+        self._run = opened_run(str(run), index)
+        self._neighbors = _number("neighbors", neighbors, int)
+        if self._neighbors < 0:
+            raise ValueError(f"neighbors={neighbors}: give 0 or more")
         rate = _rate_of(self._run, pretrained) or LEARNING_RATE
         self._recipe = recipe_of(self._run, method, self._neighbors, rate)
         if learning_rate is not None:
-            self._recipe = self._recipe.model_copy(update={"learning_rate": float(learning_rate)})
+            rate = _number("learning_rate", learning_rate, float)
+            if not (rate > 0 and isfinite(rate)):
+                raise ValueError(f"learning_rate={learning_rate}: give more than 0")
+            self._recipe = self._recipe.model_copy(update={"learning_rate": rate})
         length = max_length or self._recipe.window
         super().__init__(pretrained, dtype=dtype, max_length=length, **kwargs)
         if self.world_size > 1:

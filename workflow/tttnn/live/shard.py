@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tttnn.config.load import load
+from tttnn.config.load import ConfigError, load
 from tttnn.config.root import Config
 from tttnn.corpus.passages import ROW_BITS, PassageStore
 from tttnn.digests import check_file, read_record
@@ -49,7 +49,13 @@ class Run:
             raise ValueError(
                 f"{file} is missing: give --run the name of a run that was started in this folder"
             )
-        self.config: Config = load(read_json(file))
+        try:
+            self.config: Config = load(read_json(file))
+        except ConfigError as error:
+            raise ValueError(
+                f"{file} was written by another version of the workflow: start the run once more, "
+                f"or use the version that made it ({' '.join(str(error).split())[:300]})"
+            ) from error
         built = self.config.built_indexes
         self.index = built[0] if index is None else index
         if self.index not in built:

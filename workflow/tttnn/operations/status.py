@@ -28,6 +28,7 @@ ERROR = re.compile(r"^Error in rule (\w+):\n((?:    .*\n)+)", re.M)
 OUTPUT = re.compile(r"^    output: (.*)$", re.M)
 STOPPED = "Terminating processes on user request"  # Ctrl-C
 STATES = ("done", "running", "queued", "interrupted", "failed", "stale", "waiting")
+A_DAY = 86400
 DOCUMENTS = {"download_shard", "chunk_shard", "embed_chunk", *EVALUATIONS}
 
 
@@ -302,17 +303,20 @@ def status(
     work, its jobs are those that it started with; otherwise Snakemake is asked, which takes
     seconds.
     """
-    if watch is not None and not watch > 0:
-        raise ValueError(f"--watch is {watch}: give the seconds between two looks, more than 0")
-    while True:
-        found = _found(run, configfile, config)
-        told = "\n".join(lines(found, time.time()))
-        # a terminal shows the latest look alone; a file keeps each
-        clear = "\x1b[H\x1b[2J" if watch is not None and sys.stdout.isatty() else ""
-        print(clear + told, flush=True)
-        if watch is None or found.at_work is None:
-            return
-        try:
+    if watch is not None and not 0 < watch <= A_DAY:
+        raise ValueError(
+            f"--watch is {watch}: give the seconds between two looks, more than 0, {A_DAY} at most"
+        )
+    try:
+        while True:
+            found = _found(run, configfile, config)
+            told = "\n".join(lines(found, time.time()))
+            # a terminal shows the latest look alone; a file keeps each
+            clear = "\x1b[H\x1b[2J" if watch is not None and sys.stdout.isatty() else ""
+            print(clear + told, flush=True)
+            if watch is None or found.at_work is None:
+                return
             time.sleep(watch)
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        if watch is None:
+            raise

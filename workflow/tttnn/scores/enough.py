@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, isnan
+from math import ceil, isfinite, isnan
 from pathlib import Path
 
 import pandas as pd
@@ -18,14 +18,17 @@ ROW = "{:<24}{:>9}{:>12}{:>12}{:>12}"
 def needed(documents: int, half_width: float, wanted: float) -> int:
     """Documents for an interval of half-width `wanted`, where `documents` gave `half_width`.
 
-    A mean's interval narrows with the square root of the number of documents.
+    A mean's interval narrows with the square root of the number of documents. Of one document there
+    is none, so two are the fewest.
     """
-    return max(1, ceil(documents * (half_width / wanted) ** 2 * (1 - 1e-12)))
+    return max(2, ceil(documents * (half_width / wanted) ** 2 * (1 - 1e-12)))
 
 
 def lines(tables: Path, width: float | None) -> Iterator[str]:
     """A block for each model, of the run's main method at its largest number of neighbours."""
     rows = read_csv(tables / "differences.csv", ["run", "documents_kind", "low", "high"])
+    if rows.empty:
+        raise ValueError(f"{tables / 'differences.csv'} has no gain: evaluate a method first")
     rows = rows[(rows["documents_kind"] == "raw") & (rows["method"] == rows["method"].iloc[0])]
     rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
     confidence = f"{100 * rows['confidence'].iloc[0]:g} %"
@@ -70,6 +73,12 @@ def enough(*, run: str, width: float | None = None) -> None:
     Intervals narrow with the square root of the number of documents. `select.count` of a
     configuration is how many are drawn; a larger draw has the documents of a smaller one.
     """
-    if width is not None and not width > 0:
-        raise ValueError(f"--width is {width}: it must be more than 0")
-    print("\n".join(lines(Path("results") / run / "tables", width)))
+    if width is not None and not (width > 0 and isfinite(width)):
+        raise ValueError(f"--width is {width}: it must be a number of more than 0")
+    tables = Path("results") / run / "tables"
+    if not (tables / "differences.csv").is_file():
+        raise ValueError(
+            f"{tables / 'differences.csv'} is missing: give --run the name of a run in this folder "
+            "that has its tables"
+        )
+    print("\n".join(lines(tables, width)))
