@@ -19,6 +19,8 @@ rule evaluate_part:
         "<logs>/evaluate_part/{model}/{method}/{task}/{part}.log",
     benchmark:
         "<benchmarks>/evaluate_part/{model}/{method}/{task}/{part}.tsv"
+    wildcard_constraints:
+        method=cfg.method_pattern(merging=False),
     conda:
         ENVIRONMENT
     threads: 1

@@ -9,6 +9,9 @@ VECTORS = dict.fromkeys(
         *(("val", CANDIDATES[method]) for method in MIXTURES),
     ]
     if found in EMBEDDERS
+) | dict.fromkeys(
+    f"<results>/queries/{QUERIES[method]}/embeddings/{embedder}.safetensors"
+    for method, embedder in EXPERT_VECTORS.items()
 )
 
 
@@ -128,7 +131,7 @@ rule draw_figure:
             category="Tables",
             labels={"table": "costs"},
         ),
-        others=[*rules.score.output, *rules.measure_distances.output],
+        others=[*rules.score.output, *rules.measure_distances.output, *EXPERT_TABLES],
     output:
         svg=report(
             "<figures>/{figure}.svg",

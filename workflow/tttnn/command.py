@@ -46,11 +46,19 @@ LOWER = {
     "embed_chunk": "lower embed.batch_tokens",
     "embed_queries": "lower embed.batch_tokens",
     "evaluate_part": "lower the method's window, or give it lora",
+    "evaluate_experts": "lower the method's window",
+    "train_expert": "lower the experts' window, or their rank",
     "merge_training": f"{RAISE}, or lower the index's sample_per_shard, or its lists",
     **dict.fromkeys(
         (
             *("fill_shard_index", "merge_index", "search_shard", "merge_candidates"),
-            *("draw_random", "measure_recall", "measure_distances", "choose_neighbors"),
+            *(
+                "cluster_passages",
+                "draw_random",
+                "measure_recall",
+                "measure_distances",
+                "choose_neighbors",
+            ),
         ),
         RAISE,
     ),

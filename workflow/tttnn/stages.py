@@ -6,6 +6,7 @@ about reruns (see `tttnn.provenance`), the command line finds the function here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from inspect import signature
@@ -16,6 +17,7 @@ from tttnn.config.root import Config
 from tttnn.methods.needs import with_rates
 from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
+from tttnn.sections.experts import Clustering, Training
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
 
@@ -46,7 +48,11 @@ MODULES = {
     "collect_texts": "tttnn.retrieval.texts",
     "gather_neighbors": "tttnn.retrieval.gather",
     "evaluate_part": "tttnn.methods.evaluate",
+    "cluster_passages": "tttnn.retrieval.clusters",
+    "train_expert": "tttnn.methods.experts.train",
+    "evaluate_experts": "tttnn.methods.experts.evaluate",
     "score": "tttnn.scores.score",
+    "weigh_experts": "tttnn.scores.experts",
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
@@ -75,7 +81,10 @@ KINDS: dict[str, Kind] = {
     "choose_neighbors": lambda config, job: engine(
         SELECTIONS, config.selections[job.selection].kind
     ),
-    "evaluate_part": lambda config, job: engine(METHODS, config.methods[job.method].kind),
+    **dict.fromkeys(
+        ("evaluate_part", "evaluate_experts"),
+        lambda config, job: engine(METHODS, config.methods[job.method].kind),
+    ),
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
     **dict.fromkeys(
         (
@@ -227,6 +236,40 @@ class Specs:
                 "parts": parts,
                 "max_overlap": chosen.max_overlap,
                 "stops": selection is not None and selection.stop is not None,
+            }
+        )
+
+    def cluster_passages(self, wildcards: Any) -> str:
+        experts = self._config.experts[wildcards.experts]
+        return canonical(experts.model_dump(mode="json", include=set(Clustering.model_fields)))
+
+    def train_expert(self, wildcards: Any) -> str:
+        experts = self._config.experts[wildcards.experts]
+        return canonical(experts.model_dump(mode="json", include=set(Training.model_fields)))
+
+    def evaluate_experts(self, wildcards: Any) -> str:
+        then = self._config.merging[wildcards.method].then
+        trained_by = {}
+        if then is not None:
+            trained_by = json.loads(self._evaluation(wildcards.model, then, 1))["recipe"]
+        own = json.loads(self.evaluate_part(wildcards))
+        return canonical(own | {"trained_by": trained_by or None})
+
+    def weigh_experts(self, wildcards: Any) -> str:
+        config = self._config
+        return canonical(
+            {
+                "run": config.run,
+                "experts": {name: method.experts for name, method in config.merging.items()},
+                "counts": {
+                    name: "experts" if method.then is None else "neighbours"
+                    for name, method in config.merging.items()
+                },
+                "against": {
+                    name: other
+                    for name in config.merging
+                    if (other := config.weighed_against(name)) is not None
+                },
             }
         )
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from tttnn.config.figures import FIGURES
+from tttnn.methods.experts.settings import Merging
+from tttnn.methods.ttt.settings import Recipe
 from tttnn.pile import SPLITS, TASKS
 from tttnn.sections.base import nearest
 from tttnn.sections.search import RANDOM
@@ -23,6 +25,8 @@ def check(config: Config) -> None:
     for name in config.chosen:
         _check_candidates(config, name)
         _check_training(config, name)
+        if isinstance(method := config.methods[name], Merging):
+            _check_merging(config, method, f"methods.{name}")
     _check_embedders(config)
     _check_depths(config)
 
@@ -159,6 +163,40 @@ def _check_training(config: Config, name: str) -> None:
             raise ValueError(
                 f"{where}: no learning rate for {model}: set {where}.learning_rate or "
                 f"models.{model}.adapt_learning_rate"
+            )
+
+
+def _check_merging(config: Config, method: Merging, where: str) -> None:
+    """A method has the experts that it merges, and what trains the merge is of kind ttt."""
+    _known([method.experts], config.experts, f"{where}.experts")
+    experts = config.experts[method.experts]
+    _models(config, [experts.embedder], "masked", f"experts.{method.experts}.embedder")
+    if method.then is None:
+        if method.evaluate_at[-1] > experts.clusters:
+            raise ValueError(
+                f"{where}.evaluate_at asks for {method.evaluate_at[-1]} experts, and "
+                f"experts.{method.experts}.clusters is {experts.clusters}: raise clusters or "
+                "shorten evaluate_at"
+            )
+        return
+    _known([method.then], config.methods, f"{where}.then")
+    then = config.methods[method.then]
+    if (
+        not isinstance(then, Recipe)
+        or then.train_on != "neighbors"
+        or then.step == "batch"
+        or then.depends_on_order
+        or then.time_budget
+    ):
+        raise ValueError(
+            f"{where}.then: {method.then!r} must be of kind ttt, train on neighbours one after "
+            "the other, and carry nothing from document to document, without a budget"
+        )
+    for model in config.scope(where.removeprefix("methods."))[0]:
+        if then.asks_for_learning_rate and config.models[model].adapt_learning_rate is None:
+            raise ValueError(
+                f"{where}.then: no learning rate for {model}: set methods.{method.then}."
+                f"learning_rate or models.{model}.adapt_learning_rate"
             )
 
 

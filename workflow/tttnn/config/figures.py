@@ -39,6 +39,10 @@ def _has_indexes(config: Config) -> bool:
     return len(config.built_indexes) > 1
 
 
+def _weighs_experts(config: Config) -> bool:
+    return any(config.weighed_against(name) for name in config.merging)
+
+
 FIGURES = {
     "before_after": Figure(
         "gains",
@@ -99,6 +103,14 @@ FIGURES = {
         "few neighbours to many; a filled mark is a point that nothing as cheap is as good as. The "
         "line at the top is the model as it was.",
         _has_methods,
+    ),
+    "break_even": Figure(
+        "break_even",
+        "When experts that were trained before the test are worth it: seconds for so many "
+        "documents, by the method that merges experts, whose training is paid once, and by "
+        "test-time training on as many neighbours as the labels say. A mark is where both have "
+        "cost the same; what a document's bits per byte are is at the end of each line.",
+        _weighs_experts,
     ),
     "cost": Figure(
         "costs",

@@ -18,6 +18,7 @@ from tttnn.config.catalogue import (
     keys,
 )
 from tttnn.config.inherit import inherited
+from tttnn.methods.experts.settings import Merging
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
 from tttnn.sections.chunk import Chunk
@@ -25,6 +26,7 @@ from tttnn.sections.corpus import Corpus
 from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
+from tttnn.sections.experts import Experts
 from tttnn.sections.gather import Gather
 from tttnn.sections.memory import MemoryMb
 from tttnn.sections.mixture import Mixture
@@ -75,6 +77,7 @@ class Config(Section):
     select: Select
     validation: Select
     split: Split
+    experts: dict[str, Experts] = {}
     methods: dict[str, AnyMethod]
     sets: dict[str, Names] = {}
     evaluate: Evaluate
@@ -86,7 +89,7 @@ class Config(Section):
     def _inherit(cls, values: Any) -> Any:
         if isinstance(values, dict):
             values = dict(values)
-            for catalogue in ("models", "indexes", "selections", "methods"):
+            for catalogue in ("models", "indexes", "selections", "experts", "methods"):
                 if isinstance(values.get(catalogue), dict):
                     values[catalogue] = inherited(
                         values[catalogue], catalogue, partial(keys, catalogue)
@@ -103,7 +106,7 @@ class Config(Section):
         _check_name(run, "a folder")
         return run
 
-    @field_validator("sources", "models", "indexes", "selections", "methods")
+    @field_validator("sources", "models", "indexes", "selections", "experts", "methods")
     @classmethod
     def _names_stand_in_paths(cls, catalogue: dict[str, Any]) -> dict[str, Any]:
         for name in catalogue:
@@ -137,7 +140,8 @@ class Config(Section):
 
     def embedder_pattern(self, *, published: bool) -> str:
         """A regular expression for the embedders whose vectors are at hand, or for the others."""
-        names = (index.embedder for index in self.indexes.values())
+        names = [index.embedder for index in self.indexes.values()]
+        names += [experts.embedder for experts in self.experts.values()]
         chosen = [name for name in names if (name in self.embeddings.published) == published]
         return "|".join(map(re.escape, dict.fromkeys(chosen))) or "(?!)"
 
@@ -200,6 +204,29 @@ class Config(Section):
         """The evaluated methods with a share alpha, which is chosen on validation documents."""
         methods = {name: self.methods[name] for name in self.evaluated}
         return {name: method for name, method in methods.items() if isinstance(method, Mixture)}
+
+    @property
+    def merging(self) -> dict[str, Merging]:
+        """The evaluated methods that merge experts."""
+        methods = {name: self.methods[name] for name in self.evaluated}
+        return {name: method for name, method in methods.items() if isinstance(method, Merging)}
+
+    def weighed_against(self, merging: str) -> str | None:
+        """The first evaluated method that only trains, of the same text as one that merges."""
+        for name in self.evaluated:
+            alike = self.queries(name) == self.queries(merging)
+            if alike and self.methods[name].trains and name not in self.merging:
+                return name
+        return None
+
+    def method_pattern(self, *, merging: bool) -> str:
+        """A regular expression for the names of the methods that merge experts, or the others."""
+        names = [
+            re.escape(name)
+            for name, method in self.methods.items()
+            if isinstance(method, Merging) == merging
+        ]
+        return "|".join(names) or "(?!)"
 
     def parts(self, method: str, task: str) -> list[str]:
         """Names of the jobs that a method's documents of a task are dealt to."""

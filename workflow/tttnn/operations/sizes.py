@@ -209,6 +209,7 @@ def scale(config: Config) -> Scale:
         models=config.models,
         indexes=config.indexes,
         selections=config.selections,
+        experts=config.experts,
         methods=config.methods,
         chunk=config.chunk,
         embed=config.embed,
