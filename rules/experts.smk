@@ -2,11 +2,13 @@
 experts/{experts}/{model}/{cluster}/ → merged for each document, evaluation/{model}/{method}/{task}/
 {part}.parquet, as other methods' → what they cost, tables/experts.csv."""
 
-EXPERT_TABLES = ["<results>/tables/experts.csv"] if EXPERTS else []
+EVALUATED_EXPERTS = {
+    (model, method): EXPERTS[method] for model, method, _ in CELLS if method in EXPERTS
+}
+EXPERT_TABLES = ["<results>/tables/experts.csv"] if EVALUATED_EXPERTS else []
 TRAINED_EXPERTS = [
-    f"<results>/experts/{EXPERTS[method]}/{model}/{cluster}"
-    for model, method in dict.fromkeys((model, method) for model, method, _ in CELLS)
-    if method in EXPERTS
+    f"<results>/experts/{experts}/{model}/{cluster}"
+    for (model, method), experts in EVALUATED_EXPERTS.items()
     for cluster in CLUSTERS[method]
 ]
 
@@ -143,7 +145,7 @@ rule weigh_experts:
         efficiency="<results>/tables/efficiency.csv",
         clusters=collect(
             "<results>/experts/{experts}/clusters.json",
-            experts=dict.fromkeys(EXPERTS.values()),
+            experts=dict.fromkeys(EVALUATED_EXPERTS.values()),
         ),
         adapters=list(dict.fromkeys(TRAINED_EXPERTS)),
     output:

@@ -12,6 +12,7 @@ VECTORS = dict.fromkeys(
 ) | dict.fromkeys(
     f"<results>/queries/{QUERIES[method]}/embeddings/{embedder}.safetensors"
     for method, embedder in EXPERT_VECTORS.items()
+    if any(method == evaluated for _, evaluated, _ in CELLS)
 )
 
 

@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow/tttnn"
 WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
-    queries="test", selection="stop",
+    queries="test", selection="stop", experts="eight",
 )  # fmt: skip
-STAGES = [name for name in vars(Specs) if not name.startswith("_")]
+STAGES = [n for n in vars(Specs) if not n.startswith("_") and n != "evaluate_experts"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score"}),
+        ("run", "other", {"score", "weigh_experts"}),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
@@ -100,6 +100,10 @@ def test_two_values_that_change_places_are_a_change(values):
         ("methods.ttt.seed", 5, {"evaluate_part", "validate_part"}),
         ("methods.ttt.max_overlap", 0.5, {"evaluate_part", "validate_part"}),
         ("methods.random.seed", 5, set()),
+        ("experts.eight.clusters", 9, {"cluster_passages"}),
+        ("experts.eight.learning_rate", 0.5, {"train_expert"}),
+        ("experts.eight.seed", 5, {"cluster_passages", "train_expert"}),
+        ("methods.experts.beta", 0.5, set()),
         ("score.resamples", 5, {"score"}),
         ("figures", ["curves"], set()),
     ],
@@ -134,6 +138,18 @@ def test_a_digest_of_another_shard_fetches_nothing_again(values):
     assert specs(values)["download_shard"] == before
     values["sources"]["folder"]["sha256"]["train/00.parquet"] = "b" * 64
     assert specs(values)["download_shard"] != before
+
+
+def test_what_merges_experts_reads_what_they_are_trained_on_with(values):
+    def spec(method: str) -> str:
+        wildcards = SimpleNamespace(model="small", method=method, task="pile_github")
+        return Specs(load(values)).evaluate_experts(wildcards)
+
+    alone, trained = spec("experts"), spec("experts_ttt")
+    values["methods"]["ttt"]["weight_decay"] = 0.5
+    assert (spec("experts") == alone, spec("experts_ttt") == trained) == (True, False)
+    values["methods"]["experts"]["beta"] = 0.5
+    assert spec("experts") != alone
 
 
 def test_a_method_without_a_learning_rate_has_the_models(values):

@@ -257,19 +257,16 @@ class Specs:
 
     def weigh_experts(self, wildcards: Any) -> str:
         config = self._config
+        merging = [name for name in config.merging if name in config.evaluated]
         return canonical(
             {
                 "run": config.run,
-                "experts": {name: method.experts for name, method in config.merging.items()},
+                "experts": {name: config.merging[name].experts for name in merging},
                 "counts": {
-                    name: "experts" if method.then is None else "neighbours"
-                    for name, method in config.merging.items()
+                    name: "experts" if config.merging[name].then is None else "neighbours"
+                    for name in merging
                 },
-                "against": {
-                    name: other
-                    for name in config.merging
-                    if (other := config.weighed_against(name)) is not None
-                },
+                "against": {name: config.weighed_against(name) for name in merging},
             }
         )
 

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from tttnn.config.figures import FIGURES
-from tttnn.methods.experts.settings import Merging
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.pile import SPLITS, TASKS
 from tttnn.sections.base import nearest
@@ -25,8 +24,8 @@ def check(config: Config) -> None:
     for name in config.chosen:
         _check_candidates(config, name)
         _check_training(config, name)
-        if isinstance(method := config.methods[name], Merging):
-            _check_merging(config, method, f"methods.{name}")
+        if name in config.merging:
+            _check_merging(config, name)
     _check_embedders(config)
     _check_depths(config)
 
@@ -80,6 +79,8 @@ def _check_catalogues(config: Config) -> None:
             )
     for name, selection in config.selections.items():
         _known([selection.index], config.indexes, f"selections.{name}.index")
+    for name, method in config.merging.items():
+        _known([method.experts], config.experts, f"methods.{name}.experts")
     _known(config.search.indexes, config.indexes, "search.indexes")
     for name, members in config.sets.items():
         if name in config.methods:
@@ -166,9 +167,9 @@ def _check_training(config: Config, name: str) -> None:
             )
 
 
-def _check_merging(config: Config, method: Merging, where: str) -> None:
+def _check_merging(config: Config, name: str) -> None:
     """A method has the experts that it merges, and what trains the merge is of kind ttt."""
-    _known([method.experts], config.experts, f"{where}.experts")
+    method, where = config.merging[name], f"methods.{name}"
     experts = config.experts[method.experts]
     _models(config, [experts.embedder], "masked", f"experts.{method.experts}.embedder")
     if method.then is None:
@@ -192,7 +193,7 @@ def _check_merging(config: Config, method: Merging, where: str) -> None:
             f"{where}.then: {method.then!r} must be of kind ttt, train on neighbours one after "
             "the other, and carry nothing from document to document, without a budget"
         )
-    for model in config.scope(where.removeprefix("methods."))[0]:
+    for model in config.scope(name)[0]:
         if then.asks_for_learning_rate and config.models[model].adapt_learning_rate is None:
             raise ValueError(
                 f"{where}.then: no learning rate for {model}: set methods.{method.then}."

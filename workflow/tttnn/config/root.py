@@ -207,25 +207,27 @@ class Config(Section):
 
     @property
     def merging(self) -> dict[str, Merging]:
-        """The evaluated methods that merge experts."""
-        methods = {name: self.methods[name] for name in self.evaluated}
-        return {name: method for name, method in methods.items() if isinstance(method, Merging)}
+        """The methods that merge experts, evaluated or not."""
+        return {name: m for name, m in self.methods.items() if isinstance(m, Merging)}
 
-    def weighed_against(self, merging: str) -> str | None:
-        """The first evaluated method that only trains, of the same text as one that merges."""
-        for name in self.evaluated:
-            alike = self.queries(name) == self.queries(merging)
-            if alike and self.methods[name].trains and name not in self.merging:
-                return name
-        return None
+    def weighed_against(self, merging: str) -> list[str]:
+        """The methods of `evaluate.methods` that only train, of the same text as one that merges.
+
+        None where that one is not evaluated itself.
+        """
+        return [
+            name
+            for name in self.evaluated
+            if merging in self.evaluated
+            and self.queries(name) == self.queries(merging)
+            and self._choice(name) is self.evaluate
+            and self.methods[name].trains
+            and name not in self.merging
+        ]
 
     def method_pattern(self, *, merging: bool) -> str:
         """A regular expression for the names of the methods that merge experts, or the others."""
-        names = [
-            re.escape(name)
-            for name, method in self.methods.items()
-            if isinstance(method, Merging) == merging
-        ]
+        names = [re.escape(name) for name in self.methods if (name in self.merging) == merging]
         return "|".join(names) or "(?!)"
 
     def parts(self, method: str, task: str) -> list[str]:

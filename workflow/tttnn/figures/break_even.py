@@ -19,10 +19,13 @@ LABEL = 0.055  # height of a label beside the lines, of the panel's
 
 
 def break_even(folder: Path) -> Figure:
-    """Seconds by documents, of the first model: what is paid once, and what a document takes."""
+    """Seconds by documents, of the first model: what is paid once, and what a document takes.
+
+    Against the first method that experts are held against.
+    """
     table = tables.read(folder, "experts")
     model = tables.names(table, "model")[0]
-    table = table[table["model"] == model]
+    table = table[(table["model"] == model) & (table["against"] == table["against"].iloc[0])]
     experts, others = _experts(table), _others(table)
     documents = _documents(experts, others)
     figure = style.new_figure(style.PAGE, 3.0)
@@ -33,10 +36,14 @@ def break_even(folder: Path) -> Figure:
         paid = row.cluster_seconds + row.train_seconds
         seconds = paid + row.seconds * documents
         axes.plot(documents, seconds, color=colour)
-        counted = "experts" if row.counts_experts else "neighbours"
-        name = f"{row.method}, {row.num_neighbors} {counted} ({row.bits_per_byte:.3f})"
+        counted = (
+            f"up to {row.num_neighbors} experts"
+            if row.counts == "experts"
+            else f"{row.num_neighbors} neighbour{'s' * (row.num_neighbors > 1)}"
+        )
+        name = f"{row.method}, {counted} ({row.bits_per_byte:.3f})"
         labels[name] = (seconds[-1], colour)
-        for other in others[others["against"] == row.against].itertuples():
+        for other in others.itertuples():
             if other.against_seconds > row.seconds:
                 at = paid / (other.against_seconds - row.seconds)
                 axes.plot(at, other.against_seconds * at, "o", color=colour)
@@ -60,13 +67,12 @@ def break_even(folder: Path) -> Figure:
 def _experts(table: pd.DataFrame) -> pd.DataFrame:
     """A row a method that merges experts, at its largest number."""
     largest = table.groupby("method", sort=False)["num_neighbors"].transform("max")
-    rows = table[table["num_neighbors"] == largest].drop_duplicates("method")
-    return rows.assign(counts_experts=rows["counts"] == "experts")
+    return table[table["num_neighbors"] == largest].drop_duplicates("method")
 
 
 def _others(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a method that experts are held against, and number of neighbours that is shown."""
-    rows = table.drop_duplicates(["against", "against_neighbors"])
+    """A row a number of neighbours that is shown, of the method that experts are held against."""
+    rows = table.drop_duplicates("against_neighbors")
     shown = rows[rows["against_neighbors"].isin(SHOWN)]
     return shown if len(shown) else rows
 

@@ -39,12 +39,12 @@ COLUMNS = [
 
 
 class WeighSpec(Section):
-    """The run's name, the experts of each method, and the method that each is held against."""
+    """The run's name, the experts of each method, and the methods that each is held against."""
 
     run: str
     experts: dict[str, str]
     counts: dict[str, str]  # what the method's numbers count: experts, or neighbours
-    against: dict[str, str]
+    against: dict[str, list[str]]
 
 
 class _Paid(NamedTuple):
@@ -92,46 +92,46 @@ def break_even(paid: float, seconds: float, against: float) -> float:
 
 def _rows(spec: WeighSpec, results: Path, efficiency: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for (model, method), own in efficiency.groupby(["model", "method"], sort=False):
-        if method not in spec.against:
-            continue
-        is_other = efficiency["method"] == spec.against[method]
-        other = efficiency[is_other & (efficiency["model"] == model)]
-        tasks = [task for task in own["task"].unique() if task in set(other["task"])]
-        if not tasks:
-            continue
-        paid = _paid(results / "experts" / spec.experts[method], model)
-        mine, theirs = _means(own, tasks), _means(other, tasks)
-        shared = own[own["task"].isin(tasks)].groupby("task")["documents"].first()
-        for point, row in mine.iloc[1:].iterrows():
-            for neighbors, held in theirs.iloc[1:].iterrows():
-                yield {
-                    "run": spec.run,
-                    "model": model,
-                    "method": method,
-                    "experts": spec.experts[method],
-                    "clusters": paid.clusters,
-                    "num_neighbors": point,
-                    "counts": spec.counts[method],
-                    "tasks": len(tasks),
-                    "documents": shared.sum(),
-                    "cluster_seconds": paid.cluster_seconds,
-                    "train_seconds": paid.train_seconds,
-                    "before": mine.loc[0, "bits_per_byte"],
-                    "bits_per_byte": row["bits_per_byte"],
-                    "seconds": row["seconds"],
-                    "against": spec.against[method],
-                    "against_neighbors": neighbors,
-                    "against_bits_per_byte": held["bits_per_byte"],
-                    "against_seconds": held["seconds"],
-                    "break_even_documents": break_even(paid.all, row["seconds"], held["seconds"]),
-                }
+        for against in spec.against.get(method, []):
+            is_other = efficiency["method"] == against
+            other = efficiency[is_other & (efficiency["model"] == model)]
+            tasks = [task for task in own["task"].unique() if task in set(other["task"])]
+            if not tasks:
+                continue
+            paid = _paid(results / "experts" / spec.experts[method], model)
+            mine, theirs = _means(own, tasks), _means(other, tasks)
+            shared = own[own["task"].isin(tasks)].groupby("task")["documents"].first()
+            for point, row in mine.iloc[1:].iterrows():
+                for neighbors, held in theirs.iloc[1:].iterrows():
+                    saved = break_even(paid.all, row["seconds"], held["seconds"])
+                    yield {
+                        "run": spec.run,
+                        "model": model,
+                        "method": method,
+                        "experts": spec.experts[method],
+                        "clusters": paid.clusters,
+                        "num_neighbors": point,
+                        "counts": spec.counts[method],
+                        "tasks": len(tasks),
+                        "documents": shared.sum(),
+                        "cluster_seconds": paid.cluster_seconds,
+                        "train_seconds": paid.train_seconds,
+                        "before": mine.loc[0, "bits_per_byte"],
+                        "bits_per_byte": row["bits_per_byte"],
+                        "seconds": row["seconds"],
+                        "against": against,
+                        "against_neighbors": neighbors,
+                        "against_bits_per_byte": held["bits_per_byte"],
+                        "against_seconds": held["seconds"],
+                        "break_even_documents": saved,
+                    }
 
 
 def weigh_experts(spec: WeighSpec, results: Path, table: Path) -> None:
     """Write what experts cost beside test-time training, and after how many documents they pay.
 
     `results` is the run's folder. A row for each number of experts (of neighbours, where the merge
-    is trained on) and each number of neighbours of the method that it is held against, on the tasks
+    is trained on) and each number of neighbours of a method that it is held against, on the tasks
     of both: bits per byte by the Pile's weights, and mean seconds a document, of adaptation and one
     evaluation. `cluster_seconds` and `train_seconds` are paid once, on the machines that the
     experts were trained on; `break_even_documents` is empty where a document saves nothing.

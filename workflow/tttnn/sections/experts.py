@@ -39,6 +39,7 @@ class Training(Section):
     epochs: int = Field(default=1, gt=0)
     batch_size: int = Field(default=1, gt=0)  # windows of a step
     window: int | None = Field(default=None, gt=1)  # tokens; null: the model's context length
+    passage_windows: int | None = Field(default=None, gt=0)  # of a passage, at most; null: all
     prefix: bool = False  # texts follow an end-of-text token, as the evaluated one does
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = Field(default=1216, ge=0)

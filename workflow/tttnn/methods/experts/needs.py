@@ -55,7 +55,10 @@ def train_expert(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     spec, size = scale.experts[wildcards["experts"]], scale.shapes[wildcards["model"]]
     window = spec.window or WINDOW
     passages = min(spec.passages, scale.all_passages / spec.clusters)
-    tokens = passages * scale.passage_bytes / TOKEN_BYTES
+    length = scale.passage_bytes / TOKEN_BYTES
+    if spec.passage_windows is not None:
+        length = min(length, spec.passage_windows * window)
+    tokens = passages * length
     steps = spec.epochs * max(passages, tokens / window) / spec.batch_size
     work = STEP_PASSES * spec.epochs * tokens * size.forward(min(window, tokens))
     seconds = 2 * START_TORCH + steps * scale.rates.step + work / scale.rates.train

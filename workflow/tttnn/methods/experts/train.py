@@ -62,14 +62,17 @@ def saved_training(output: Path) -> Path:
 def windows_of(
     texts: list[str], tokenizer: PreTrainedTokenizerBase, spec: Training, window: int
 ) -> list[list[int]]:
-    """Texts cut into windows that do not overlap, token ids; none of a single token, which has
-    nothing to predict."""
+    """Texts cut into windows that do not overlap, token ids, the first ones of each.
+
+    None is of a single token, which has nothing to predict.
+    """
     first = [prefix_token(tokenizer)] if spec.prefix else []
     cut = []
     for text in texts:
         ids = [*first, *tokens(tokenizer, text)]
-        cut += [ids[start : start + window] for start in range(0, len(ids), window)]
-    return [piece for piece in cut if len(piece) > 1]
+        pieces = [ids[start : start + window] for start in range(0, len(ids), window)]
+        cut += [piece for piece in pieces if len(piece) > 1][: spec.passage_windows]
+    return cut
 
 
 def batches(number: int, spec: Training, cluster: int) -> Iterator[list[int]]:
