@@ -11,7 +11,13 @@ from shards import MEMORY_MB, Shards, write_shards
 from tttnn.digests import DamagedError, read_record
 from tttnn.methods.experts import needs
 from tttnn.retrieval import clusters as stage
-from tttnn.retrieval.clusters import Clusters, bisected, cluster_passages, read_clusters
+from tttnn.retrieval.clusters import (
+    Clusters,
+    bisected,
+    cluster_passages,
+    keys_of,
+    read_clusters,
+)
 from tttnn.sections.experts import Clustering
 
 COUNTS = [[40, 30], [0, 50]]
@@ -88,10 +94,17 @@ def test_every_passage_of_a_cluster_is_as_likely_to_be_drawn():
         drawn = stage._Drawn(1, 5)
         for first in (0, 10):
             ids = np.arange(first, first + 10)
-            drawn.add(0, np.random.default_rng([seed, first]).random(10), ids)
+            drawn.add(0, keys_of(ids, seed), ids)
         counts[drawn.ids()[0]] += 1
     assert counts.sum() == 2000
     assert abs(counts - 100).max() < 4.5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_a_key_is_of_an_id_and_a_seed_alone():
+    ids = np.array([0, 5, 2**40 + 3])
+    assert keys_of(ids[1:], 7).tolist() == keys_of(ids, 7).tolist()[1:]
+    both = [*keys_of(np.arange(1000), 7).tolist(), *keys_of(np.arange(1000), 8).tolist()]
+    assert len(set(both)) == 2000
 
 
 def test_centroids_are_learnt_from_a_sample_and_all_passages_are_dealt(shards, tmp_path):
@@ -130,5 +143,5 @@ def test_a_damaged_file_is_noticed(shards, tmp_path):
         read_clusters(path)
 
 
-def test_the_plan_knows_how_many_copies_are_held():
-    assert needs.HELD == stage.HELD
+def test_the_plan_knows_what_is_held():
+    assert (needs.HELD, needs.DRAWN) == (stage.HELD, stage.DRAWN)

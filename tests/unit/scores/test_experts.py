@@ -89,5 +89,5 @@ def test_what_saves_nothing_never_pays():
 
 def test_seconds_that_were_changed_are_noticed(results):
     (results / "experts/two/small/1/training.json").write_text('{"seconds": 1.0}')
-    with pytest.raises(DamagedError, match="training.json"):
+    with pytest.raises(DamagedError, match=r"training\.json"):
         weigh_experts(SPEC, results, results / "tables/experts.csv")

@@ -20,9 +20,10 @@ from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.experts import Clustering
 from tttnn.sections.memory import BASE, SLACK, room
 
-ROWS = 16384  # vectors of a block; keys are drawn by it, so that it is a part of the result
+ROWS = 16384  # vectors of a block
 ITERATIONS = 20  # of k-means, for each split
 HELD = 3  # copies of the sample: itself, of unit length, the half that is being split
+DRAWN = 16  # bytes of a passage that is drawn: its id and its key
 
 
 class Clusters(NamedTuple):
@@ -102,12 +103,24 @@ def centroids_of(vectors: np.ndarray, labels: np.ndarray, clusters: int) -> np.n
     return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
 
 
+def keys_of(ids: np.ndarray, seed: int) -> np.ndarray:
+    """A number of 64 bits for each id, as if drawn: the same however passages lie in files.
+
+    The finaliser of SplitMix64 (Steele et al. 2014), at a place of the sequence for each seed.
+    """
+    start = 0x9E3779B97F4A7C15 * (seed + 1) % 2**64
+    x = ids.astype(np.uint64) + np.uint64(start)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
 class _Drawn:
     """Of each cluster the passages with the smallest keys so far: a draw without replacement."""
 
     def __init__(self, clusters: int, most: int) -> None:
         self._most = most
-        self._keys = [np.empty(0)] * clusters
+        self._keys = [np.empty(0, np.uint64)] * clusters
         self._ids = [np.empty(0, np.int64)] * clusters
 
     def add(self, cluster: int, keys: np.ndarray, ids: np.ndarray) -> None:
@@ -122,7 +135,7 @@ class _Drawn:
 
 
 def _check_memory(spec: Clustering, rows: int, dimension: int, memory_mb: int) -> None:
-    needed = HELD * min(spec.sample, rows) * dimension * 4 + 12 * spec.clusters * spec.passages
+    needed = HELD * min(spec.sample, rows) * dimension * 4 + DRAWN * spec.clusters * spec.passages
     if needed > room(memory_mb):
         raise ValueError(
             f"{min(spec.sample, rows)} vectors of {dimension} dimensions that centroids are learnt "
@@ -159,7 +172,7 @@ def cluster_passages(
     drawn = _Drawn(spec.clusters, spec.passages)
     for ids, vectors in store.blocks(ROWS):
         nearest = (unit(vectors, center, ids, "passage") @ centroids.T).argmax(axis=1)
-        keys = np.random.default_rng([spec.seed, int(ids[0])]).random(len(ids))
+        keys = keys_of(ids, spec.seed)
         for cluster in np.unique(nearest):
             members = nearest == cluster
             sizes[cluster] += members.sum()

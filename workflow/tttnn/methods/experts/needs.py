@@ -19,7 +19,7 @@ STEP_PASSES = 2  # of adapters: forward, and backward through weights that get n
 ADAPTED = 4  # copies of an adapter in training: itself, its gradients, moments
 LINEARS = 4 + 3  # of a block whose every linear layer is adapted: attention's and an MLP's
 HELD = 3  # of the sample: tttnn.retrieval.clusters; a test holds them equal
-DRAWN = 12  # bytes of a passage that is drawn: its id, and a part of its key
+DRAWN = 16  # bytes of a passage that is drawn: its id and its key
 SPLITS = 20 * 2  # products of a sampled vector in each split that it takes part in
 TEXTS = 3  # copies of the texts of a cluster: as read, as tokens: assumed
 
