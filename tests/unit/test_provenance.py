@@ -150,6 +150,9 @@ def test_what_merges_experts_reads_what_they_are_trained_on_with(values):
     assert (spec("experts") == alone, spec("experts_ttt") == trained) == (True, False)
     values["methods"]["experts"]["beta"] = 0.5
     assert spec("experts") != alone
+    after = spec("experts_ttt")
+    values["methods"]["ttt"]["evaluate_at"] = [0, 3]
+    assert spec("experts_ttt") == after
 
 
 def test_a_method_without_a_learning_rate_has_the_models(values):

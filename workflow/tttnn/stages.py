@@ -75,6 +75,8 @@ def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
     return with_signature(lambda wildcards: table[getattr(wildcards, wildcard)])
 
 
+COUNTED = ("evaluate_at", "num_neighbors")
+
 Kind = Callable[[Config, Any], str]
 KINDS: dict[str, Kind] = {
     "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
@@ -252,6 +254,8 @@ class Specs:
         trained_by = {}
         if then is not None:
             trained_by = json.loads(self._evaluation(wildcards.model, then, 1))["recipe"]
+            # of neighbours there are as many as the method that merges says
+            trained_by = {n: v for n, v in trained_by.items() if n not in COUNTED}
         own = json.loads(self.evaluate_part(wildcards))
         return canonical(own | {"trained_by": trained_by or None})
 
