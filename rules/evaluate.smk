@@ -21,7 +21,7 @@ rule evaluate_part:
     benchmark:
         "<benchmarks>/evaluate_part/{model}/{method}/{task}/{part}.tsv"
     wildcard_constraints:
-        method=cfg.method_pattern(by_windows=False, tuned=False),
+        method=cfg.method_pattern("evaluate_part"),
     conda:
         ENVIRONMENT
     threads: 1

@@ -10,6 +10,10 @@ VECTORS = dict.fromkeys(
         *((HELD_OUT[method], CANDIDATES[method]) for _, method, _ in VARIANTS),
     ]
     if found in EMBEDDERS
+) | dict.fromkeys(
+    f"<results>/queries/{QUERIES[method]}/embeddings/{embedder}.safetensors"
+    for method, embedder in EXPERT_VECTORS.items()
+    if any(method == evaluated for _, evaluated, _ in CELLS)
 )
 
 
@@ -135,7 +139,12 @@ rule draw_figure:
             category="Tables",
             labels={"table": "costs"},
         ),
-        others=[*rules.score.output, *rules.measure_distances.output, *POSITIONS],
+        others=[
+            *rules.score.output,
+            *rules.measure_distances.output,
+            *POSITIONS,
+            *EXPERT_TABLES,
+        ],
     output:
         svg=report(
             "<figures>/{figure}.svg",

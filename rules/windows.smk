@@ -58,7 +58,7 @@ rule evaluate_windows:
     benchmark:
         "<benchmarks>/evaluate_windows/{model}/{method}/{task}/{part}.tsv"
     wildcard_constraints:
-        method=cfg.method_pattern(by_windows=True, tuned=False),
+        method=cfg.method_pattern("evaluate_windows"),
     conda:
         ENVIRONMENT
     threads: 1

@@ -24,10 +24,11 @@ PACKAGE = ROOT / "workflow/tttnn"
 WILDCARDS = SimpleNamespace(
     shard="00", model="small", method="ttt", index="ivf", task="pile_github", figure="curves",
     queries="test", selection="stop", pool="elsewhere", lexical="bm25", windowed="windows_any",
+    experts="eight",
 )  # fmt: skip
 EVALUATIONS = {"evaluate_part", "evaluate_windows", "validate_part"}
 OF_TUNED = ("choose_settings", "evaluate_tuned")
-STAGES = [name for name in vars(Specs) if not name.startswith("_")]
+STAGES = [n for n in vars(Specs) if not n.startswith("_") and n != "evaluate_experts"]
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score", "score_windows", "choose_settings"}),
+        ("run", "other", {"score", "score_windows", "choose_settings", "weigh_experts"}),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
@@ -120,6 +121,10 @@ def test_two_values_that_change_places_are_a_change(values):
         ("methods.tuned.tune.learning_rate", [0.5, 1.0], {"choose_settings"}),
         ("methods.tuned.tune.by", "task", {"choose_settings"}),
         ("methods.random.seed", 5, set()),
+        ("experts.eight.clusters", 9, {"cluster_passages"}),
+        ("experts.eight.learning_rate", 0.5, {"train_expert"}),
+        ("experts.eight.seed", 5, {"cluster_passages", "train_expert"}),
+        ("methods.experts.beta", 0.5, set()),
         ("score.resamples", 5, {"score", "score_windows", "choose_settings"}),
         ("figures", ["curves"], set()),
     ],
@@ -154,6 +159,21 @@ def test_a_digest_of_another_shard_fetches_nothing_again(values):
     assert specs(values)["download_shard"] == before
     values["sources"]["folder"]["sha256"]["train/00.parquet"] = "b" * 64
     assert specs(values)["download_shard"] != before
+
+
+def test_what_merges_experts_reads_what_they_are_trained_on_with(values):
+    def spec(method: str) -> str:
+        wildcards = SimpleNamespace(model="small", method=method, task="pile_github")
+        return Specs(load(values)).evaluate_experts(wildcards)
+
+    alone, trained = spec("experts"), spec("experts_ttt")
+    values["methods"]["ttt"]["weight_decay"] = 0.5
+    assert (spec("experts") == alone, spec("experts_ttt") == trained) == (True, False)
+    values["methods"]["experts"]["beta"] = 0.5
+    assert spec("experts") != alone
+    after = spec("experts_ttt")
+    values["methods"]["ttt"]["evaluate_at"] = [0, 3]
+    assert spec("experts_ttt") == after
 
 
 def test_a_method_without_a_learning_rate_has_the_models(values):

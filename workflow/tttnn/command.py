@@ -59,13 +59,15 @@ LOWER = {
     "embed_windows": "lower embed.batch_tokens or windows.most",
     "evaluate_part": "lower the method's window, or give it lora",
     "evaluate_tuned": "lower the method's window, or give it lora",
+    "evaluate_experts": "lower the method's window",
+    "train_expert": "lower the experts' window, or their rank",
     "merge_training": f"{RAISE}, or lower the index's sample_per_shard, or its lists",
     **dict.fromkeys(
         (
             *("fill_shard_index", "merge_index", "search_shard", "merge_candidates"),
             *("draw_random", "measure_recall", "measure_distances", "choose_neighbors"),
             *("search_words", "merge_scored", "pool_candidates"),
-            *("search_windows", "choose_windows"),
+            *("search_windows", "choose_windows", "cluster_passages"),
         ),
         RAISE,
     ),

@@ -17,6 +17,7 @@ from tttnn.config.root import Config
 from tttnn.methods.needs import with_rates
 from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
+from tttnn.sections.experts import Clustering, Training
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
 from tttnn.sections.pool import POOLS
@@ -62,6 +63,10 @@ MODULES = {
     "list_choices": "tttnn.scores.tuning",
     "score": "tttnn.scores.score",
     "score_windows": "tttnn.scores.positions",
+    "cluster_passages": "tttnn.retrieval.clusters",
+    "train_expert": "tttnn.methods.experts.train",
+    "evaluate_experts": "tttnn.methods.experts.evaluate",
+    "weigh_experts": "tttnn.scores.experts",
     "draw_figure": "tttnn.figures.draw",
     "published_tables": "tttnn.published.tables",
     "paper_figures": "tttnn.figures.paper",
@@ -85,6 +90,8 @@ def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
     return with_signature(lambda wildcards: table[getattr(wildcards, wildcard)])
 
 
+COUNTED = ("evaluate_at", "num_neighbors")
+
 Kind = Callable[[Config, Any], str]
 KINDS: dict[str, Kind] = {
     "download_shard": lambda config, job: engine(SOURCES, config.source.kind),
@@ -94,7 +101,7 @@ KINDS: dict[str, Kind] = {
         lambda config, job: engine(SELECTIONS, config.selections[job.selection].kind),
     ),
     **dict.fromkeys(
-        ("evaluate_part", "evaluate_tuned"),
+        ("evaluate_part", "evaluate_tuned", "evaluate_experts"),
         lambda config, job: engine(METHODS, config.methods[job.method].kind),
     ),
     "draw_figure": lambda config, job: f"tttnn.figures.{FIGURES[job.figure].module}",
@@ -306,6 +313,39 @@ class Specs:
                 "parts": parts,
                 "max_overlap": chosen.max_overlap,
                 "stops": selection is not None and selection.stop is not None,
+            }
+        )
+
+    def cluster_passages(self, wildcards: Any) -> str:
+        experts = self._config.experts[wildcards.experts]
+        return canonical(experts.model_dump(mode="json", include=set(Clustering.model_fields)))
+
+    def train_expert(self, wildcards: Any) -> str:
+        experts = self._config.experts[wildcards.experts]
+        return canonical(experts.model_dump(mode="json", include=set(Training.model_fields)))
+
+    def evaluate_experts(self, wildcards: Any) -> str:
+        then = self._config.merging[wildcards.method].then
+        trained_by = {}
+        if then is not None:
+            trained_by = json.loads(self._evaluation(wildcards.model, then, 1))["recipe"]
+            # of neighbours there are as many as the method that merges says
+            trained_by = {n: v for n, v in trained_by.items() if n not in COUNTED}
+        own = json.loads(self.evaluate_part(wildcards))
+        return canonical(own | {"trained_by": trained_by or None})
+
+    def weigh_experts(self, wildcards: Any) -> str:
+        config = self._config
+        merging = [name for name in config.merging if name in config.evaluated]
+        return canonical(
+            {
+                "run": config.run,
+                "experts": {name: config.merging[name].experts for name in merging},
+                "counts": {
+                    name: "experts" if config.merging[name].then is None else "neighbours"
+                    for name in merging
+                },
+                "against": {name: config.weighed_against(name) for name in merging},
             }
         )
 

@@ -61,7 +61,7 @@ def test_the_default_is_valid():
     config = load(default())
     assert config.shards == ["00", "01", "02", "03"]
     assert config.tasks == list(TASKS)
-    assert drawn(config) == [name for name in FIGURES if name != "positions"]
+    assert set(FIGURES) - set(drawn(config)) == {"positions", "break_even"}
     ablations = {"methods": ["long"], "models": ["small"], "tasks": ["pile_arxiv"]}
     assert "positions" in drawn(load(overlaid({"evaluate": {"ablations": ablations}})))
 
@@ -494,3 +494,34 @@ def test_a_method_with_a_learning_rate_of_its_own_asks_no_model_for_one():
         if method.get("kind") == "ttt":
             values["methods"][name] = method | {"learning_rate": 1e-3}
     assert {m.asks_for_learning_rate for m in load(values).methods.values()} == {False}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"experts": "nine"}, "methods.experts.experts: 'nine' is not known. Valid: eight."),
+        ({"evaluate_at": [0, 9], "num_neighbors": 9}, "experts.eight.clusters is 8: raise"),
+        ({"then": "knn_lm", "candidates": "flat"}, "methods.experts.then: 'knn_lm' must be of"),
+        ({"then": "accumulate", "candidates": "flat"}, "carry nothing from document to document"),
+        ({"then": "nobody", "candidates": "flat"}, "methods.experts.then: 'nobody' is not known"),
+        ({"then": "ttt"}, "methods.experts.candidates: give an index"),
+        ({"candidates": "flat"}, "methods.experts.candidates: must be null"),
+    ],
+)
+def test_what_merges_experts_has_them_and_what_trains_it_can_follow(entry, said):
+    overlay = {"methods": {"experts": entry}, "evaluate": {"methods": ["ttt", "experts"]}}
+    assert said in fault(overlay)
+
+
+def test_experts_of_an_embedder_that_is_none_are_refused():
+    overlay = {"experts": {"eight": {"embedder": "small"}}, "evaluate": {"methods": ["experts"]}}
+    assert "experts.eight.embedder: 'small' is trained with objective causal" in fault(overlay)
+
+
+def test_experts_are_weighed_against_what_trains_on_the_same_text():
+    methods = ["ttt", "in_context", "slow", "merging", "split"]
+    config = load(overlaid({"evaluate": {"methods": methods}}))
+    assert config.weighed_against("experts") == ["ttt", "slow"]
+    assert config.weighed_against("experts_ttt") == ["ttt", "slow"]
+    assert load(default()).weighed_against("experts") == []
+    assert "break_even" in drawn(config)

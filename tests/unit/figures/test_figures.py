@@ -96,6 +96,33 @@ def test_positions_show_each_method_along_documents_and_against_one_search(drawn
     assert set(few["windows_kind"]) == {"all", "long"}
 
 
+def write_experts(tables):
+    """What `weigh_experts` writes: 100 s are paid once; alone they save 0.9 and 19.9 s a document,
+    before training on 5 neighbours 15 s against 20, and nothing against 1."""
+    shared = {"run": "made", "model": "small", "experts": "two", "clusters": 2, "tasks": 3}
+    shared |= {"documents": 36, "cluster_seconds": 2.0, "train_seconds": 98.0, "before": 1.5}
+    pd.DataFrame(
+        {
+            **shared,
+            "method": method,
+            "num_neighbors": point,
+            "counts": counts,
+            "bits_per_byte": bits,
+            "seconds": seconds,
+            "against": "nearest",
+            "against_neighbors": neighbors,
+            "against_bits_per_byte": 1.4 - neighbors / 100,
+            "against_seconds": float(neighbors),
+        }
+        for method, point, counts, bits, seconds in [
+            ("merged", 1, "experts", 1.4, 0.1),
+            ("merged", 2, "experts", 1.35, 0.1),
+            ("trained", 5, "neighbours", 1.25, 5.0),
+        ]
+        for neighbors in (1, 2, 20)
+    ).to_csv(tables / "experts.csv", index=False)
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     tables = make_run(
@@ -107,6 +134,7 @@ def tables(tmp_path_factory):
     )
     write_distances(tables, SHARES)
     write_positions(tables)
+    write_experts(tables)
     return tables
 
 
@@ -467,3 +495,26 @@ def test_curves_are_of_methods_on_all_tasks(tmp_path):
     shown = {text.get_text() for text in legend.get_texts()}
     assert "sift" in methods and "sift" not in shown
     assert {"small", "nearest", "shuffled"} <= shown
+
+
+def test_experts_break_even_where_the_lines_cross(tables, drawn):
+    (axes,) = FIGURES["break_even"](tables).axes
+    marks = [line for line in axes.lines if line.get_marker() == "o"]
+    at = sorted(np.asarray(mark.get_xdata()).item() for mark in marks)
+    assert at == pytest.approx([100 / 19.9, 100 / 15, 100 / 0.9])
+    for mark in marks:  # on a line of experts and on one of the other method
+        documents, seconds = (
+            np.asarray(mark.get_xdata()).item(),
+            np.asarray(mark.get_ydata()).item(),
+        )
+        assert any(seconds == pytest.approx(n * documents) for n in (1, 20))
+        assert any(seconds == pytest.approx(100 + s * documents) for s in (0.1, 5.0))
+    printed = words(drawn["break_even"][0])
+    for label in (
+        "merged, up to 2 experts (1.350)",
+        "trained, 5 neighbours (1.250)",
+        "nearest, 1 neighbour (1.390)",
+        "nearest, 20 neighbours (1.200)",
+        "two: 2 experts, 98 s of training",
+    ):
+        assert label in printed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tttnn.config.figures import FIGURES
 from tttnn.config.tuning import check_numbers
+from tttnn.methods.ttt.settings import Recipe
 from tttnn.pile import SPLITS, TASKS
 from tttnn.sections.base import nearest
 from tttnn.sections.search import RANDOM
@@ -24,6 +25,8 @@ def check(config: Config) -> None:
     for name in config.chosen:
         _check_candidates(config, name)
         _check_training(config, name)
+        if name in config.merging:
+            _check_merging(config, name)
     _check_embedders(config)
     _check_depths(config)
 
@@ -80,6 +83,8 @@ def _check_catalogues(config: Config) -> None:
         _known(pool.sources, searches, f"pools.{name}.of")
     for name, selection in config.selections.items():
         _known([selection.index], [*searches, *config.pools], f"selections.{name}.index")
+    for name, method in config.merging.items():
+        _known([method.experts], config.experts, f"methods.{name}.experts")
     _known(config.search.indexes, config.indexes, "search.indexes")
     for name, members in config.sets.items():
         if name in config.methods:
@@ -166,6 +171,40 @@ def _check_training(config: Config, name: str) -> None:
             raise ValueError(
                 f"{where}: no learning rate for {model}: set {where}.learning_rate or "
                 f"models.{model}.adapt_learning_rate"
+            )
+
+
+def _check_merging(config: Config, name: str) -> None:
+    """A method has the experts that it merges, and what trains the merge is of kind ttt."""
+    method, where = config.merging[name], f"methods.{name}"
+    experts = config.experts[method.experts]
+    _models(config, [experts.embedder], "masked", f"experts.{method.experts}.embedder")
+    if method.then is None:
+        if method.evaluate_at[-1] > experts.clusters:
+            raise ValueError(
+                f"{where}.evaluate_at asks for {method.evaluate_at[-1]} experts, and "
+                f"experts.{method.experts}.clusters is {experts.clusters}: raise clusters or "
+                "shorten evaluate_at"
+            )
+        return
+    _known([method.then], config.methods, f"{where}.then")
+    then = config.methods[method.then]
+    if (
+        not isinstance(then, Recipe)
+        or then.train_on != "neighbors"
+        or then.step == "batch"
+        or then.depends_on_order
+        or then.time_budget
+    ):
+        raise ValueError(
+            f"{where}.then: {method.then!r} must be of kind ttt, train on neighbours one after "
+            "the other, and carry nothing from document to document, without a budget"
+        )
+    for model in config.scope(name)[0]:
+        if then.asks_for_learning_rate and config.models[model].adapt_learning_rate is None:
+            raise ValueError(
+                f"{where}.then: no learning rate for {model}: set methods.{method.then}."
+                f"learning_rate or models.{model}.adapt_learning_rate"
             )
 
 

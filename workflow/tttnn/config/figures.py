@@ -43,6 +43,10 @@ def _has_windows(config: Config) -> bool:
     return bool(config.window_cells)
 
 
+def _weighs_experts(config: Config) -> bool:
+    return any(config.weighed_against(name) for name in config.merging)
+
+
 FIGURES = {
     "before_after": Figure(
         "gains",
@@ -115,6 +119,14 @@ FIGURES = {
         "window finds its neighbours; *past*: the text before it does; *score first*: windows are "
         "trained on once they are scored. See the table *positions*, also for all documents.",
         _has_windows,
+    ),
+    "break_even": Figure(
+        "break_even",
+        "When experts that were trained before the test are worth it: seconds for so many "
+        "documents, by the method that merges experts, whose training is paid once, and by "
+        "test-time training on as many neighbours as the labels say. A mark is where both have "
+        "cost the same; what a document's bits per byte are is at the end of each line.",
+        _weighs_experts,
     ),
     "cost": Figure(
         "costs",

@@ -20,6 +20,7 @@ from tttnn.config.catalogue import (
 )
 from tttnn.config.inherit import inherited
 from tttnn.config.tuning import Variant, add_variants, taken_off, variants
+from tttnn.methods.experts.settings import Merging
 from tttnn.methods.windows.settings import WindowRecipe
 from tttnn.pile import TASKS
 from tttnn.sections.base import Names, Section
@@ -28,6 +29,7 @@ from tttnn.sections.corpus import Corpus
 from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
+from tttnn.sections.experts import Experts
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
@@ -46,7 +48,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PUBLISHED = "published"  # results/published is made by rules/paper.smk
 LONGEST = 100  # characters; file systems allow 255 (encrypted ones 143), ours and others' marks too
 REPEATS = 20
-INHERITING = ("models", "indexes", "lexical", "windowed", "pools", "selections", "methods")
+INHERITING = (
+    *("models", "indexes", "lexical", "windowed", "pools", "selections", "experts"),
+    "methods",
+)
 """Catalogues whose entries may be `like` one another."""
 PERIODIC = re.compile(rf"(.+?)\1{{{REPEATS - 1},}}$")
 """Snakemake takes a name that ends so for a rule that runs into itself, whatever its constraints
@@ -90,6 +95,7 @@ class Config(Section):
     validation: Select
     split: Split
     long: Long
+    experts: dict[str, Experts] = {}
     methods: dict[str, AnyMethod]
     tune: dict[str, Tune] = {}  # by method: what its entry says under this key
     sets: dict[str, Names] = {}
@@ -165,7 +171,8 @@ class Config(Section):
 
     def embedder_pattern(self, *, published: bool) -> str:
         """A regular expression for the embedders whose vectors are at hand, or for the others."""
-        names = self.embedded_by.values()
+        names = [*self.embedded_by.values()]
+        names += [experts.embedder for experts in self.experts.values()]
         chosen = [name for name in names if (name in self.embeddings.published) == published]
         return "|".join(map(re.escape, dict.fromkeys(chosen))) or "(?!)"
 
@@ -257,13 +264,17 @@ class Config(Section):
         """Whether a method's documents are evaluated window by window."""
         return isinstance(self.methods[method], WindowRecipe)
 
-    def method_pattern(self, *, by_windows: bool, tuned: bool) -> str:
-        """A regular expression for the methods that are evaluated so, by settings chosen or not."""
-        names = [
-            re.escape(name)
-            for name in self.methods
-            if self.by_windows(name) == by_windows and (name in self.tune) == tuned
-        ]
+    def evaluated_by(self, method: str) -> str:
+        """The stage that evaluates a method's documents."""
+        if self.by_windows(method):
+            return "evaluate_windows"
+        if method in self.merging:
+            return "evaluate_experts"
+        return "evaluate_tuned" if method in self.tune else "evaluate_part"
+
+    def method_pattern(self, stage: str) -> str:
+        """A regular expression for the methods that a stage evaluates."""
+        names = [re.escape(name) for name in self.methods if self.evaluated_by(name) == stage]
         return "|".join(names) or "(?!)"
 
     @property
@@ -300,6 +311,26 @@ class Config(Section):
         """The evaluated methods with a share alpha, which is chosen on validation documents."""
         methods = {name: self.methods[name] for name in self.evaluated}
         return {name: method for name, method in methods.items() if isinstance(method, Mixture)}
+
+    @property
+    def merging(self) -> dict[str, Merging]:
+        """The methods that merge experts, evaluated or not."""
+        return {name: m for name, m in self.methods.items() if isinstance(m, Merging)}
+
+    def weighed_against(self, merging: str) -> list[str]:
+        """The methods of `evaluate.methods` that only train, of the same text as one that merges.
+
+        None where that one is not evaluated itself.
+        """
+        return [
+            name
+            for name in self.evaluated
+            if merging in self.evaluated
+            and self.queries(name) == self.queries(merging)
+            and self._choice(name) is self.evaluate
+            and self.methods[name].trains
+            and name not in self.merging
+        ]
 
     def parts(self, method: str, task: str) -> list[str]:
         """Names of the jobs that a method's documents of a task are dealt to."""

@@ -89,10 +89,10 @@ def _check(where: str, tune: Tune, method: Method, selections: dict[str, Selecti
             f"{where}: kind {method.kind} chooses alpha on validation documents already, at its "
             "own num_neighbors: leave tune out"
         )
-    if method.kind == "windows":
+    if method.kind in ("windows", "experts"):
         raise ValueError(
-            f"{where}: kind windows is evaluated window by window, on test documents alone: tune a "
-            "method of kind ttt, and give its choice here"
+            f"{where}: kind {method.kind} is evaluated on test documents alone: tune a method of "
+            "kind ttt, and give its choice here"
         )
     if tune.learning_rate is not None and "learning_rate" not in fields:
         raise ValueError(f"{where}.learning_rate: kind {method.kind} has none: leave it out")

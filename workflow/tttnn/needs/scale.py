@@ -13,6 +13,7 @@ from tttnn.needs.shapes import Shape
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.embed import Embed
 from tttnn.sections.embeddings import Embeddings
+from tttnn.sections.experts import Experts
 from tttnn.sections.gather import Gather
 from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
@@ -69,6 +70,7 @@ class Scale:
     windows: Windows
     embedded_by: Mapping[str, str]  # by name of candidates
     selections: Mapping[str, Selection]
+    experts: Mapping[str, Experts]
     methods: Mapping[str, Method]
     chunk: Chunk
     embed: Embed

@@ -13,6 +13,7 @@ from math import ceil
 from tttnn.config.root import Config
 from tttnn.corpus.needs import FORMULAS as CORPUS
 from tttnn.figures.needs import FORMULAS as FIGURES
+from tttnn.methods.experts.needs import FORMULAS as EXPERT_RULES
 from tttnn.methods.needs import FORMULAS as METHOD_RULES
 from tttnn.methods.needs import fit
 from tttnn.models.needs import FORMULAS as MODELS
@@ -29,7 +30,7 @@ from tttnn.sections.long import QUERIES as WINDOW_QUERIES
 from tttnn.sections.memory import BASE, SLACK, room
 from tttnn.stages import with_signature
 
-FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | SCORES | FIGURES | PUBLISHED
+FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | EXPERT_RULES | SCORES | FIGURES | PUBLISHED
 """By rule."""
 
 HEADROOM = 1.5  # a rule asks for so much more memory than is expected,

@@ -213,6 +213,7 @@ def scale(config: Config) -> Scale:
         windows=config.windows,
         embedded_by=config.embedded_by,
         selections=config.selections,
+        experts=config.experts,
         methods=config.methods,
         chunk=config.chunk,
         embed=config.embed,
