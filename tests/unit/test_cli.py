@@ -54,11 +54,12 @@ def spec_of(stage: str) -> str:
     selection = "sift_windows" if stage == "choose_windows" else "sift"
     method = {
         "choose_settings": "tuned", "evaluate_tuned": "tuned", "evaluate_windows": "long_past",
+        "evaluate_experts": "experts",
     }.get(stage, "ttt")  # fmt: skip
     wildcards = SimpleNamespace(
         shard="00", model=model, method=method, index="ivf", task="pile_github", figure="curves",
         queries="test", selection=selection, pool="elsewhere", lexical="bm25",
-        windowed="windows_any",
+        windowed="windows_any", experts="eight",
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}

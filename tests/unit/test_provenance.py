@@ -391,6 +391,7 @@ def test_modules_loaded_by_name_are_only_those_the_rules_know_of():
         "figures/draw.py",
         "methods/engines.py",
         "methods/evaluate.py",
+        "methods/experts/engine.py",
         "methods/ttt/engines/lean.py",
         "needs/kinds.py",
         "retrieval/merged.py",

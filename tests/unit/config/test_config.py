@@ -370,7 +370,7 @@ def test_indexes_of_evaluated_methods_are_built():
 )
 def test_all_figures_are_those_that_have_something_to_compare(evaluate, missing):
     config = load(overlaid({"evaluate": evaluate}))
-    assert set(FIGURES) - set(drawn(config)) == missing | {"positions"}
+    assert set(FIGURES) - set(drawn(config)) == missing | {"positions", "break_even"}
     some = load(overlaid({"evaluate": evaluate, "figures": ["models", "curves"]}))
     assert drawn(some) == ["models", "curves"]
 

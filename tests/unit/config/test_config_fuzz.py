@@ -240,10 +240,14 @@ def check_specs(config: Config) -> None:
             *(SimpleNamespace(selection=name) for name in config.selections),
             *(SimpleNamespace(model=name) for name in config.models),
             *(SimpleNamespace(figure=name) for name in drawn(config)),
+            *(SimpleNamespace(experts=name) for name in config.experts),
             *(SimpleNamespace(model=m, method=n, task=t) for m, n, t in config.cells()[:200:7]),
             *(SimpleNamespace(model=first, method=n, task="pile_arxiv") for n in config.tune),
         ]:
-            if stage in OF_TUNED and getattr(wildcards, "method", None) not in config.tune:
+            method = getattr(wildcards, "method", None)
+            if stage in OF_TUNED and method not in config.tune:
+                continue
+            if stage == "evaluate_experts" and method not in config.merging:
                 continue
             try:
                 text = getattr(specs, stage)(wildcards)
