@@ -20,6 +20,7 @@ from tttnn.sections.base import Section
 ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
 LAID_OVER = {
+    "experts": ["pretrained"],
     "long": ["pretrained"],
     "hullft": ["paper"],
     "reproduction": ["paper"],
