@@ -118,11 +118,13 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = "bits_per
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     models = tables.names(scores, "model")
+    told = [style.line_handle(m, color="black", linestyle=line) for m, line in lines.items()]
     grid[len(tasks)].legend(
         handles=[
             *_model_handles({model: numbers[model] for model in models}),
-            *(style.line_handle(m, color="black", linestyle=line) for m, line in lines.items()),
+            *(told if len(told) > 1 else []),  # of one method no line is drawn in black
         ],
+        title=methods[0] if len(told) == 1 else None,
         loc="center left",
     )
     _write_note(figure, folder, main, "Bands", view)
