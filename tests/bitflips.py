@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import hashlib
+import json
 import os
 import pstats
 import random
@@ -47,9 +48,12 @@ from tttnn.corpus.download import DownloadSpec, download_shard
 from tttnn.corpus.passages import list_passages
 from tttnn.corpus.select import select_documents
 from tttnn.methods.evaluate import EvaluateSpec, evaluate_part
+from tttnn.methods.experts.evaluate import ExpertsSpec, evaluate_experts
+from tttnn.methods.experts.train import train_expert
 from tttnn.methods.split import SplitSpec, split_documents
 from tttnn.pile import TASKS
 from tttnn.retrieval.choose import ChooseSpec, choose_neighbors
+from tttnn.retrieval.clusters import cluster_passages
 from tttnn.retrieval.control import RandomSpec, draw_random
 from tttnn.retrieval.distances import DistancesSpec, measure_distances
 from tttnn.retrieval.embed import embed_chunk, embed_queries
@@ -64,18 +68,22 @@ from tttnn.retrieval.recall import RecallSpec, measure_recall
 from tttnn.retrieval.search import MergeSpec, SearchSpec, merge_candidates, search_shard
 from tttnn.retrieval.texts import collect_texts, want_texts
 from tttnn.retrieval.vectors import list_embeddings
+from tttnn.scores.experts import WeighSpec, weigh_experts
 from tttnn.scores.rows import ScoreSpec
 from tttnn.scores.score import score
 from tttnn.sections.chunk import Chunk
 from tttnn.sections.embed import Embed
+from tttnn.sections.experts import Clustering, Training
 from tttnn.sections.gather import Gather
 from tttnn.sections.select import Select
 
 SHARDS = ("00", "01")
 CHUNKS = 2
 TASK = "pile_github"
+EXPERTS = 2
 INDEXES = {"flat": "Flat", "ivf": "IVF8,Flat"}
 CLOCKS = ["train_seconds", "evaluate_seconds"]  # columns that are never the same
+OF_CLOCKS = ["seconds", "record_sha256", "training.json"]  # nor these, in JSON: digests of seconds
 HASHING = ("'update' of '_hashlib.HASH'", "openssl_sha256", "zlib.crc32", "file_digest")
 
 Outcome = str
@@ -407,15 +415,16 @@ class Pipeline:
                 out / f"evaluation/causal/ttt/{TASK}/0.parquet",
             ),
         )
+        self._build_experts()
         self.step(
             "score",
             lambda out: score(
                 ScoreSpec(
                     run="tiny",
-                    candidates={"ttt": "ivf"},
+                    candidates={"ttt": "ivf", "experts": None},
                     searched={"ivf": ["ivf"]},
                     selections=[],
-                    cells=[("causal", "ttt", TASK, 1)],
+                    cells=[("causal", name, TASK, 1) for name in ("ttt", "experts")],
                     mixtures={},
                     halves=[],
                     budgets={},
@@ -427,6 +436,59 @@ class Pipeline:
                 [self.folder / f"index/{name}/recall.csv" for name in INDEXES],
                 [vectors],
                 out / "tables",
+            ),
+        )
+        weigh = WeighSpec(
+            run="tiny",
+            experts={"experts": "two"},
+            counts={"experts": "experts"},
+            against={"experts": ["ttt"]},
+        )
+        self.step(
+            "weigh_experts",
+            lambda out: weigh_experts(weigh, self.folder, out / "tables/experts.csv"),
+        )
+
+    def _build_experts(self) -> None:
+        folder = self.folder / "experts/two"
+        clusters = folder / "clusters.safetensors"
+        self.step(
+            "cluster_passages",
+            lambda out: cluster_passages(
+                Clustering(clusters=EXPERTS, passages=4, center=True),
+                self.lists,
+                out / "experts/two/clusters.safetensors",
+                out / "experts/two/clusters.json",
+                MEMORY_MB,
+            ),
+        )
+        for cluster in range(EXPERTS):
+            self.step(
+                f"train_expert {cluster}",
+                lambda out, cluster=cluster: train_expert(
+                    Training(rank=2, passage_windows=1, window=16),
+                    self.causal,
+                    clusters,
+                    self.folder / "passages/manifest.json",
+                    cluster,
+                    out / f"experts/two/causal/{cluster}",
+                ),
+            )
+        merged = {"kind": "experts", "experts": "two", "beta": 1.0, "evaluate_at": [0, EXPERTS]}
+        self.step(
+            "evaluate_experts",
+            lambda out: evaluate_experts(
+                ExpertsSpec(recipe=merged, parts=1),
+                self.causal,
+                self.queries[list(TASKS).index(TASK)],
+                [],
+                clusters,
+                [folder / f"causal/{cluster}" for cluster in range(EXPERTS)],
+                self.folder / "queries/encoder.safetensors",
+                "experts",
+                TASK,
+                0,
+                out / f"evaluation/causal/experts/{TASK}/0.parquet",
             ),
         )
 
@@ -470,6 +532,7 @@ class Pipeline:
             *("train_shard_index ivf 00", "fill_shard_index ivf 00"),
             *("search_shard flat 00", "search_shard ivf 00"),
             *("merge_index ivf", "measure_recall ivf", "draw_random", "choose_neighbors"),
+            "cluster_passages",
         ):
             of_shard = step.endswith(" 00")
             if step != "merge_index ivf":  # which reads no vectors
@@ -502,6 +565,27 @@ class Pipeline:
         yield Case("neighbours", [neighbors], "evaluate_part")
         evaluation = folder / f"evaluation/causal/ttt/{TASK}/0.parquet"
         yield Case("evaluation", [evaluation], "score")
+        yield from self.cases_of_experts()
+
+    def cases_of_experts(self) -> Iterator[Case]:
+        """What is flipped of what experts are made from, and of them."""
+        folder = self.folder / "experts/two"
+        for step in ("train_expert 0", "evaluate_experts"):
+            yield Case("model", _files(self.causal), step)
+            yield Case("clusters", [folder / "clusters.safetensors"], step)
+        yield Case("passages", self.passages, "train_expert 0")
+        yield Case("list of passages", [self.folder / "passages/manifest.json"], "train_expert 0")
+        yield Case("queries", [self.queries[list(TASKS).index(TASK)]], "evaluate_experts")
+        vectors = self.folder / "queries/encoder.safetensors"
+        yield Case("queries' embeddings", [vectors], "evaluate_experts")
+        adapters = [folder / f"causal/{cluster}" for cluster in range(EXPERTS)]
+        for name in ("adapter_model.safetensors", "adapter_config.json", "manifest.json"):
+            yield Case(f"expert: {name}", [path / name for path in adapters], "evaluate_experts")
+        for name in ("training.json", "manifest.json"):
+            yield Case(f"expert: {name}", [path / name for path in adapters], "weigh_experts")
+        yield Case("clusters' record", [folder / "clusters.json"], "weigh_experts")
+        evaluation = self.folder / f"evaluation/causal/experts/{TASK}/0.parquet"
+        yield Case("evaluation", [evaluation], "score")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -518,7 +602,15 @@ def _content(path: Path) -> bytes:
         return np.load(path).tobytes()
     if path.suffix == ".safetensors":
         return repr([(k, v.tobytes()) for k, v in sorted(load_file(path).items())]).encode()
+    if path.suffix == ".json":
+        return repr(_without_clocks(json.loads(path.read_bytes()))).encode()
     return path.read_bytes()
+
+
+def _without_clocks(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_clocks(each) for key, each in value.items() if key not in OF_CLOCKS}
 
 
 def digest(folder: Path) -> str:

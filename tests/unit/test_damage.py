@@ -23,6 +23,7 @@ TASK = "pile_arxiv"
 MODEL = MODELS[0]
 WORDS = ["river", "stones", "under", "the", "bridge", "runs", "where", "nobody", "looked", "for"]
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+EXPERT_FILES = ("adapter_config.json", "adapter_model.safetensors", "manifest.json")
 INDEX = {"kind": "ivf", "embedder": "embedder", "factory": "IVF4,Flat"}
 TRAINED = {
     "kind": "train", "vocabulary": 260, "documents": 4, "steps": 1, "batch_size": 1,
@@ -38,6 +39,11 @@ RECIPE = {
 }  # fmt: skip
 LONG = RECIPE | {"kind": "windows", "query": "document"}
 NO_NEIGHBORS = {"num_neighbors": 0, "evaluate_at": [0]}
+CLUSTERS = 2
+MERGED = {  # every expert, for every document
+    "kind": "experts", "experts": "two", "evaluate_at": [0, CLUSTERS],
+    "tau": 0.0, "beta": 1.0, "window": 32,
+}  # fmt: skip
 
 
 class Call(NamedTuple):
@@ -355,8 +361,18 @@ def build(made: Pipeline) -> None:
         "score_windows", by_window, results=at, table=at / "tables/positions.csv",
         spec={"run": "some", "cells": [[MODEL, "long", TASK, 1]], "resamples": 10},
     )  # fmt: skip
+    experts = build_experts(made, embeddings[0], beside[0], lists, used[MODEL], passages[0])
+    run(
+        "evaluate_experts", *used[MODEL], vectors, experts.clusters,
+        *(experts.adapters[-1] / name for name in EXPERT_FILES),
+        spec=evaluation | {"recipe": MERGED, "trained_by": None}, model=models / MODEL,
+        queries=test[place], neighbors=[], clusters=experts.clusters, adapters=experts.adapters,
+        vectors=vectors, method="experts", task=TASK, part=0,
+        output=at / f"evaluation/{MODEL}/experts/{TASK}/0.parquet",
+    )  # fmt: skip
     scored = {
-        "run": "some", "candidates": {"ttt": "ivf"}, "cells": [[MODEL, "ttt", TASK, 1]],
+        "run": "some", "candidates": {"ttt": "ivf", "experts": None},
+        "cells": [[MODEL, name, TASK, 1] for name in ("ttt", "experts")],
         "mixtures": {}, "halves": [], "budgets": {}, "resamples": 10, "searched": {"ivf": ["ivf"]},
         "selections": [],
     }  # fmt: skip
@@ -365,6 +381,13 @@ def build(made: Pipeline) -> None:
     run(
         "score", measured, counted[0], recall, spec=scored, results=at, selections=selections,
         manifests=counted, recalls=[recall], vectors=[vectors], tables=tables,
+    )  # fmt: skip
+    run(
+        "weigh_experts", tables / "efficiency.csv", experts.record,
+        *(experts.adapters[-1] / name for name in ("manifest.json", "training.json")),
+        spec={"run": "some", "experts": {"experts": "two"}, "counts": {"experts": "experts"},
+              "against": {"experts": ["ttt"]}},
+        results=at, table=tables / "experts.csv",
     )  # fmt: skip
     run(
         "draw_figure", *(tables / f"{name}.csv" for name in ("scores", "differences", "tasks")),
@@ -395,8 +418,51 @@ def build(made: Pipeline) -> None:
         tables=tables, table=at / "side_by_side.csv",
     )  # fmt: skip
     run(
+        "compare_follow_ups",
+        data / "follow_ups.csv",
+        *(tables / f"{name}.csv" for name in ("scores", "differences")),
+        data=data,
+        tables=tables,
+        table=at / "follow_ups.csv",
+    )
+    run(
         "draw_side_by_side", table=at / "side_by_side.csv", svg=at / "side.svg", pdf=at / "side.pdf"
     )  # fmt: skip
+
+
+class Experts(NamedTuple):
+    """Clusters and the experts of one model."""
+
+    clusters: Path
+    record: Path
+    adapters: list[Path]
+
+
+def build_experts(
+    made: Pipeline, embeddings: Path, beside: Path, lists: list[Path], model: list[Path],
+    passages: Path,
+) -> Experts:  # fmt: skip
+    """Cluster the passages, and train the expert of each cluster."""
+    folder = made.folder / "experts/two"
+    experts = Experts(
+        folder / "clusters.safetensors",
+        folder / "clusters.json",
+        [folder / MODEL / str(number) for number in range(CLUSTERS)],
+    )
+    made.run(
+        "cluster_passages", *lists, embeddings, beside, passages,
+        spec={"clusters": CLUSTERS, "sample": 1000, "passages": 4, "center": True},
+        embeddings=lists, output=experts.clusters, record=experts.record, memory_mb=4000,
+    )  # fmt: skip
+    listed = made.folder / "passages/manifest.json"
+    for number, adapter in enumerate(experts.adapters):
+        made.run(
+            "train_expert", *model, experts.clusters, listed, passages,
+            spec={"rank": 2, "passage_windows": 1, "window": 16},
+            model=made.folder / "models" / MODEL, clusters=experts.clusters, passages=listed,
+            cluster=number, output=adapter,
+        )  # fmt: skip
+    return experts
 
 
 def damages(content: bytes) -> Iterator[tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -365,6 +366,17 @@ def test_an_expert_of_another_model_is_refused(made, tmp_path):
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(DamagedError, match="is the expert of a model whose manifest has"):
         stage(made._replace(adapters=[folder, *made.adapters[1:]]), tmp_path)
+
+
+def test_where_the_model_is_damaged_its_experts_are_not_blamed(made, tmp_path):
+    model = shutil.copytree(made.model, tmp_path / "damaged")
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["files"]["config.json"] = "f" * 64
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        DamagedError, match=r"damaged/config.json has .*: remove \S+damaged and run"
+    ):
+        stage(made._replace(model=model), tmp_path)
 
 
 def test_more_experts_than_are_merged_are_not_asked_for():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from tttnn.digests import DamagedError
+from tttnn.digests import DamagedError, check_model
 from tttnn.files import sha256
 from tttnn.methods.evaluate import EvaluateSpec, evaluate_part
 from tttnn.methods.experts.engine import Equipped
 from tttnn.methods.ttt.settings import Recipe
+from tttnn.reading import read_json
 
 
 class ExpertsSpec(EvaluateSpec):
@@ -21,11 +21,13 @@ class ExpertsSpec(EvaluateSpec):
 def _check_trained_on(adapters: list[Path], model: Path) -> None:
     expected = sha256(model / "manifest.json")
     for folder in adapters:
-        found = json.loads((folder / "manifest.json").read_bytes()).get("model")
+        remedy = f"remove {folder} and run again"
+        found = read_json(folder / "manifest.json", remedy).get("model")
         if found != expected:
+            check_model(model)  # if it is the model that was damaged, no expert is to be removed
             raise DamagedError(
                 f"{folder} is the expert of a model whose manifest has SHA-256 {found}, that of "
-                f"{model} has {expected}: remove it and run again"
+                f"{model} has {expected}: {remedy}"
             )
 
 

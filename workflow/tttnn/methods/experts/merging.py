@@ -49,7 +49,7 @@ class Factors(NamedTuple):
 def read_adapter(folder: Path, device: torch.device | str) -> dict[str, Factors]:
     """An expert's factors by layer; raises `DamagedError` for files that its manifest does not
     list, and `ValueError` for an adapter of another form."""
-    check_model(folder)
+    check_model(folder, [ADAPTER, CONFIG])
     tensors = load_file(folder / ADAPTER, device=str(device))
     config = json.loads((folder / CONFIG).read_bytes())
     scale = config["lora_alpha"] / config["r"]
