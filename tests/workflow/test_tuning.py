@@ -25,7 +25,7 @@ CONFIG = {
     "methods": {
         "ttt": {"num_neighbors": 2, "evaluate_at": [0, 2]},
         "mine": {"like": "sift", "tune": TUNE},
-        "second": {"like": "split", "tune": {"learning_rate": [1e-4, 1e-2]}},
+        "second": {"like": "ttt", "tune": {"learning_rate": [1e-4, 1e-2]}},
     },
     "evaluate": {
         "models": ["small"],
@@ -38,13 +38,26 @@ CONFIG = {
 }
 
 
+def commands_without_test_documents(printed: str) -> list[str]:
+    """The commands of jobs, none of which is given a test document."""
+    commands = re.findall(r"python -m tttnn .*", printed)
+    assert not [command for command in commands if re.search(r"\btest\b|queries/halves", command)]
+    return commands
+
+
+def test_halves_of_test_documents_are_not_needed_for_a_choice(checkout):
+    methods = CONFIG["methods"] | {"second": {"like": "split", "tune": {"learning_rate": [1, 2]}}}
+    options = ("--configfile", str(checkout.configure("tuned", **CONFIG | {"methods": methods})))
+    printed = checkout.snakemake(*options, "-n", "--printshellcmds", "--", TARGETS[1])
+    commands = commands_without_test_documents(printed)
+    assert sum("queries/val_halves/" in command for command in commands) > 4
+
+
 def test_settings_are_chosen_before_there_is_a_test_document_and_then_used(checkout):
     options = ("--configfile", str(checkout.configure("tuned", **CONFIG)))
-    # from an empty folder on: no job of the choice is given a test document
     printed = checkout.snakemake(*options, "--printshellcmds", "--", *TARGETS)
-    commands = re.findall(r"python -m tttnn .*", printed)
+    commands = commands_without_test_documents(printed)
     assert sum("queries/val/" in command for command in commands) > 4
-    assert not [command for command in commands if re.search(r"\btest\b|queries/halves", command)]
     results = checkout.folder / RESULTS
     assert not list(results.rglob("test*"))
     tried = {path.name for path in (results / "validation/small").iterdir()}
