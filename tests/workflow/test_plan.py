@@ -23,27 +23,43 @@ def test_the_demo_is_planned_from_an_empty_folder(checkout):
     plan = checkout.plan()
     assert plan["download_shard"] == 6
     assert plan["evaluate_part"] == 22 * 3 + 4 * 2  # three models; four more methods on two tasks
-    assert plan["draw_figure"] == len(FIGURES)
+    # nothing is evaluated by windows, and no experts are trained
+    assert plan["draw_figure"] == len(FIGURES) - len({"positions", "break_even"})
 
 
 EVALUATIONS = {
     "local": 3 * 22 + 6 * 4,  # three models on all tasks; the other methods on four, one model
-    "paper": 4 * 76 + 6 * 55 + 3 * 22,  # parts of one method on all tasks, see there
-    "ablations": 3 * 22 + 31 * 2,
+    "paper": 4 * 76 + 7 * 55 + 3 * 22,  # parts of one method on all tasks, see there
+    "ablations": 3 * 22 + 35 * 2,
     "modern": 4 * 2 * 22,
     "slurm-demo": 3 + 4,
+    "pretrained": 22 + (1 + 7) * 4,
+    # the paper's parts again, of all tasks or of three
+    "paper+sift": (3 * 4 + 1) * 76,  # three methods, four models; one of another model
+    "paper+hullft": 7 * 76,
+    "paper+reproduction": 4 * (8 + 1 + 2),
+    "pretrained+long": 7 * 7,
+    "pretrained+experts": 22 + (1 + 4) * 4 + 2 * 8,
 }
+"""By configuration, and by those that are laid over another one."""
+
+RULES = {"pretrained+long": ["evaluate_windows"], "pretrained+experts": ["evaluate_experts"]}
+"""Other rules than `evaluate_part` that evaluate."""
 
 
 def test_every_shipped_overlay_is_among_those():
-    assert set(EVALUATIONS) == {path.stem for path in (ROOT / "config").glob("*.yaml")}
+    shipped = {path.stem for path in (ROOT / "config").glob("*.yaml")}
+    assert {name.rpartition("+")[2] for name in EVALUATIONS} == shipped
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_every_overlay_is_planned(name, checkout):
-    plan = checkout.plan("--configfile", f"config/{name}.yaml")
+    files = [f"config/{part}.yaml" for part in name.split("+")]
+    plan = checkout.plan("--configfile", *files)
     assert plan["score"] == 1
-    assert plan["evaluate_part"] == EVALUATIONS[name]
+    rules = ["evaluate_part", *RULES.get(name, [])]
+    assert sum(plan[rule] for rule in rules) == EVALUATIONS[name]
+    assert all(plan[rule] for rule in rules[1:])
 
 
 def test_a_second_run_has_nothing_to_do(finished):
@@ -87,6 +103,18 @@ def test_a_selection_s_setting_reruns_what_draws_on_it(finished, overlay):
     plan = finished.plan("--configfile", "tiny.yaml", changed)
     again = Counter(choose_neighbors=1, gather_neighbors=1, evaluate_part=1)
     assert plan == again + Counter(AFTER_EVALUATION)
+
+
+def test_settings_to_choose_add_validation_jobs_alone(finished, overlay):
+    grid = {"learning_rate": [1e-4, 1e-2], "stop": [None, 0.9], "num_neighbors": [0, 2]}
+    tuned = overlay(
+        methods={"mine": {"like": "sift", "tune": grid | {"by": "task"}}},
+        evaluate={"ablations": {"methods": ["random", "mine"], "tasks": ["pile_github"]}},
+    )
+    target = "results/tiny/tuned/small/mine.json"
+    assert finished.plan("--configfile", "tiny.yaml", tuned, "--", target) == Counter(
+        choose_neighbors=2, gather_neighbors=2, validate_part=4, choose_settings=1
+    )
 
 
 def test_texts_are_copied_when_they_are_asked_for_and_nothing_is_gathered_again(copy):

@@ -2,64 +2,80 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 from collections import Counter
 
 import pandas as pd
 
 from tttnn.digests import read_record
 
-TARGET = "results/tiny/tuned/small/mine.json"
-TUNE = {
-    "learning_rate": [1e-4, 1e-2], "noise": [0.05, 0.1], "stop": [None, 0.9],
-    "num_neighbors": [0, 2], "by": "task",
-}  # fmt: skip
+RESULTS = "results/tuned"
+TARGETS = [f"{RESULTS}/tuned/small/{name}.json" for name in ("mine", "second")]
+TUNE = {"learning_rate": [1e-4, 1e-2], "stop": [None, 0.9], "num_neighbors": [0, 2], "by": "task"}
+TRAINED = {"documents": 50, "steps": 2, "warmup_steps": 1, "vocabulary": 300}
+CONFIG = {
+    "run": "tuned",
+    "corpus": {"shards": 1},
+    "sources": {"demo": {"train_documents": 66, "val_documents": 44, "test_documents": 44}},
+    "models": {"embedder": TRAINED, "small": TRAINED},
+    "search": {"indexes": ["flat"], "candidates": 4, "recall_at": [1]},
+    "gather": {"depth": 2},
+    "select": {"count": 1},
+    "selections": {"sift": {"picks": 2}},
+    "methods": {
+        "ttt": {"num_neighbors": 2, "evaluate_at": [0, 2]},
+        "mine": {"like": "sift", "tune": TUNE},
+        "second": {"like": "ttt", "tune": {"learning_rate": [1e-4, 1e-2]}},
+    },
+    "evaluate": {
+        "models": ["small"],
+        "methods": ["mine", "second"],
+        "tasks": ["pile_github", "pile_enron"],
+        "ablations": None,
+    },
+    "score": {"resamples": 20},
+    "figures": ["before_after"],
+}
 
 
-def test_a_tuned_method_is_chosen_without_a_test_document_and_then_evaluated(copy):
-    ablations = json.loads((copy.folder / "tiny.yaml").read_text())["evaluate"]["ablations"]
-    mine = copy.configure(
-        "mine",
-        methods={"mine": {"like": "sift", "tune": TUNE}, "second": {
-            "like": "split", "tune": {"learning_rate": [1e-4, 1e-2]}},
-        },
-        evaluate={"ablations": ablations | {"methods": [*ablations["methods"], "mine", "second"]}},
-    )  # fmt: skip
-    options = ("--configfile", "tiny.yaml", str(mine))
-    # what the choice needs, from an empty folder on: no job of it is given a test document
-    printed = copy.snakemake(*options, "-n", "--printshellcmds", "--forceall", "--", TARGET)
+def commands_without_test_documents(printed: str) -> list[str]:
+    """The commands of jobs, none of which is given a test document."""
     commands = re.findall(r"python -m tttnn .*", printed)
-    assert len(commands) > 20 and any("queries/val/" in command for command in commands)
-    assert not [command for command in commands if re.search(r"\btest\b|halves/", command)]
+    assert not [command for command in commands if re.search(r"\btest\b|queries/halves", command)]
+    return commands
 
-    assert copy.plan(*options, "--", TARGET) == Counter(
-        choose_neighbors=4, gather_neighbors=4, validate_part=8, choose_settings=1
-    )
-    test = list((copy.folder / "results/tiny").rglob("test*"))
-    hidden = copy.folder / "hidden"
-    for number, path in enumerate(test):
-        if path.exists():
-            hidden.mkdir(exist_ok=True)
-            shutil.move(path, hidden / str(number))
-    copy.snakemake(*options, "--", TARGET)
-    chosen = (copy.folder / TARGET).read_bytes()
-    for number, path in enumerate(test):
-        if (hidden / str(number)).exists():
-            shutil.move(hidden / str(number), path)
-    copy.snakemake(*options)
-    assert (copy.folder / TARGET).read_bytes() == chosen
-    assert copy.plan(*options) == Counter()
 
-    best = read_record(copy.folder / TARGET)["chosen"]["pile_github"]
-    table = pd.read_csv(copy.folder / "results/tiny/tables/tuning.csv", keep_default_na=False)
-    found = table[(table["method"] == "mine") & table["chosen"]]
-    assert set(found["key"]) == set(TUNE) - {"by"}
-    assert float(found.set_index("key").loc["learning_rate", "value"]) == best["learning_rate"]
-    rows = table[table["method"] == "second"]
-    assert set(rows["task"]) == {"pile_all"}
-    scores = pd.read_csv(copy.folder / "results/tiny/tables/scores.csv")
+def test_halves_of_test_documents_are_not_needed_for_a_choice(checkout):
+    methods = CONFIG["methods"] | {"second": {"like": "split", "tune": {"learning_rate": [1, 2]}}}
+    options = ("--configfile", str(checkout.configure("tuned", **CONFIG | {"methods": methods})))
+    printed = checkout.snakemake(*options, "-n", "--printshellcmds", "--", TARGETS[1])
+    commands = commands_without_test_documents(printed)
+    assert sum("queries/val_halves/" in command for command in commands) > 4
+
+
+def test_settings_are_chosen_before_there_is_a_test_document_and_then_used(checkout):
+    options = ("--configfile", str(checkout.configure("tuned", **CONFIG)))
+    printed = checkout.snakemake(*options, "--printshellcmds", "--", *TARGETS)
+    commands = commands_without_test_documents(printed)
+    assert sum("queries/val/" in command for command in commands) > 4
+    results = checkout.folder / RESULTS
+    assert not list(results.rglob("test*"))
+    tried = {path.name for path in (results / "validation/small").iterdir()}
+    assert len(tried) == 2 * 2 + 2
+    chosen = [(checkout.folder / target).read_bytes() for target in TARGETS]
+
+    checkout.snakemake(*options)
+    assert [(checkout.folder / target).read_bytes() for target in TARGETS] == chosen
+    assert {path.name for path in (results / "evaluation/small").iterdir()} == {"mine", "second"}
+    assert checkout.plan(*options) == Counter()
+
+    best = read_record(checkout.folder / TARGETS[0])["chosen"]["pile_github"]
+    table = pd.read_csv(results / "tables/tuning.csv", keep_default_na=False)
+    rows = table[(table["method"] == "mine") & (table["task"] == "pile_github") & table["chosen"]]
+    assert set(rows["key"]) == set(TUNE) - {"by"}
+    assert float(rows.set_index("key").loc["learning_rate", "value"]) == best["learning_rate"]
+    assert set(table[table["method"] == "second"]["task"]) == {"pile_all"}
+    scores = pd.read_csv(results / "tables/scores.csv")
     assert {"mine", "second"} <= set(scores["method"])
-    status = copy.tttnn("status", "--run", "tiny")
-    assert re.search(r"^evaluate_tuned +2 ", status.stdout, re.M), status.stdout
+    status = checkout.tttnn("status", "--run", "tuned")
+    assert re.search(r"^evaluate_tuned +4 ", status.stdout, re.M), status.stdout
