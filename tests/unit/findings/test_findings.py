@@ -393,7 +393,8 @@ def test_shares_of_a_gain(tmp_path):
         "[25.0%, 25.0%]",
     ]
     early = measured(text, "Two fifths of the neighbours")
-    assert early[0][:2] == ["small, 5 of 20 neighbours", "75.0%"]
+    # 0.3 of 0.4 after 5 neighbours and 0.36 after 9, so 0.345 after 8
+    assert early[0][:2] == ["small, 8 of 20 neighbours, between 5 and 9", "86.3%"]
     # 0.36 over the first 9 neighbours, 0.04 over the next 11
     assert measured(text, "The curve over the number")[0][:2] == [
         "small, up to 9 and up to 20",

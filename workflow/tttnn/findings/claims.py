@@ -128,7 +128,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim(
             "Two fifths of the neighbours give more than half of the whole gain.",
             "paper figure 6; 85 to 95 % at 20 of 50 in the published numbers",
-            "gain after the largest evaluated number up to 2/5 of all, over the gain after all",
+            "gain after 2/5 of all, on the line between evaluated numbers, over the gain after all",
             partial(early_share, part=0.4),
             "above",
             0.5,

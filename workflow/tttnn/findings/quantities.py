@@ -224,16 +224,27 @@ def unseen_minus_trained(run: Evidence) -> list[Measured]:
 
 
 def early_share(run: Evidence, part: float) -> list[Measured]:
-    """The gain of the largest evaluated number up to this part of the neighbours, by the whole."""
+    """The gain after this part of the neighbours, by the whole gain.
+
+    On the line between the two evaluated numbers about it, where it is none itself: the curve bends
+    down there, so that the gain is rather more.
+    """
     found = []
     for cells in cells_of(run, run.main):
         last = cells.points[-1]
-        early = [point for point in cells.points if point <= part * last]
-        if early:
-            reached, whole = cells.gain(run.main, early[-1]), cells.gain(run.main, last)
-            samples = share(reached, whole, run.confidence)
-            label = f"{cells.model}, {early[-1]} of {last} neighbours"
-            found.append(cells.measured(label, samples, run.main))
+        wanted = part * last
+        early = [point for point in cells.points if point <= wanted]
+        if not early:
+            continue
+        before, after = early[-1], min(point for point in cells.points if point >= wanted)
+        reached, where = cells.gain(run.main, before), ""
+        if after > before:
+            more = cells.gain(run.main, after) - reached
+            reached = reached + more * (wanted - before) / (after - before)
+            where = f", between {before} and {after}"
+        samples = share(reached, cells.gain(run.main, last), run.confidence)
+        label = f"{cells.model}, {wanted:g} of {last} neighbours{where}"
+        found.append(cells.measured(label, samples, run.main))
     return found
 
 
