@@ -39,7 +39,7 @@ EVALUATIONS = {
     "paper+hullft": 7 * 76,
     "paper+reproduction": 4 * (8 + 1 + 2),
     "pretrained+long": 7 * 7,
-    "pretrained+experts": 22 + (1 + 4) * 4 + 2 * 8,
+    "pretrained+experts": 22 + (1 + 7) * 4 + 2 * 8,
 }
 """By configuration, and by those that are laid over another one."""
 

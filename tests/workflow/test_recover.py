@@ -31,7 +31,10 @@ def stages(checkout) -> list[psutil.Process]:
 
 
 def start(checkout, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start Snakemake in a group of its own, as a terminal does."""
+    """Start Snakemake in a group of its own, as a terminal does, to which Ctrl-C matters.
+
+    Whoever runs the tests in a shell's background has SIGINT ignored, and children inherit that.
+    """
     return subprocess.Popen(
         [str(SNAKEMAKE), *arguments],
         cwd=checkout.folder,
@@ -39,6 +42,7 @@ def start(checkout, *arguments: str) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
