@@ -54,7 +54,9 @@ def wait_for(logs: Path, snakemake: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_second_snakemake_is_refused_and_what_ctrl_c_ends_was_interrupted(tiny):
-    snakemake = start(tiny, *RUN)
+    # a training that a slow machine does not end while it is looked at from outside
+    tiny.configure("long", models={"embedder": {"steps": 100_000}})
+    snakemake = start(tiny, *RUN, "long.yaml")
     locks = tiny.folder / ".snakemake/locks"
     try:
         wait_for(tiny.folder / "results/tiny/logs/train_embedder", snakemake)

@@ -189,8 +189,14 @@ def test_a_client_that_sends_more_than_a_request_may_have_is_cut_off(live, monke
         body = pa.py_buffer(bytes(200 << 20))
         with pytest.raises(RemoteError) as caught:
             other.call("search", body, 20.0)
-        assert caught.value.name in ("unavailable", "bytes")
-        assert server.metrics.told()["amounts"].get("closed, too much sent", 0) >= 1
+
+        def closed() -> int:
+            return server.metrics.told()["amounts"].get("closed, too much sent", 0)
+
+        # cut off on its way; or, where whoever watches has no turn in time, refused at its end
+        assert caught.value.name == "bytes" or (
+            caught.value.name == "unavailable" and until(lambda: closed() >= 1)
+        )
         assert one.call("search", ASKED, 5.0).size
         one.close()
         other.close()
