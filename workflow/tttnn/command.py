@@ -59,6 +59,7 @@ LOWER = {
     "embed_windows": "lower embed.batch_tokens or windows.most",
     "evaluate_part": "lower the method's window, or give it lora",
     "evaluate_tuned": "lower the method's window, or give it lora",
+    "evaluate_windows": "lower the method's window, or give it lora",
     "evaluate_experts": "lower the method's window",
     "train_expert": "lower the experts' window, or their rank",
     "merge_training": f"{RAISE}, or lower the index's sample_per_shard, or its lists",

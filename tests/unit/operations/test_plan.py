@@ -16,13 +16,13 @@ import yaml
 import zstandard
 
 from configured import asked, read
-from tttnn.command import main
+from tttnn.command import LOWER, main
 from tttnn.files import write_json
 from tttnn.needs.shapes import HUB
 from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
-from tttnn.operations.jobs import Job
-from tttnn.operations.plan import lines, plan, used
+from tttnn.operations.jobs import EVALUATIONS, Job
+from tttnn.operations.plan import GPU_RULES, lines, plan, used
 from tttnn.operations.sizes import shape, texts
 
 ROOT = Path(__file__).parents[3]
@@ -141,6 +141,43 @@ def test_the_plan_says_what_fits_into_a_document_s_seconds():
 def test_a_budget_shortens_the_plan():
     hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
     assert hours[0] < hours[1] / 4
+
+
+def rules_with(text: str) -> set[str]:
+    rules = (ROOT / "rules").glob("*.smk")
+    parts = [
+        part
+        for file in rules
+        for part in re.split(r"^(?:use )?rule ", file.read_text(), flags=re.M)[1:]
+    ]
+    return {re.search(r"(?:as )?(\w+)(?: with)?:", part)[1] for part in parts if text in part}
+
+
+def test_rules_that_ask_for_a_gpu_are_those_that_the_plan_counts():
+    # validate_part is evaluate_part with other files
+    assert rules_with("gpu=") | {"validate_part"} == GPU_RULES
+
+
+def test_every_rule_that_evaluates_test_documents_is_known():
+    assert rules_with('"<results>/evaluation/{model}') - {"validate_part"} == set(EVALUATIONS)
+
+
+def test_every_rule_on_a_gpu_says_what_to_do_without_memory():
+    assert GPU_RULES - {"validate_part"} <= LOWER.keys()
+
+
+def test_hours_count_every_way_of_evaluating():
+    """Each job by its own rule's cost: windows have several searches and more steps."""
+    settings = ("evaluate={methods: [ttt, long_target, experts], ablations: null}",)
+    chosen, listed = asked(settings=settings)
+    rules = {job.rule for job in listed if job.rule in EVALUATIONS}
+    assert rules == {"evaluate_part", "evaluate_windows", "evaluate_experts"}
+    fits = next(affordable(chosen, listed, hours=1e4))
+    count = int(re.search(r"count: (\d+)}", fits)[1])
+    select = chosen.select.model_copy(update={"fraction": None, "count": count})
+    costs = Costs(chosen.model_copy(update={"select": select}))
+    hours = sum(costs.of(j.rule, j.wildcards).seconds for j in listed if j.rule in rules) / 3600
+    assert f"({hours:.3g} hours)" in fits
 
 
 def test_documents_are_chosen_to_fit_into_hours():

@@ -21,7 +21,7 @@ def affordable(config: Config, listed: list[Job], hours: float) -> Iterator[str]
     Raises `ValueError` if a single document of each task takes longer.
     """
     cells = Counter(
-        tuple(job.wildcards[name] for name in ("model", "method", "task"))
+        (job.rule, *(job.wildcards[name] for name in ("model", "method", "task")))
         for job in listed
         if job.rule in EVALUATIONS
     )
@@ -34,13 +34,12 @@ def affordable(config: Config, listed: list[Job], hours: float) -> Iterator[str]
     def takes(count: int) -> float:
         names = ("model", "method", "task", "part")
         seconds = sum(
-            parts
-            * costs(count).of("evaluate_part", dict(zip(names, (*cell, "0"), strict=True))).seconds
-            for cell, parts in cells.items()
+            parts * costs(count).of(rule, dict(zip(names, (*cell, "0"), strict=True))).seconds
+            for (rule, *cell), parts in cells.items()
         )
         return seconds / 3600
 
-    tasks = list(dict.fromkeys(task for _, _, task in cells))
+    tasks = list(dict.fromkeys(task for *_, task in cells))
     there = {task: round(costs(10**9).selected(task)) for task in tasks}
     most = max(there.values(), default=0)
     count = bisect_right(range(1, most + 1), hours, key=takes)

@@ -17,7 +17,7 @@ from tttnn.reading import reading
 DAG = Path(tttnn.__file__).parents[1] / "dag.py"  # beside the Snakefile
 
 
-EVALUATIONS = ("evaluate_part", "evaluate_tuned")
+EVALUATIONS = ("evaluate_part", "evaluate_tuned", "evaluate_windows", "evaluate_experts")
 """Rules that evaluate test documents."""
 
 

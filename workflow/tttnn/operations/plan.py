@@ -19,12 +19,13 @@ from tttnn.worker import handed_over
 GPU_RULES = {
     "embed_chunk",
     "embed_queries",
+    "embed_windows",
     "search_shard",  # of an exact index
     "train_model",
     "train_embedder",
-    "evaluate_part",
+    "train_expert",
     "validate_part",
-    "evaluate_tuned",
+    *EVALUATIONS,
 }
 ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
