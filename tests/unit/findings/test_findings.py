@@ -830,7 +830,7 @@ def test_long_documents_are_those_of_the_table_of_positions(tmp_path):
         "model": "small", "method": "long_past", "query": "past", "chunk_tokens": math.nan,
         "task": "pile_all", "windows_kind": "long", "by": "document", "num_neighbors": 5,
         "difference": -0.02, "difference_low": -0.03, "difference_high": -0.01,
-        "documents": 24, "tasks": 4,
+        "change": -0.2, "change_low": -0.3, "change_high": -0.1, "documents": 24, "tasks": 4,
     }  # fmt: skip
     others = [
         {"query": "document", "difference": math.nan},
@@ -838,15 +838,28 @@ def test_long_documents_are_those_of_the_table_of_positions(tmp_path):
         {"by": "fifth"},
         {"task": "pile_freelaw"},
         {"num_neighbors": 2},
-        {"chunk_tokens": 64.0},
     ]
+    scored = [
+        {"chunk_tokens": 64.0, "difference": -0.04, "difference_low": -0.05},
+        {"method": "score_first", "query": "none", "chunk_tokens": 64.0, "difference": 0.5,
+         "difference_low": 0.4, "difference_high": 0.6},
+    ]  # fmt: skip
     rows = [kept, *({**kept, **other, "documents": 99} for other in others)]
+    rows += [{**kept, **other} for other in scored]
     pd.DataFrame(rows).assign(run="made-up").to_csv(tables / "positions.csv", index=False)
     text = page(tables)
     (found,) = measured(text, "Long documents: neighbours of the text before")
     assert found[:2] == ["small, `long_past`, 5 neighbours", "-0.0200"]
     assert found[2:] == ["[-0.0300, -0.0100]", "4 of 22", "24", "holds"]
     assert measured(text, "Long documents: neighbours of each window") == []
+    (own,) = measured(text, "Long documents: training on their own scored text is")
+    assert own[:3] == ["small, `score_first`, 5 times", "+0.5000", "[+0.4000, +0.6000]"]
+    assert own[-1] == "does not hold"
+    (both,) = measured(text, "Long documents: training on scored text and on neighbours")
+    assert both[1:3] == ["-0.0400", "[-0.0500, -0.0100]"]
+    (beginning,) = measured(text, "Long documents gain from neighbours of their beginning")
+    assert beginning[1:3] == ["-0.2000", "[-0.3000, -0.1000]"]
+    assert beginning[4] == "99"  # that row's documents
 
 
 def test_the_gain_of_each_task_is_that_of_the_tables(tmp_path):

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
-from tttnn.findings.documents import (
-    windows_against_document,
-)
+from tttnn.findings.documents import long_documents
 from tttnn.findings.evidence import Evidence, Measured
 from tttnn.findings.quantities import (
     against,
@@ -61,12 +59,13 @@ def experts(neighbors: int) -> Claim:
     return Claim(sentence, EXPERTS, quantity, measure, headline=True)
 
 
-def windows(query: str, sentence: str) -> Claim:
-    quantity = (
-        "bits per byte of documents of more than four windows, neighbours found by "
-        f"`{query}` minus those of one search a document (`positions.csv`)"
-    )
-    measure = partial(windows_against_document, query=query)
+def long(sentence: str, query: str, scored: bool = False, against: bool = True) -> Claim:
+    """Of documents of more than four windows, window by window."""
+    found = "no neighbours" if query == "none" else f"neighbours found by `{query}`"
+    trained = f"{found}, trained on what is scored" if scored else found
+    base = "those of one search a document" if against else "before training"
+    quantity = f"bits per byte of long documents, {trained}, minus {base} (`positions.csv`)"
+    measure = partial(long_documents, query=query, scored=scored, against=against)
     return Claim(sentence, LONG, quantity, measure, headline=True)
 
 

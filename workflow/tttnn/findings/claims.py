@@ -24,8 +24,8 @@ from tttnn.findings.claim import (
     as_good,
     better,
     experts,
+    long,
     stopping,
-    windows,
     worse,
 )
 from tttnn.findings.documents import (
@@ -365,10 +365,22 @@ CLAIMS: dict[str, list[Claim]] = {
         *stopping("SIFT's picks", "sift_stop"),
     ],
     "Long documents": [
-        windows("target", "Long documents: neighbours of each window are better than one search."),
-        windows(
-            "past",
+        long("Long documents gain from neighbours of their beginning.", "document", against=False),
+        long("Long documents: neighbours of each window are better than one search.", "target"),
+        long(
             "Long documents: neighbours of the text before each window are better than one search.",
+            "past",
+        ),
+        long(
+            "Long documents: training on their own scored text is better than on neighbours.",
+            "none",
+            scored=True,
+        ),
+        long(
+            "Long documents: training on scored text and on neighbours of the text before each "
+            "window is better than one search.",
+            "past",
+            scored=True,
         ),
     ],
     "Experts trained before the test": [experts(1), experts(5), experts(20)],

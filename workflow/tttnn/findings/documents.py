@@ -137,33 +137,38 @@ def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return (ranks - (len(values) + 1) / 2) / max(len(values) - 1, 1)
 
 
-def windows_against_document(run: Evidence, query: str) -> list[Measured]:
-    """From `positions.csv`: each window's own neighbours minus those of one search a document.
+def long_documents(
+    run: Evidence, query: str, scored: bool = False, against: bool = False
+) -> list[Measured]:
+    """From `positions.csv`: the change of documents of more than four windows, read one by one.
 
-    Of whole documents of more than four windows, at the most neighbours; of each method that finds
-    a window's neighbours by `query`, the window itself or the text before it, and does not train
-    on what it scored.
+    Of whole documents, at the most neighbours, of each method that finds neighbours by `query`: the
+    document's beginning, each window itself (target), the text before it (past), or none. `scored`:
+    of those that train on windows once these are scored; else of those that do not. `against`: not
+    the change, but the difference to one search a document.
     """
     if not run.run.has("positions"):
         return []
+    value = "difference" if against else "change"
     table = run.run.table("positions")
     whole = (table["by"] == "document") & (table["task"] == ALL) & (table["windows_kind"] == "long")
     kept = table[
         whole
         & (table["query"] == query)
-        & table["chunk_tokens"].isna()
-        & table["difference"].notna()
+        & (table["chunk_tokens"].notna() == scored)
+        & table[value].notna()
         & table["model"].isin(run.models)
     ]
     last = kept.groupby(["model", "method"])["num_neighbors"].transform("max")
+    times = "times" if query == "none" else "neighbours"
     return [
         Measured(
-            label=f"{row.model}, `{row.method}`, {row.num_neighbors} neighbours",
-            value=row.difference,
-            low=row.difference_low,
-            high=row.difference_high,
-            documents=row.documents,
-            tasks=row.tasks,
+            label=f"{row['model']}, `{row['method']}`, {row['num_neighbors']} {times}",
+            value=row[value],
+            low=row[f"{value}_low"],
+            high=row[f"{value}_high"],
+            documents=row["documents"],
+            tasks=row["tasks"],
         )
-        for row in kept[kept["num_neighbors"] == last].itertuples()
+        for row in kept[kept["num_neighbors"] == last].to_dict("records")
     ]
