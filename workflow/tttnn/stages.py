@@ -77,8 +77,14 @@ MODULES = {
 
 
 def with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
-    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time.
+
+    Its parameters stand where `snakemake.common.overwrite_function_params` puts them, too; jobs'
+    environments need no Snakemake.
+    """
+    kept = signature(function)
+    function.__signature__ = kept  # type: ignore[attr-defined]
+    function._overwrite_params = kept.parameters  # type: ignore[attr-defined]
     return function
 
 
