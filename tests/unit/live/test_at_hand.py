@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 
 from live_run import write_run
+from shards import brute_force
 from tttnn.live import at_hand, shard
 from tttnn.live.at_hand import AtHand
 from tttnn.live.shard import OpenShard
 
 K = 5
-
-
-def brute_force(ids, vectors, queries, k):
-    """By (distance, id), in float64, one vector after another."""
-    distances = np.array(
-        [[((v.astype(float) - q.astype(float)) ** 2).sum() for v in vectors] for q in queries]
-    )
-    order = np.array([np.lexsort((ids, each))[:k] for each in distances])
-    return np.take_along_axis(distances, order, 1), ids[order]
 
 
 def opened(tmp_path, vectors, monkeypatch):
@@ -48,7 +40,7 @@ def test_a_few_queries_and_many_are_answered_in_the_thread_that_asks(tmp_path, m
     queries = generator.standard_normal((30, 8), np.float32)
     monkeypatch.setattr(at_hand, "RANKED", 8 * 61 * 8 * 4)  # four at once
     found = held.search(queries, K)
-    same(found, brute_force(live.ids, live.vectors, queries, K))
+    same(found, brute_force(queries, live.vectors, live.ids, K))
     for row in range(3):
         alone = held.search(queries[row : row + 1], K)
         assert alone[0].tobytes() == found[0][row : row + 1].tobytes()
@@ -62,7 +54,7 @@ def test_where_the_bound_proves_nothing_the_workflows_search_is_asked(tmp_path, 
     vectors[100:300] = vectors[100]  # more of one distance than are found beyond K
     live, held, searched = opened(tmp_path, vectors, monkeypatch)
     queries = np.stack([vectors[100] + np.float32(0.01), *vectors[:3]])
-    same(held.search(queries, K), brute_force(live.ids, live.vectors, queries, K))
+    same(held.search(queries, K), brute_force(queries, live.vectors, live.ids, K))
     assert searched == [1]
 
 
@@ -72,13 +64,13 @@ def test_numbers_beyond_what_float32_can_multiply_are_found_as_well(scale, tmp_p
     vectors = (generator.standard_normal((200, 4)) * scale).astype(np.float32)
     live, held, _ = opened(tmp_path, vectors, monkeypatch)
     queries = (generator.standard_normal((3, 4)) * scale).astype(np.float32)
-    same(held.search(queries, K), brute_force(live.ids, live.vectors, queries, K))
+    same(held.search(queries, K), brute_force(queries, live.vectors, live.ids, K))
 
 
 def test_fewer_vectors_than_are_asked_for_are_all_found(tmp_path, monkeypatch):
     vectors = np.random.default_rng(3).standard_normal((4, 8), np.float32)
     live, held, searched = opened(tmp_path, vectors, monkeypatch)
-    same(held.search(vectors, 9), brute_force(live.ids, live.vectors, vectors, 9))
+    same(held.search(vectors, 9), brute_force(vectors, live.vectors, live.ids, 9))
     assert not searched
 
 
@@ -88,4 +80,4 @@ def test_a_large_shard_stays_where_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(at_hand, "MOST", vectors.nbytes - 1)
     held = OpenShard(live.run, "00")
     assert AtHand.of(held._store, 1.0) is None
-    same(held.search(vectors[:2], K), brute_force(live.ids, live.vectors, vectors[:2], K))
+    same(held.search(vectors[:2], K), brute_force(vectors[:2], live.vectors, live.ids, K))

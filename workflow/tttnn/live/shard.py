@@ -166,7 +166,10 @@ def _adopted(listed: Path) -> VectorStore:
 
 
 class OpenShard:
-    """One shard, memory-mapped; all of its vectors were read, and compared, when it was opened."""
+    """One shard, all of whose vectors were read, and compared, when it was opened; see `AtHand`.
+
+    They are memory-mapped, and of a small one in memory as well.
+    """
 
     def __init__(self, run: Run, name: str) -> None:
         passages, embeddings = run.files(name)
