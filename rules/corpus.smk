@@ -5,7 +5,7 @@ and from the test split queries/{task}.parquet."""
 rule download_shard:
     input:
         # the file itself where it is on this machine, so that a change of it is noticed
-        lookup(dpath="{shard}", within=SOURCE_FILES),
+        picked(SOURCE_FILES, "shard"),
     output:
         documents="<results>/corpus/{shard}.jsonl.zst",
         rejected="<results>/corpus/{shard}.rejected.jsonl",

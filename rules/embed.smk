@@ -71,7 +71,7 @@ rule list_embeddings:
 
 rule adopt_embeddings:
     input:
-        published=lookup(dpath="{embedder}/{shard}", within=PUBLISHED),
+        published=picked(PUBLISHED, "embedder", "shard"),
         passages=collect("<results>/passages/{{shard}}/{chunk}.parquet", chunk=CHUNKS),
         corpus="<results>/corpus/{shard}.json",
         rejected="<results>/corpus/{shard}.rejected.jsonl",

@@ -8,11 +8,11 @@ rule evaluate_part:
         model="<results>/models/{model}",
         queries=collect(
             "<results>/queries/{queries}/{{task}}.parquet",
-            queries=lookup(dpath="{method}", within=QUERIES),
+            queries=picked(QUERIES, "method"),
         ),
         neighbors=collect(
             "<results>/neighbors/{folder}/{{task}}.parquet",
-            folder=lookup(dpath="{method}", within=NEIGHBORS),
+            folder=picked(NEIGHBORS, "method"),
         ),
     output:
         rows="<results>/evaluation/{model}/{method}/{task}/{part}.parquet",
@@ -53,11 +53,11 @@ use rule evaluate_part as validate_part with:
         model="<results>/models/{model}",
         queries=collect(
             "<results>/queries/{queries}/{{task}}.parquet",
-            queries=lookup(dpath="{method}", within=HELD_OUT),
+            queries=picked(HELD_OUT, "method"),
         ),
         neighbors=collect(
             "<results>/neighbors/{folder}/{{task}}.parquet",
-            folder=lookup(dpath="{method}", within=HELD_OUT_NEIGHBORS),
+            folder=picked(HELD_OUT_NEIGHBORS, "method"),
         ),
     output:
         rows="<results>/validation/{model}/{method}/{task}/{part}.parquet",
@@ -83,8 +83,8 @@ rule choose_settings:
     input:
         validations=collect(
             "<results>/validation/{{model}}/{variant}/{task}/0.parquet",
-            variant=lookup(dpath="{method}", within=TUNED),
-            task=lookup(dpath="{method}", within=SCOPES),
+            variant=picked(TUNED, "method"),
+            task=picked(SCOPES, "method"),
         ),
         selection="<results>/queries/val/selection.json",
     output:
@@ -122,12 +122,12 @@ rule evaluate_tuned:
         model="<results>/models/{model}",
         queries=collect(
             "<results>/queries/{queries}/{{task}}.parquet",
-            queries=lookup(dpath="{method}", within=QUERIES),
+            queries=picked(QUERIES, "method"),
         ),
         # all that may be chosen: which one it is, is known when it is
         neighbors=collect(
             "<results>/neighbors/{folder}/{{task}}.parquet",
-            folder=lookup(dpath="{method}", within=NEIGHBORS),
+            folder=picked(NEIGHBORS, "method"),
         ),
         chosen="<results>/tuned/{model}/{method}.json",
     output:

@@ -17,7 +17,7 @@ rule cluster_passages:
     input:
         embeddings=collect(
             "<results>/embeddings/{embedder}/{shard}.json",
-            embedder=lookup(dpath="{experts}", within=EXPERT_EMBEDDERS),
+            embedder=picked(EXPERT_EMBEDDERS, "experts"),
             shard=SHARDS,
         ),
     output:
@@ -85,25 +85,25 @@ rule evaluate_experts:
         model="<results>/models/{model}",
         queries=collect(
             "<results>/queries/{queries}/{{task}}.parquet",
-            queries=lookup(dpath="{method}", within=QUERIES),
+            queries=picked(QUERIES, "method"),
         ),
         neighbors=collect(
             "<results>/neighbors/{folder}/{{task}}.parquet",
-            folder=lookup(dpath="{method}", within=NEIGHBORS),
+            folder=picked(NEIGHBORS, "method"),
         ),
         clusters=collect(
             "<results>/experts/{experts}/clusters.safetensors",
-            experts=lookup(dpath="{method}", within=EXPERTS),
+            experts=picked(EXPERTS, "method"),
         ),
         adapters=collect(
             "<results>/experts/{experts}/{{model}}/{cluster}",
-            experts=lookup(dpath="{method}", within=EXPERTS),
-            cluster=lookup(dpath="{method}", within=CLUSTERS),
+            experts=picked(EXPERTS, "method"),
+            cluster=picked(CLUSTERS, "method"),
         ),
         vectors=collect(
             "<results>/queries/{queries}/embeddings/{embedder}.safetensors",
-            queries=lookup(dpath="{method}", within=QUERIES),
-            embedder=lookup(dpath="{method}", within=EXPERT_VECTORS),
+            queries=picked(QUERIES, "method"),
+            embedder=picked(EXPERT_VECTORS, "method"),
         ),
     output:
         rows="<results>/evaluation/{model}/{method}/{task}/{part}.parquet",

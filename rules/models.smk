@@ -19,7 +19,7 @@ rule fetch_model:
     params:
         spec=spec.model,
         code=code("fetch_model"),
-        causal=lookup(dpath="{model}", within=FETCHED_AS),
+        causal=picked(FETCHED_AS, "model"),
     message:
         "Fetch model {wildcards.model}"
     shell:

@@ -167,7 +167,7 @@ rule draw_figure:
         spec=spec.draw_figure,
         code=code("draw_figure"),
         tables=subpath(input.scores, parent=True),
-        caption=lookup(dpath="{figure}", within=CAPTIONS),
+        caption=picked(CAPTIONS, "figure"),
     message:
         "Draw {wildcards.figure}"
     shell:

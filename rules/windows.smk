@@ -48,7 +48,7 @@ rule evaluate_windows:
         windows="<results>/queries/target/{task}.parquet",
         neighbors=collect(
             "<results>/neighbors/{folder}/{{task}}.parquet",
-            folder=lookup(dpath="{method}", within=NEIGHBORS),
+            folder=picked(NEIGHBORS, "method"),
         ),
     output:
         rows="<results>/evaluation/{model}/{method}/{task}/{part}.parquet",

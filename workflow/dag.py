@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from inspect import signature
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from snakemake.api import DAGApi, SnakemakeApi
+from snakemake.common import overwrite_function_params
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import is_flagged
+from snakemake.resources import Resource
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
@@ -53,6 +56,20 @@ def listed(dag: DAG, workflow: Workflow) -> list[dict[str, Any]]:
         }
         for job in jobs
     ]
+
+
+def quicken(workflow: Workflow) -> None:
+    """Spare Snakemake, at the end of the Snakefile, what costs time for every job and says nothing.
+
+    Of each resource of each job it takes the signature of `Resource.evaluate`, twice. And for a
+    message, and three times for a command, it copies all names of the Snakefile, some 400, in case
+    the text has one of them: ours have inputs, outputs, params, wildcards and resources alone, and
+    one with another name is refused when it is planned.
+    """
+    overwrite_function_params(Resource.evaluate, signature(Resource.evaluate).parameters)
+    if workflow.modifier.is_main_snakefile():  # else whoever takes this as a module has the names
+        names = workflow.globals
+        workflow.modifier.globals = {name: names[name] for name in ("config", "cfg")}
 
 
 def first_folder() -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, partial, reduce
 from inspect import signature
 from typing import Any
 
@@ -77,17 +77,28 @@ MODULES = {
 
 
 def with_signature(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time."""
-    function.__signature__ = signature(function)  # type: ignore[attr-defined]
+    """Snakemake asks for it several times a job; kept, that is a tenth of a long plan's time.
+
+    Its parameters stand where `snakemake.common.overwrite_function_params` puts them, too; jobs'
+    environments need no Snakemake.
+    """
+    kept = signature(function)
+    function.__signature__ = kept  # type: ignore[attr-defined]
+    function._overwrite_params = kept.parameters  # type: ignore[attr-defined]
     return function
 
 
-def picked(table: Mapping[str, Any], wildcard: str) -> Callable[[Any], Any]:
-    """A function of wildcards: what a table has for one of them.
+def picked(table: Mapping[str, Any], *names: str) -> Callable[[Any], Any]:
+    """A function of wildcards: what a table has for one of them, or for one and then another.
 
-    As Snakemake's `lookup` does, which walks through a whole table, for every job.
+    As Snakemake's `lookup` does, which walks through a whole table and all that is in it, for
+    every job.
     """
-    return with_signature(lambda wildcards: table[getattr(wildcards, wildcard)])
+
+    def pick(wildcards: Any) -> Any:
+        return reduce(lambda found, name: found[getattr(wildcards, name)], names, table)
+
+    return with_signature(pick)
 
 
 COUNTED = ("evaluate_at", "num_neighbors")

@@ -15,6 +15,7 @@ from tttnn.config.root import Config
 from tttnn.corpus.passages import ROW_BITS, PassageStore
 from tttnn.digests import check_file, read_record
 from tttnn.files import sha256
+from tttnn.live.at_hand import AtHand
 from tttnn.reading import read_json
 from tttnn.retrieval import exact
 from tttnn.retrieval.faiss_files import checked, guards
@@ -165,7 +166,10 @@ def _adopted(listed: Path) -> VectorStore:
 
 
 class OpenShard:
-    """One shard, memory-mapped; all of its vectors were read, and compared, when it was opened."""
+    """One shard, all of whose vectors were read, and compared, when it was opened; see `AtHand`.
+
+    They are memory-mapped, and of a small one in memory as well.
+    """
 
     def __init__(self, run: Run, name: str) -> None:
         passages, embeddings = run.files(name)
@@ -177,6 +181,7 @@ class OpenShard:
         self.rows = self._store.held(self._share)
         self.dimension = self._store.dimension
         self._index = None
+        self._at_hand: AtHand | None = None
         self._engine, self._asked = engine_of(run.settings.kind), run.settings.asked()
         if file := run.index_file(name):
             settings = run.settings
@@ -184,12 +189,13 @@ class OpenShard:
             told = {"share": settings.share, "vectors": self._store.digest}
             checked(file, expected | told)
             self._index = self._engine.opened(file)
+        else:
+            self._at_hand = AtHand.of(self._store, self._share)
 
     def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Distances and ids, both (n, at most k), by (distance, id)."""
-        if self._index is None:  # as the engine of an exact index does, without its line a search
-            found = exact.search(self._store, vectors, k, share=self._share, memory=MEMORY)
-            return found.distances, found.ids
+        if self._index is None:
+            return self._exact(vectors, k)
         return self._engine.find(
             self._index,
             self._store,
@@ -200,6 +206,19 @@ class OpenShard:
             memory=MEMORY,
             device="cpu",
         )
+
+    def _exact(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As the engine of an exact index does, without its line a search."""
+        if self._at_hand is None:
+            found = exact.search(self._store, vectors, k, share=self._share, memory=MEMORY)
+            return found.distances, found.ids
+        distances, ids, is_proven = self._at_hand.find(vectors, k)
+        if not is_proven.all():
+            again = exact.search(
+                self._store, vectors[~is_proven], k, share=self._share, memory=MEMORY
+            )
+            distances[~is_proven], ids[~is_proven] = again.distances, again.ids
+        return distances, ids
 
     def texts(self, ids: list[int]) -> dict[int, tuple[str, str | None]]:
         """Text and subset by id; raises `ValueError` for an id that is not the shard's."""
