@@ -12,6 +12,7 @@ from docutils.core import publish_parts
 from docutils.utils import SystemMessage
 
 ERROR = 3
+LONG = 90  # characters of a heading
 SETTINGS = {
     "halt_level": ERROR,
     "report_level": ERROR,
@@ -52,7 +53,15 @@ def filled(file: Path, values: Mapping[str, Any]) -> str:
 
 
 def parted(text: str) -> tuple[str, str]:
-    """A caption's first sentence, and what follows it."""
+    """A caption's heading, and what is left to say below it.
+
+    The heading is the first sentence; of one that is long, what stands before its first colon, and
+    then all is left.
+    """
     text = " ".join(text.split())
     found = SENTENCE.match(text)
-    return (found[1], text[found.end() :].strip()) if found else (text, "")
+    first = found[1] if found else text
+    before, colon, _ = first.partition(":")
+    if len(first) > LONG and colon:
+        return before, text
+    return first, text[len(first) :].strip()

@@ -41,7 +41,6 @@ class _Job(NamedTuple):
 def _jobs(file: Path, root: Path) -> list[_Job]:
     """The jobs of a `jobs.json` whose paths are from `root`; those that have a benchmark."""
 
-
     with reading(file, "start the run once more, which writes it"):
         listed = json.loads(file.read_text(encoding="utf-8"))
     found = []

@@ -1,4 +1,4 @@
-"""Tables as the page's component takes them: columns with their digits, and rows of plain values."""
+"""Tables as the page takes them: columns with their digits, and rows of plain values."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Grid(NamedTuple):
 
     columns: list[Column]
     rows: list[list[Any]]
-    count: int
+    total: int
 
 
 def _decimals(values: pd.Series) -> tuple[str, int]:

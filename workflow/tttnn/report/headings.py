@@ -41,7 +41,7 @@ class Heading(NamedTuple):
 
 def printed(text: str) -> str:
     """Numbers as in print: a minus, and a space before the per cent."""
-    return PER_CENT.sub("\u00a0%", MINUS.sub("−", text))
+    return PER_CENT.sub("\u00a0%", MINUS.sub("\u2212", text))
 
 
 def _line(measured: Measured, claim: Claim) -> str:
@@ -86,7 +86,23 @@ def _cost(run: Run) -> str | None:
     return f"To train on a neighbour takes {words}, in the median." if words else None
 
 
-SAID: dict[str, Callable[[Run], str | None]] = {"recall": _recall, "cost": _cost}
+def _distances(run: Run) -> str | None:
+    """Of the whole of the first index: means over the test queries."""
+    table = run.table("distances")
+    rows = table[table["candidates"] == table["candidates"].iloc[0]]
+    rows = rows[rows["share"] == rows["share"].max()].sort_values("rank")
+    first, last = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"The nearest passage is at a distance of {first['mean']:.3g} in the mean, the "
+        f"{last['rank']}th at {last['mean']:.3g}."
+    )
+
+
+SAID: dict[str, Callable[[Run], str | None]] = {
+    "recall": _recall,
+    "cost": _cost,
+    "distance_by_rank": _distances,
+}
 """By figure, what this run's tables say."""
 
 

@@ -120,7 +120,7 @@ def _budgets(run: Run) -> Iterator[str]:
         if out or without:
             yield (
                 f"{method}: its budget of time left out {out:.0f} neighbours; {without:.0f} "
-                "documents have none."
+                "documents had to do without any."
             )
 
 
