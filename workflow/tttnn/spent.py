@@ -11,12 +11,16 @@ from tttnn.worker import handed_over
 GPU_RULES = {
     "embed_chunk",
     "embed_queries",
+    "embed_windows",
     "search_shard",  # of an exact index
     "train_model",
     "train_embedder",
     "evaluate_part",
     "validate_part",
     "evaluate_tuned",
+    "evaluate_windows",
+    "train_expert",
+    "evaluate_experts",
 }
 """Rules whose jobs compute on a GPU, where `environment` is `gpu`."""
 
