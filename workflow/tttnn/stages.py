@@ -172,11 +172,8 @@ class Specs:
         return canonical(self._config.chunk)
 
     def model(self, wildcards: Any) -> str:
-        return self._model(wildcards.model)
-
-    def _model(self, name: str) -> str:
         # how fast a model adapts is no part of how it was made
-        return canonical(merged(self._config.models[name], adapt_learning_rate=None))
+        return canonical(merged(self._config.models[wildcards.model], adapt_learning_rate=None))
 
     def embed(self, wildcards: Any) -> str:
         return self._embed
@@ -396,9 +393,7 @@ class Specs:
                 "run": config.run,
                 "figures": [(name, caption(config, name)) for name in drawn(config)],
                 "left_out": [name for name, one in FIGURES.items() if not one.fits(config)],
-                "models": [(name, json.loads(self._model(name))) for name in models],
+                "models": list(models),
                 "source": config.corpus.source,
-                # what captions refer to
-                "words": {"score": config.score, "gather": config.gather},
             }
         )

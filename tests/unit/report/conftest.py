@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from recorded_run import write_run
+from recorded_run import SCORE, write_run
 from tttnn.figures.draw import FigureSpec, draw_figure
 from tttnn.figures.style import save
 from tttnn.files import write_json
@@ -30,23 +30,25 @@ HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load
 JOBS = {"a": ("train_model", 100, 60, 90.0), "b": ("evaluate_part", 130, 50, 40.0)}
 """Name of a benchmark: rule, when it ended, wall seconds, a processor's seconds."""
 
-WORDS = {
-    "score": {"confidence": 0.9, "clean_below": 0.5, "clean_jaccard_below": 0.5},
+CONFIG = {
+    "environment": "gpu",
+    "score": SCORE | {"clean_below": 0.5, "clean_jaccard_below": 0.5},
     "gather": {"ngram": 13, "shingle": 5},
+    "models": {
+        "small": {"kind": "huggingface", "id": "some/model", "revision": "abc123"},
+        "large": {"kind": "train", "steps": 5, "architecture": {"model_type": "gpt2"}},
+    },
 }
 
 
 def spec(**values: object) -> ReportSpec:
-    model = {"kind": "train", "steps": 5, "architecture": {"model_type": "gpt2"}}
-    hub = {"kind": "huggingface", "id": "some/model", "revision": "abc123"}
     return ReportSpec(
         **{
             "run": "mine",
             "figures": [("before_after", "Before & after. See *scores*."), ("curves", "Curves.")],
             "left_out": ["positions"],
-            "models": [("small", hub), ("large", model)],
+            "models": ["small", "large"],
             "source": "demo",
-            "words": WORDS,
         }
         | values
     )
@@ -81,15 +83,13 @@ def run(tmp_path_factory) -> Path:
         TEXTS,
         cells,
         run="mine",
-        config={"environment": "gpu", "indexes": {}},
+        config=CONFIG,
     )
     _costs(folder, made)
     figures = folder / "figures/mine"
     for name, module in (("before_after", "gains"), ("curves", "curves")):
-        target = figures / f"{name}.svg"
-        draw_figure(
-            FigureSpec(name=name, module=module), made / "tables", target, target.with_suffix(".pdf")
-        )
+        svg, pdf = (figures / f"{name}.{kind}" for kind in ("svg", "pdf"))
+        draw_figure(FigureSpec(name=name, module=module), made / "tables", svg, pdf)
     drawn = Figure(figsize=(2, 1))
     drawn.subplots().plot([1, 2])
     save(drawn, figures / "new_one.svg", figures / "new_one.pdf")

@@ -48,7 +48,9 @@ def text(page) -> str:
 
 
 def data(page: str) -> dict:
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1])
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
+    )
 
 
 def test_the_headline_is_the_main_method_s_for_each_model(text):
@@ -61,7 +63,7 @@ def test_the_headline_is_the_main_method_s_for_each_model(text):
 
 
 def test_it_says_what_ran(text):
-    assert "small: some/model at revision abc123, 7 parameters, weights SHA-256 digest of sm" in text
+    assert "small: some/model at revision abc123, 7 parameters, weights SHA-256 digest of" in text
     assert "large: gpt2, trained here for 5 steps" in text
     assert "Source demo: 2 shards, 77 documents" in text
     assert "python a python, torch a torch" in text
@@ -97,7 +99,8 @@ def test_figures_are_headed_by_what_they_show_of_this_run(text):
     # small gains on both tasks, large on none: of 5 % and of half of the tasks
     assert f"Open in this run: {CLAIMED['curves']}" in text
     assert f"Open in this run: {CLAIMED['before_after']}" in text
-    assert "100.0 %, holds (small, 2 of 2 tasks; most: ArXiv \u221225.0 %, Github \u221225.0 %)" in text
+    most = "ArXiv \u221225.0 %, Github \u221225.0 %"
+    assert f"100.0 %, holds (small, 2 of 2 tasks; most: {most})" in text
     assert "0.0 %, does not hold (large, 0 of 2 tasks; most: none)" in text
 
 
@@ -179,7 +182,9 @@ def test_a_long_table_says_what_is_not_in_the_page(write, monkeypatch):
     monkeypatch.setattr(grids, "MOST_ROWS", 3)
     page = write()
     assert len(data(page)["scores"]["rows"]) == 3
-    assert re.search(r"\d+ rows: tables/scores.csv , of which the first 3 are here", Elements(page).text)
+    assert re.search(
+        r"\d+ rows: tables/scores.csv , of which the first 3 are here", Elements(page).text
+    )
 
 
 def test_a_table_s_text_cannot_end_the_page(write, run):

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tttnn.needs.need import Need
-from tttnn.needs.rates import MB
+from tttnn.needs.rates import MB, PYTHON, START
 from tttnn.needs.scale import Formula, Scale
-from tttnn.scores.needs import score
 
-PAGE = 100 * MB  # of memory, of the page and what it is made of: assumed
-DISK = 3e6  # the demo's: the component, figures, rows of tables
+ROW_BYTES, ROWS_A_SECOND = 500, 1e4  # of an evaluation in pandas; read: assumed, as of scores
+COUNT = 8  # bytes of how often a document is in a resample
+DRAWS_A_SECOND = 1e9  # bytes of the bootstrap's counts: assumed
+PAGE_MEMORY, PAGE_SECONDS, PAGE_DISK = (
+    100 * MB,
+    5.0,
+    3e6,
+)  # of figures, tables, component: the demo's
 
 
 def write_report(scale: Scale, wildcards: Mapping[str, str]) -> Need:
-    """As `score`, whose evaluations are read and resampled again for what figures claim."""
-    need = score(scale, wildcards)
-    return need._replace(memory=need.memory + PAGE, disk=DISK)
+    """Evaluations are read and resampled again, for what figures claim."""
+    rows = sum(
+        scale.texts.selected[task] * len(scale.methods[method].evaluate_at)
+        for _, method, task in scale.cells
+    )
+    counts = COUNT * scale.score.resamples * max(scale.texts.selected.values())
+    seconds = START + PAGE_SECONDS + rows / ROWS_A_SECOND
+    seconds += len(scale.cells) * counts / DRAWS_A_SECOND
+    memory = PYTHON + PAGE_MEMORY + ROW_BYTES * rows + 2 * counts
+    return Need(memory, seconds, PAGE_DISK, "rows")
 
 
 FORMULAS: dict[str, Formula] = {"write_report": write_report}

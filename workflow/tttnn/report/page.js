@@ -79,6 +79,7 @@ for (const element of document.querySelectorAll("table[data-name]")) {
     data: rows,
     columns: columns.map(column),
     order: [],
+    orderDescReverse: false, // equal rows stay in the file's order
     deferRender: true,
     autoWidth: false,
     pageLength: 10,

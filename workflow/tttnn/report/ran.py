@@ -118,11 +118,11 @@ def _time(run: Run) -> Iterator[Fact]:
     yield Fact("Work", hours)
 
 
-def ran(run: Run, models: list[tuple[str, dict[str, Any]]], source: str) -> list[Fact]:
-    """What is known of how a run was made; `models` are their names and settings."""
-    folder = run.folder / "models"
+def ran(run: Run, models: list[str], source: str) -> list[Fact]:
+    """What is known of how a run was made; `models` are those that were used."""
+    folder, settings = run.folder / "models", run.config["models"]
     return [
-        Fact("Models", [_model(name, each, folder / name) for name, each in models]),
+        Fact("Models", [_model(name, settings[name], folder / name) for name in models]),
         Fact("Corpus", list(_corpus(run, source))),
         Fact("Versions", list(_versions(run))),
         Fact("Commit", list(_commits(run.folder))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jinja2
 from itables.utils import read_package_file
@@ -32,9 +32,8 @@ class ReportSpec(Section):
     run: str
     figures: list[tuple[str, str]]  # names and captions, in the order of the page
     left_out: list[str]  # figures that the run has no data for
-    models: list[tuple[str, dict[str, Any]]]  # names and settings of those that were used
+    models: list[str]  # those that were used
     source: str  # of the corpus
-    words: dict[str, Any]  # of the configuration, by section: what captions refer to
 
 
 class Shown(NamedTuple):
@@ -66,7 +65,7 @@ def _shown(
         name = file.stem
         text = known.get(name)
         if text is None and name in texts:
-            text = filled(texts[name], spec.words)
+            text = filled(texts[name], run.config)
         first, rest = parted(text or name)
         told = heading(name, run, evidence)
         said = f"{first} {rest}" if told else rest
@@ -88,7 +87,7 @@ def _listed(
     for file in sorted(files, key=lambda file: order[file]):
         name, text = file.stem, ""
         if name in texts:
-            text = as_html(filled(texts[name], spec.words), name)
+            text = as_html(filled(texts[name], run.config), name)
         yield Listed(name, Markup(text), grid(run.table(name)))
 
 
