@@ -12,6 +12,7 @@ import pytest
 
 from tttnn.config.figures import FIGURES
 from tttnn.findings.claims import CLAIMS
+from tttnn.reading import ReadingError
 from tttnn.report import grids
 from tttnn.report.captions import CaptionError, parted
 from tttnn.report.cost import duration
@@ -197,6 +198,17 @@ def test_a_table_s_text_cannot_end_the_page(write, run):
         path.write_text(before)
     assert "</script><b>" not in page
     assert data(page)["corpus"]["rows"][0][0] == "</script><b>"
+
+
+def test_what_is_no_table_is_named(write, run):
+    path = run / "tables/scores.csv"
+    before = path.read_bytes()
+    path.write_text("<!doctype html>\n<html></html>\n")
+    try:
+        with pytest.raises(ReadingError, match=r"scores\.csv is no table"):
+            write()
+    finally:
+        path.write_bytes(before)
 
 
 def test_a_caption_that_cannot_be_printed_names_its_file(write, tmp_path):

@@ -13,7 +13,8 @@ from markupsafe import Markup
 
 from tttnn.files import replacing
 from tttnn.findings.evidence import Evidence
-from tttnn.records.runs import Results
+from tttnn.reading import ReadingError
+from tttnn.records.runs import SCORE, Results
 from tttnn.report.captions import as_html, filled, parted
 from tttnn.report.drawings import Drawing, drawing
 from tttnn.report.grids import Grid, grid
@@ -52,6 +53,14 @@ class Listed(NamedTuple):
     name: str
     caption: Markup
     grid: Grid
+
+
+def _check(files: list[Path]) -> None:
+    """Raise `ReadingError` for what has not the header of a table."""
+    for file in files:
+        with file.open("rb") as opened:
+            if b"," not in opened.readline():
+                raise ReadingError(f"{file} is no table of a run: {SCORE}")
 
 
 def _shown(
@@ -127,7 +136,11 @@ def write_report(
     `captions` are reStructuredText, by the names of the tables; `page` are the page's template,
     its style and its script; `citation` is a `CITATION.cff` or nothing. What the run says of
     itself (`config.json`, `started.json`, `jobs.json`, manifests) is read as it is now.
+
+    Raises `ValueError` for a caption that cannot be printed, and for a file that is not what it
+    should be.
     """
+    _check(tables)
     run = Results(results)
     texts = {file.stem: file for file in captions}
     parts = {file.suffix: file.read_text(encoding="utf-8") for file in page}
