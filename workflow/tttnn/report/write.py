@@ -27,6 +27,10 @@ MAIN = "curves"
 """The figure that stands first, where the run has it."""
 
 
+TABLES = ("differences", "scores", "clean", "comparisons", "quality_time", "costs", "duplicates")
+"""Those that stand first."""
+
+
 class ReportSpec(Section):
     """What a report says that is not in the run's files."""
 
@@ -88,16 +92,16 @@ def _shown(
         )
 
 
-def _listed(
-    spec: ReportSpec, run: Results, files: list[Path], texts: dict[str, Path]
-) -> Iterator[Listed]:
-    """The tables, those with a caption first."""
-    order = {file: (file.stem not in texts, number) for number, file in enumerate(files)}
-    for file in sorted(files, key=lambda file: order[file]):
+def _listed(run: Results, files: list[Path], texts: dict[str, Path]) -> list[Listed]:
+    """The tables that are asked for most, then the others, then those without rows."""
+    found = []
+    for file in files:
         name, text = file.stem, ""
         if name in texts:
             text = as_html(filled(texts[name], run.config), name)
-        yield Listed(name, Markup(text), grid(run.table(name)))
+        found.append(Listed(name, Markup(text), grid(run.table(name))))
+    order = {name: number for number, name in enumerate(TABLES)}
+    return sorted(found, key=lambda one: (not one.grid.rows, order.get(one.name, len(order))))
 
 
 def _data(tables: list[Listed]) -> Markup:
@@ -145,7 +149,7 @@ def write_report(
     texts = {file.stem: file for file in captions}
     parts = {file.suffix: file.read_text(encoding="utf-8") for file in page}
     shown = list(_shown(spec, run, figures, texts))
-    listed = list(_listed(spec, run, tables, texts))
+    listed = _listed(run, tables, texts)
     module, style = _component()
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
