@@ -22,6 +22,7 @@ SETTINGS = {
     "_disable_config": True,
     "syntax_highlight": "none",
 }
+PART = re.compile(r"^.{12,}?(?=[:;,]| \()")
 SENTENCE = re.compile(r"^(.+?[.?!])(?=\s+[A-Z*]|\s*$)", re.S)
 
 
@@ -55,13 +56,11 @@ def filled(file: Path, values: Mapping[str, Any]) -> str:
 def parted(text: str) -> tuple[str, str]:
     """A caption's heading, and what is left to say below it.
 
-    The heading is the first sentence; of one that is long, what stands before its first colon, and
-    then all is left.
+    The heading is the first sentence; of one that is long, its first part, and then all is left.
     """
     text = " ".join(text.split())
     found = SENTENCE.match(text)
     first = found[1] if found else text
-    before, colon, _ = first.partition(":")
-    if len(first) > LONG and colon:
-        return before, text
+    if len(first) > LONG and (part := PART.match(first)):
+        return part[0], text
     return first, text[len(first) :].strip()

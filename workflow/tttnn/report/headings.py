@@ -15,7 +15,7 @@ from tttnn.findings.evidence import Evidence, Measured
 from tttnn.records.runs import Run
 
 CLAIMED = {
-    "curves": "Training on the nearest neighbours lowers bits per byte by more than 5 %.",
+    "curves": "Training on the nearest neighbours lowers bits per byte.",
     "before_after": "More than half of the tasks gain.",
     "models": "Training closes a quarter of the gap between a small model and a larger one.",
     "control": "The same number of random neighbours gives less than half of the nearest ones' "

@@ -81,7 +81,7 @@ def _shown(
             text = filled(texts[name], run.config)
         first, rest = parted(text or name)
         told = heading(name, run, evidence)
-        said = f"{first} {rest}" if told else rest
+        said = (text or "") if told else rest
         title = told.sentence if told else first
         yield Shown(
             name,
