@@ -13,7 +13,6 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
 demo: .venv/ready
 	$(SNAKEMAKE) --quiet rules
-	$(BIN)/snakemake --quiet all --report results/demo/report.html
 	$(BIN)/tttnn summary --tables results/demo/tables --report results/demo/report.html
 
 test: .venv/ready .venv/dev

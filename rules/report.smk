@@ -1,4 +1,4 @@
-"""Report: evaluation rows → tables/*.csv and .tex → figures."""
+"""Report: evaluation rows → tables/*.csv and .tex → figures → one page of both."""
 
 # the embeddings of the queries that were used, for the list of what they were made with
 VECTORS = dict.fromkeys(
@@ -15,6 +15,14 @@ VECTORS = dict.fromkeys(
     for method, embedder in EXPERT_VECTORS.items()
     if any(method == evaluated for _, evaluated, _ in CELLS)
 )
+
+# of tables; of figures they are in the package
+CAPTION_FILES = [
+    str(file)
+    for file in sorted(Path(BESIDE, "report").glob("*.rst"))
+    if file.stem not in ("figure", "workflow")
+]
+CITATION = [str(file) for file in Path(BESIDE).parent.glob("CITATION.cff")]
 
 
 rule score:
@@ -175,4 +183,57 @@ rule draw_figure:
         " --tables {params.tables:q}"
         " --svg {output.svg:q}"
         " --pdf {output.pdf:q}"
+        " > {log:q} 2>&1"
+
+
+rule write_report:
+    input:
+        figures=[
+            *collect("<figures>/{figure}.svg", figure=drawn(cfg)),
+            *[file for file in SIDE_BY_SIDE if file.endswith(".svg")],
+        ],
+        documents="<results>/tables/documents.parquet",
+        tables=[
+            file
+            for file in [
+                *rules.score.output,
+                *rules.measure_distances.output,
+                *(["<results>/tables/tuning.csv"] if CHOICES else []),
+                *POSITIONS,
+                *EXPERT_TABLES,
+                *SIDE_BY_SIDE,
+                *FOLLOW_UPS,
+            ]
+            if file.endswith(".csv")
+        ],
+        captions=CAPTION_FILES,
+        page=collect(f"{BESIDE}/tttnn/report/page.{{kind}}", kind=["html", "css", "js"]),
+        citation=CITATION,
+    output:
+        html="<results>/report.html",
+    log:
+        "<logs>/write_report.log",
+    benchmark:
+        "<benchmarks>/write_report.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("write_report"),
+        runtime=cost.runtime("write_report"),
+    params:
+        spec=spec.write_report,
+        code=code("write_report"),
+        results=subpath(output.html, parent=True),
+    message:
+        "Write the report"
+    shell:
+        "python -m tttnn write_report --spec {params.spec:q}"
+        " --results {params.results:q}"
+        " --figures {input.figures:q}"
+        " --tables {input.tables:q}"
+        " --captions {input.captions:q}"
+        " --page {input.page:q}"
+        " --citation {input.citation:q}"
+        " --output {output.html:q}"
         " > {log:q} 2>&1"

@@ -394,6 +394,18 @@ def build(made: Pipeline) -> None:
         spec={"name": "curves", "module": "curves"}, tables=tables,
         svg=at / "figures/curves.svg", pdf=at / "figures/curves.pdf",
     )  # fmt: skip
+    score = {"confidence": 0.95, "resamples": 10, "seed": 0}
+    config = {"run": "some", "score": score, "models": {}, "methods": {"ttt": RECIPE}}
+    (at / "config.json").write_text(json.dumps(config))
+    shown = [tables / f"{name}.csv" for name in ("scores", "differences", "tasks")]
+    package = Path(main.__globals__["__file__"]).parent
+    run(
+        "write_report", *shown, tables / "documents.parquet", at / "figures/curves.svg",
+        at / "config.json",
+        spec={"run": "some", "figures": [], "left_out": [], "models": [], "source": "local"},
+        results=at, figures=[at / "figures/curves.svg"], tables=shown, captions=[],
+        page=sorted((package / "report").glob("page.*")), citation=[], output=at / "report.html",
+    )  # fmt: skip
     data = shutil.copytree(Path(load.__file__).parent, at / "published")
     known = {
         name: at / f"paper/{name}.csv"

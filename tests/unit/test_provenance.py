@@ -78,7 +78,11 @@ def test_two_values_that_change_places_are_a_change(values):
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("run", "other", {"score", "score_windows", "choose_settings", "weigh_experts"}),
+        (
+            "run",
+            "other",
+            {"score", "score_windows", "choose_settings", "weigh_experts", "write_report"},
+        ),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),
         ("models.small.steps", 3, {"model"}),
@@ -99,7 +103,7 @@ def test_two_values_that_change_places_are_a_change(values):
                 *("search_words", "search_windows", "merge_scored"),
             },
         ),
-        ("gather.ngram", 5, {"gather_neighbors"}),
+        ("gather.ngram", 5, {"gather_neighbors", "write_report"}),  # captions say it
         ("select.count", 7, {"select_documents", "compare_published"}),
         ("select.seed", 7, {"select_documents", "compare_published", "draw_random"}),
         ("validation.count", 7, set()),
@@ -126,7 +130,7 @@ def test_two_values_that_change_places_are_a_change(values):
         ("experts.eight.seed", 5, {"cluster_passages", "train_expert"}),
         ("methods.experts.beta", 0.5, set()),
         ("score.resamples", 5, {"score", "score_windows", "choose_settings"}),
-        ("figures", ["curves"], set()),
+        ("figures", ["curves"], {"write_report"}),
     ],
 )
 def test_a_setting_reaches_the_stages_that_read_it_and_no_others(path, value, stages, values):

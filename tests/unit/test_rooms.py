@@ -22,6 +22,7 @@ ORDER = [
     "figures",
     "records",
     "findings",
+    "report",
     "config",
     "live",
     "library",
@@ -34,8 +35,9 @@ ORDER = [
 ]
 LAST = {
     "figures": {"records", "operations"},
-    "records": {"findings", "operations"},
-    "findings": set(),
+    "records": {"findings", "report", "operations"},
+    "findings": {"report"},
+    "report": {"operations"},
     "config": {"live", "stages", "operations"},
     "live": {"library", "generate", "harness"},
     "library": {"generate", "harness"},

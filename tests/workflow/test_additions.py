@@ -39,6 +39,7 @@ def test_additions_rerun_nothing_until_they_are_chosen_and_then_run(copy):
         measure_distances=1,  # of the new index too
         score=1,
         draw_figure=3,
+        write_report=1,
     )
     copy.snakemake(*options)
     scores = pd.read_csv(copy.folder / "results/tiny/tables/scores.csv")

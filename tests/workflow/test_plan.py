@@ -16,7 +16,7 @@ from tttnn.config.figures import FIGURES
 from tttnn.tables import read_table
 
 TINY = ("--configfile", "tiny.yaml")
-AFTER_EVALUATION = {"score": 1, "draw_figure": 2}
+AFTER_EVALUATION = {"score": 1, "draw_figure": 2, "write_report": 1}
 
 
 def test_the_demo_is_planned_from_an_empty_folder(checkout):
@@ -24,6 +24,7 @@ def test_the_demo_is_planned_from_an_empty_folder(checkout):
     assert plan["download_shard"] == 6
     assert plan["evaluate_part"] == 22 * 3 + 4 * 2  # three models; four more methods on two tasks
     # nothing is evaluated by windows, and no experts are trained
+    assert plan["write_report"] == 1
     assert plan["draw_figure"] == len(FIGURES) - len({"positions", "break_even"})
 
 
@@ -263,9 +264,9 @@ def test_a_shard_s_search_needs_no_other_shard_but_for_the_training(index, check
     assert "list_passages" not in plan and "merge_index" not in plan
 
 
-def test_an_edit_to_the_drawing_draws_and_nothing_else(copy):
+def test_an_edit_to_the_drawing_draws_and_reports_and_nothing_else(copy):
     copy.edit("workflow/tttnn/figures/draw.py", "import annotations", "import annotations\nX = 1")
-    assert copy.plan(*TINY) == Counter(draw_figure=2)
+    assert copy.plan(*TINY) == Counter(draw_figure=2, write_report=1)
 
 
 def test_a_typo_fails_at_once_and_names_the_nearest_key(checkout):

@@ -12,7 +12,7 @@ from functools import cache, partial, reduce
 from inspect import signature
 from typing import Any
 
-from tttnn.config.figures import FIGURES
+from tttnn.config.figures import FIGURES, caption, drawn
 from tttnn.config.root import Config
 from tttnn.methods.needs import with_rates
 from tttnn.needs.rates import CPU, GPU
@@ -73,6 +73,7 @@ MODULES = {
     "compare_published": "tttnn.published.compare",
     "compare_follow_ups": "tttnn.published.follow_ups",
     "draw_side_by_side": "tttnn.figures.paper_compare",
+    "write_report": "tttnn.report.write",
 }
 
 
@@ -394,3 +395,16 @@ class Specs:
     def draw_figure(self, wildcards: Any) -> str:
         name = wildcards.figure
         return canonical({"name": name, "module": FIGURES[name].module})
+
+    def write_report(self, wildcards: Any) -> str:
+        config = self._config
+        models = dict.fromkeys([*(model for model, _, _ in config.cells()), *config.embedders])
+        return canonical(
+            {
+                "run": config.run,
+                "figures": [(name, caption(config, name)) for name in drawn(config)],
+                "left_out": [name for name, one in FIGURES.items() if not one.fits(config)],
+                "models": list(models),
+                "source": config.corpus.source,
+            }
+        )

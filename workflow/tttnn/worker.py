@@ -40,6 +40,7 @@ STAGES = {
     "evaluate_tuned",
     "gather_neighbors",
     "score",
+    "write_report",
 }
 """Of which there are many, or which are short beside their imports."""
 ENOUGH = 4  # jobs whose imports take longer than the worker's start

@@ -32,9 +32,10 @@ def test_it_says_what_was_made_where_and_what_it_cost(tmp_path, monkeypatch):
         jobs.append(Job(rule=name, benchmark=file, **JOB)._asdict())
     jobs.append(Job(rule="never_run", benchmark="absent.tsv", **JOB)._asdict())
     write_json(tmp_path / "results/mine/jobs.json", jobs)
+    (tmp_path / "results/mine/report.html").touch()
     assert finished("mine", 62) == (
         "run mine: 2 tables in results/mine/tables, 1 figure in figures/mine; 1 min 2 s this "
-        "time, 1 min 16 s of a processor for its 2 jobs in all; the report: snakemake --report "
+        "time, 1 min 16 s of a processor for its 2 jobs in all; the report: "
         "results/mine/report.html"
     )
 
@@ -43,4 +44,6 @@ def test_a_part_of_a_run_has_its_folder_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/mine").mkdir(parents=True)
     write_json(tmp_path / "results/mine/jobs.json", [])
-    assert finished("mine", 1).startswith("run mine: results in results/mine; 1 s this time")
+    said = finished("mine", 1)
+    assert said.startswith("run mine: results in results/mine; 1 s this time")
+    assert "the report" not in said

@@ -18,7 +18,7 @@ def tables(tmp_path):
 
 
 def test_a_line_for_each_task_of_each_model(tables, tmp_path, capsys):
-    summary(tables, tmp_path / "report.zip")
+    summary(tables, tmp_path / "report.html")
     lines = capsys.readouterr().out.splitlines()
     differences = pd.read_csv(tables / "differences.csv").query(
         "method == 'nearest' and documents_kind == 'raw' and num_neighbors == 50"
@@ -49,7 +49,7 @@ def test_columns_stand_below_their_heads(tables, capsys):
 
 
 def test_absent_tasks_and_places_are_named(tables, tmp_path, capsys):
-    summary(tables, tmp_path / "report.zip")
+    summary(tables, tmp_path / "report.html")
     out = capsys.readouterr().out
     assert "No documents: pile_books3, pile_enron\n" in out
     assert "renormalised over the 20 tasks evaluated" in out

@@ -23,6 +23,7 @@ from tttnn.needs.rates import MB
 from tttnn.needs.scale import Formula
 from tttnn.operations.sizes import scale
 from tttnn.published.needs import FORMULAS as PUBLISHED
+from tttnn.report.needs import FORMULAS as REPORT
 from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
 from tttnn.scores.needs import FORMULAS as SCORES
 from tttnn.sections.kinds import INDEXES, METHODS
@@ -30,7 +31,8 @@ from tttnn.sections.long import QUERIES as WINDOW_QUERIES
 from tttnn.sections.memory import BASE, SLACK, room
 from tttnn.stages import with_signature
 
-FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | EXPERT_RULES | SCORES | FIGURES | PUBLISHED
+FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | EXPERT_RULES
+FORMULAS |= SCORES | FIGURES | PUBLISHED | REPORT
 """By rule."""
 
 HEADROOM = 1.5  # a rule asks for so much more memory than is expected,

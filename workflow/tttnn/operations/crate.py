@@ -37,7 +37,7 @@ def _made(run: str) -> Iterator[tuple[str, Path, str]]:
                 yield f"{name}/{file.name}", file, f"{RESULTS[name]}: {file.stem}"
     for name, what in (
         ("config.json", "The validated configuration of the run"),
-        ("report.html", "Snakemake's report of the run"),
+        ("report.html", "The report of the run: its numbers, figures and tables"),
     ):
         if (results / name).is_file():
             yield name, results / name, what

@@ -37,8 +37,9 @@ def finished(run: str, seconds: float) -> str:
     }
     made = [f"{count} in {folder}" for folder, count in counts.items() if count]
     made = made or [f"results in {results}"]
+    report = results / "report.html"
     cost = _duration(sum(one.seconds for one in spent))
     return (
         f"run {run}: {', '.join(made)}; {_duration(seconds)} this time, {cost} of a processor for "
-        f"its {len(spent)} jobs in all; the report: snakemake --report {results / 'report.html'}"
+        f"its {len(spent)} jobs in all" + (f"; the report: {report}" if report.is_file() else "")
     )

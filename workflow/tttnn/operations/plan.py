@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from tttnn.config.load import load
 from tttnn.config.root import Config
@@ -14,30 +12,11 @@ from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
 from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
 from tttnn.reading import read_json
-from tttnn.worker import handed_over
+from tttnn.spent import GPU_RULES, Used, of_job
 
-GPU_RULES = {
-    "embed_chunk",
-    "embed_queries",
-    "embed_windows",
-    "search_shard",  # of an exact index
-    "train_model",
-    "train_embedder",
-    "train_expert",
-    "validate_part",
-    *EVALUATIONS,
-}
 ROW = "{:<28}{:>7}{:>10}{:>11}{:>11}{:>11}{:>6}  {}"
 AGAINST = "{:<20}{:>6}{:>13}{:>9}{:>7}{:>16}{:>9}{:>7}"
 SAMPLED_SECONDS = 2.0  # Snakemake's benchmark of a shorter job may have missed its memory
-
-
-class Used(NamedTuple):
-    """What a job used, by its benchmark file: bytes at most, seconds of a processor and a clock."""
-
-    memory: float
-    seconds: float
-    wall: float
 
 
 def _size(value: float) -> str:
@@ -118,19 +97,10 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
 
 
 def used(job: Job, folder: Path = Path()) -> Used | None:
-    """What a job used, by its benchmark file, below `folder`; None where there is none.
-
-    Of one that was handed to the run's worker Snakemake saw only who waited for it; the end of its
-    log says what it used.
-    """
-    if job.benchmark is None or not (folder / job.benchmark).is_file():
+    """What a job used, by its benchmark file, below `folder`; None where there is none."""
+    if job.benchmark is None:
         return None
-    with (folder / job.benchmark).open(encoding="utf-8") as file:
-        row = next(csv.DictReader(file, delimiter="\t"))
-    memory, cpu = (0.0 if row[n] in ("NA", "-") else float(row[n]) for n in ("max_rss", "cpu_time"))
-    spent = Used(memory * 2**20, cpu or float(row["s"]), float(row["s"]))
-    handed = handed_over(folder / job.log) if job.log else None
-    return spent._replace(seconds=handed[0], memory=handed[1]) if handed else spent
+    return of_job(folder / job.benchmark, folder / job.log if job.log else None)
 
 
 def compared(

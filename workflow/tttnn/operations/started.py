@@ -15,6 +15,7 @@ from typing import NamedTuple
 import psutil
 
 from tttnn.files import write_json
+from tttnn.repository import of_workflow
 
 FILE = "started.json"  # results/<run>/
 SECONDS = 2.0  # by which the start of one process may be reported differently
@@ -38,6 +39,7 @@ class Start(NamedTuple):
     host: str
     process: int
     since: float  # seconds since 1970
+    commits: Sequence[str] = ()  # of the workflow at this start and earlier ones, each once
 
     @property
     def is_here(self) -> bool:
@@ -88,6 +90,8 @@ def note(run: str, folder: Path, configfiles: Sequence[Path], settings: Sequence
     `configfiles` are absolute.
     """
     here = Path.cwd()
+    before = last(here, run)
+    commits = [*(before.commits if before else ()), *filter(None, [of_workflow()])]
     start = Start(
         run=run,
         program=_program(folder),
@@ -102,6 +106,7 @@ def note(run: str, folder: Path, configfiles: Sequence[Path], settings: Sequence
         host=platform.node(),
         process=psutil.Process().pid,
         since=psutil.Process().create_time(),
+        commits=list(dict.fromkeys(commits)),
     )
     write_json(Path("results", run, FILE), start._asdict())
 

@@ -34,6 +34,7 @@ from tttnn.records.manifest import (
     write_manifest,
 )
 from tttnn.records.runs import Record, Results, evaluations
+from tttnn.repository import commit
 
 OPTIONS = {"compression": "zstd", "compression_level": 19}
 """How a record's tables are written: small, for they are kept for years."""
@@ -75,21 +76,6 @@ def _write(folder: Path, name: str, frame: pd.DataFrame) -> Table:
 def documents_digest(digests: pd.Series) -> str:
     """Of the SHA-256 of some documents, whatever their order: of these, sorted, a line each."""
     return hashlib.sha256("".join(f"{one}\n" for one in sorted(digests)).encode()).hexdigest()
-
-
-def _commit() -> str | None:
-    """Of this package's own repository; None where there is none, or it has changed since."""
-    folder, git = Path(tttnn.__file__).parent, shutil.which("git")
-    if git is None:
-        return None
-    said = []
-    for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", "."]):
-        done = subprocess.run([git, "-C", folder, *words], capture_output=True, text=True)
-        if done.returncode:
-            return None
-        said.append(done.stdout.strip())
-    commit, changed = said
-    return f"{commit}, changed" if changed else commit
 
 
 def _gpus() -> list[str]:
@@ -154,7 +140,7 @@ def record(
             author=author,
             contact=contact,
             note=note,
-            package=Package(version=tttnn.__version__, commit=_commit()),
+            package=Package(version=tttnn.__version__, commit=commit()),
             made_with=results.made_with,
             machine=_machine(),
             config=json.loads(json.dumps(without_paths(results.config), allow_nan=False)),

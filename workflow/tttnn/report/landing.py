@@ -1,0 +1,158 @@
+"""What stands first in a report: the headline numbers, and what is missing from the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from tttnn.pile import ALL, TASKS
+from tttnn.records.runs import Run
+from tttnn.report.headings import printed
+
+FEW = 20
+"""Documents a task below which intervals of a bootstrap are told to be too narrow."""
+
+
+class Headline(NamedTuple):
+    """A model's weighted mean over its tasks, before and after; `clean` without near-copies."""
+
+    model: str
+    before: str
+    after: str
+    change: str
+    interval: str
+    documents: int
+    tasks: str
+    clean: str
+
+
+class Headlines(NamedTuple):
+    """Those of the main method after its most neighbours."""
+
+    method: str
+    neighbors: int
+    models: list[Headline]
+
+
+def _change(ratio: float) -> str:
+    return printed(f"{100 * (ratio - 1):+.1f}%")
+
+
+def _interval(row: pd.Series) -> str:
+    if pd.isna(row.ratio_low):
+        return "no interval: one document a task"
+    return (
+        f"{100 * row.confidence:g}\u00a0% interval {_change(row.ratio_low)} to "
+        f"{_change(row.ratio_high)}"
+    )
+
+
+def headlines(run: Run) -> Headlines | None:
+    """From `differences`; None where no method trained on neighbours."""
+    table = run.table("differences")
+    rows = table[table["task"] == ALL]
+    if rows.empty:
+        return None
+    rows = rows[rows["method"] == rows["method"].iloc[0]]
+    last = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
+    found = []
+    for model, kinds in last.groupby("model", sort=False):
+        by_kind = {row.documents_kind: row for _, row in kinds.iterrows()}
+        if (row := by_kind.get("raw")) is None:
+            continue
+        clean = by_kind.get("clean")
+        found.append(
+            Headline(
+                str(model),
+                f"{row.before:.3f}",
+                f"{row.after:.3f}",
+                _change(row.ratio),
+                _interval(row),
+                int(row.documents),
+                f"{row.tasks:.0f} of {len(TASKS)} tasks",
+                "" if clean is None else f"{_change(clean.ratio)} of {clean.documents} documents",
+            )
+        )
+    first = last.iloc[0]
+    return Headlines(str(first.method), int(first.num_neighbors), found)
+
+
+def _tasks(run: Run) -> Iterator[str]:
+    tasks = run.table("tasks")
+    for status, group in tasks[tasks["status"] != "evaluated"].groupby("status", sort=False):
+        yield f"Subsets, {status}: {', '.join(group['pile_set_name'])}."
+    if without := int(tasks["without_halves"].fillna(0).sum()):
+        yield f"{without} documents are too short to have a second half."
+    there = tasks[tasks["status"] == "evaluated"]
+    fewest = int(there["selected"].min()) if len(there) else 0
+    if 0 < fewest < FEW:
+        yield (
+            f"Few documents: {fewest} in the smallest task. Intervals of a bootstrap are too "
+            "narrow there; those of three documents end at their minimum and maximum."
+        )
+
+
+def _cells(run: Run) -> Iterator[str]:
+    """Methods that were evaluated with fewer models, or on fewer tasks, than the first."""
+    table = run.table("scores")
+    table = table[table["task"] != ALL]
+    cells = table.groupby("method", sort=False)[["model", "task"]].nunique()
+    if cells.empty:
+        return
+    models, tasks = cells.iloc[0]
+    some: dict[tuple[int, int], list[str]] = {}
+    for method, counts in cells.iterrows():
+        if counts["model"] < models or counts["task"] < tasks:
+            some.setdefault((counts["model"], counts["task"]), []).append(str(method))
+    for (with_models, on_tasks), names in some.items():
+        yield (
+            f"Evaluated only with {with_models} of {models} models and on {on_tasks} of {tasks} "
+            f"tasks: {', '.join(names)}."
+        )
+
+
+def _budgets(run: Run) -> Iterator[str]:
+    table = run.table("budget")
+    for method, rows in table.groupby("method", sort=False):
+        out, without = rows["left_out"].sum(), rows["documents_without"].sum()
+        if out or without:
+            yield (
+                f"{method}: its budget of time left out {out:.0f} neighbours; {without:.0f} "
+                "documents had to do without any."
+            )
+
+
+def _corpus(run: Run) -> Iterator[str]:
+    table = run.table("corpus")
+    if rejected := int(table["rejected"].sum()):
+        yield f"{rejected} records of the corpus were rejected, see the table corpus."
+
+
+def _made(run: Run) -> Iterator[str]:
+    table = run.table("environment")
+    mixed = sorted({word for words in table["mixed"].dropna() for word in str(words).split()})
+    if mixed:
+        yield f"Made with more than one of: {', '.join(mixed)}; see the table environment."
+    if not table["device"].astype(str).str.startswith("cuda").any():
+        yield "No GPU was used."
+
+
+def missing(run: Run, left_out: list[str]) -> list[str]:
+    """What the run does not have, a sentence each; `left_out` are figures that it cannot fill."""
+    said = [
+        line
+        for part, of in (
+            ("tasks", _tasks),
+            ("scores", _cells),
+            ("budget", _budgets),
+            ("corpus", _corpus),
+            ("environment", _made),
+        )
+        if run.has(part)
+        for line in of(run)
+    ]
+    if left_out:
+        said.append(f"Figures that this run has no data for: {', '.join(left_out)}.")
+    return said or ["Nothing that was asked for."]
