@@ -30,8 +30,9 @@ def break_even(folder: Path) -> Figure:
     figure = style.new_figure(style.PAGE, 3.0)
     axes = figure.subplots()
     labels: dict[str, tuple[float, str]] = {}
-    for number, row in enumerate(experts.itertuples()):
-        colour = style.colour(number)
+    looks = style.looks(experts["method"])
+    for row in experts.itertuples():
+        colour = looks[row.method].colour
         paid = row.cluster_seconds + row.train_seconds
         seconds = paid + row.seconds * documents
         axes.plot(documents, seconds, color=colour)

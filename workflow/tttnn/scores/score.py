@@ -160,8 +160,8 @@ def score(
       with intervals, over the tasks of all methods; which points nothing as cheap is as good as.
     - `costs.csv`: seconds of training per neighbour, without the evaluations; quantiles over
       documents.
-    - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
-      of its characters the model's tokenizer has no token for.
+    - `documents.parquet`: a row a document of every cell: before, after, seconds of training per
+      neighbour, overlaps, and how many of its characters the model's tokenizer has no token for.
     - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
     - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
     - `budget.csv`: for methods whose documents have seconds, how many neighbours were used and how
