@@ -50,6 +50,9 @@ def write_distances(tables, shares, random=True):
                 "rank": rank,
                 "mean": (2 - share) * rank**0.2 + (name == "ivf"),
                 "std": 0.1,
+                "p05": (2 - share) * rank**0.2 + (name == "ivf") - 0.2,
+                "p50": (2 - share) * rank**0.2 + (name == "ivf") + 0.05,
+                "p95": (2 - share) * rank**0.2 + (name == "ivf") + 0.3,
                 "queries": 100,
             }
         )

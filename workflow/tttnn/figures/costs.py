@@ -40,10 +40,11 @@ def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Fi
     for number, model in enumerate(models):
         own = table[table["model"] == model]
         places = own["task"].map(tasks.index) - 0.4 + step * (number + 0.5)
-        _draw_boxes(axes, own[~sparse], places[~sparse], 0.75 * step, looks[model].colour)
+        rare = few.few(own)
+        _draw_boxes(axes, own[~rare], places[~rare], 0.75 * step, looks[model].colour)
         if seconds is not None:
             mine = seconds[(seconds["model"] == model) & (seconds["method"] == method)]
-            _draw_documents(axes, mine, own[sparse], places[sparse], step, looks[model].colour)
+            _draw_documents(axes, mine, own[rare], places[rare], step, looks[model].colour)
     style.name_rows(axes, [f"{tables.title(task)} ({documents[task]:,})" for task in tasks])
     for place in range(len(tasks) - 1):
         axes.axhline(place + 0.5, color="#dddddd", linewidth=0.6)

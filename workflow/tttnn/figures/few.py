@@ -92,10 +92,9 @@ def sentences(rows: pd.DataFrame, marks: str, kind: str = "bootstrap", drawn: bo
     sparse = few(rows)
     if not sparse.any():
         return tables.intervals(rows, marks).replace("bootstrap", kind)
-    dots = (
-        f"Small dots: the documents themselves, where there are fewer than {FEW}, and no interval"
-    )
-    if not drawn:
+    if drawn:
+        dots = f"Small dots: the documents themselves, without an interval, where fewer than {FEW}"
+    else:
         dots = f"No interval where there are fewer than {FEW} documents"
     if sparse.all():
         return f"{dots}."

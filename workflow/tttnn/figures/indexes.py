@@ -26,7 +26,7 @@ def recall(folder: Path) -> Figure:
     handles = []
     for number, (index, rows) in enumerate(table.groupby("index", sort=False)):
         first = rows.iloc[0]
-        look = {
+        look: dict[str, Any] = {
             "color": looks[str(index)].colour,
             "linestyle": style.LINES[number % len(style.LINES)],
             "marker": looks[str(index)].marker,
@@ -112,7 +112,8 @@ def _note(table: pd.DataFrame) -> str:
     embedded = sorted({round(each) for each in table["embedding_bytes"]})
     return (
         "Hollow: one query alone; filled: all in one batch, both with the job's threads and exact "
-        "distances of what is found. Missed is 100 % less the recall. Embeddings, which are searched or "
-        f"ranked by, take {' or '.join(f'{each:,}' for each in embedded)} bytes a passage more. Colours "
-        "here are of indexes."
+        "distances of what is found. Missed is 100 % less the recall. Embeddings, which are "
+        "searched or ranked by, take "
+        f"{' or '.join(f'{each:,}' for each in embedded)} bytes a passage more. Colours here are "
+        "of indexes."
     )

@@ -254,15 +254,13 @@ def _note(table: pd.DataFrame, looks: dict[str, dict[str, Any]], idle: list[str]
     sentences = [
         f"Means over documents ({first.documents:,} of {first.model} in {first.tasks} tasks) of "
         "the tasks that all methods of a model have, by the Pile's weights. Points: numbers of "
-        "neighbours, joined by steps; filled: nothing as cheap is as good; grey, below: what nothing "
-        "reached. "
+        "neighbours, joined by steps; filled: nothing as cheap is as good; grey, below: what "
+        "nothing reached. "
         f"{_uncertainty(alike)} Seconds are of selection, training and one evaluation, on a "
         "logarithmic axis; bits per byte do not start at 0. Dashed: budgets.",
     ]
     if cut:
-        sentences.append(
-            "What is far worse than before, or slower than all that helps, is cut off."
-        )
+        sentences.append("Far worse than before, and slower than all that helps, is cut off.")
     if idle:
         sentences.append(
             f"Not shown, for they left every document exactly as it was before: {', '.join(idle)}."

@@ -1,4 +1,4 @@
-"""One visual language: a colour is a model (`looks`), a line style is a method, hollow is before training.
+"""One visual language: a colour is a model, a line style a method, hollow is before training.
 
 Sizes are those in print: figures are made at a page's or a column's width and not scaled.
 """

@@ -18,7 +18,8 @@ from tttnn.sections.score import Score
 def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
     """A row a document of each cell: bits per byte before and after, and its overlaps.
 
-    `neighbor_seconds` are of training per neighbour, without the evaluations; `lost_characters` is empty where the tokenizer could not tell.
+    `neighbor_seconds` are of training per neighbour, without the evaluations; `lost_characters` is
+    empty where the tokenizer could not tell.
     """
     return pd.concat(
         pd.DataFrame(
