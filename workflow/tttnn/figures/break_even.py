@@ -56,8 +56,10 @@ def break_even(folder: Path) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(documents[0], documents[-1])
-    axes.set_xlabel("documents")
-    axes.set_ylabel("seconds in all")
+    for axis in (axes.xaxis, axes.yaxis):
+        style.plain_log_ticks(axis)
+    axes.set_xlabel("documents (logarithmic)")
+    axes.set_ylabel("seconds in all (logarithmic)")
     axes.grid()
     _name(axes, labels)
     style.write_note(figure, _note(table, model, experts))

@@ -32,7 +32,7 @@ def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Fi
     models = tables.names(table, "model")
     tasks = [task for task in TASKS if task in set(table["task"])]
     documents = table.groupby("task")["documents"].first()
-    sparse = few.few(table)
+    sparse = few.few(table) & (boxes == BOXES)  # others are not over documents
     seconds = few.read_documents(folder, (SECONDS,)) if sparse.any() else None
     step = 0.8 / len(models)
     figure = style.new_figure(style.PAGE, len(tasks) * max(0.15, 0.05 + 0.06 * len(models)) + 1.2)
@@ -40,7 +40,7 @@ def cost(folder: Path, view: View = tables.EVERYTHING, boxes: str = BOXES) -> Fi
     for number, model in enumerate(models):
         own = table[table["model"] == model]
         places = own["task"].map(tasks.index) - 0.4 + step * (number + 0.5)
-        rare = few.few(own)
+        rare = sparse[own.index]
         _draw_boxes(axes, own[~rare], places[~rare], 0.75 * step, looks[model].colour)
         if seconds is not None:
             mine = seconds[(seconds["model"] == model) & (seconds["method"] == method)]

@@ -139,9 +139,10 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
     main = view.rows(tables.trained(differences, methods[0]))
     measured = set(scores["task"])  # a mean over tasks has bits per byte only
     tasks = [t for t in tables.largest(tables.present(main), SHOWN) if t in measured]
+    shown = main[main.index.isin(tasks, "task")]
     marked = _marked(scores)
     # of the first method, and not of perplexities
-    documents = few.documents_of_few(folder, main) if metric == BITS else None
+    documents = few.documents_of_few(folder, shown) if metric == BITS else None
     figure, grid, columns = _panels(len(tasks) + 1)  # the last one for the legend
     for place, (axes, task) in enumerate(zip(grid, tasks, strict=False)):
         panel = scores[scores["task"] == task]
@@ -179,7 +180,7 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
     )
     log = any(axes.get_yscale() == "log" for axes in grid[: len(tasks)])
     axis = f"{scale}{', or is logarithmic' if log else ''}."
-    _write_note(figure, folder, main[main.index.isin(tasks, "task")], "Bands", view, axis)
+    _write_note(figure, folder, shown, "Bands", view, axis)
     return figure
 
 
@@ -237,8 +238,9 @@ def models(folder: Path, view: View = tables.EVERYTHING) -> Figure:
             *([] if documents is None else [few.handle()]),
         ],
     )
-    above = "Above a line: before; below it: after. The axis does not start at 0."
-    _write_note(figure, folder, rows, "Thin lines", view, above)
+    start = "The axis does not start at 0."
+    above = [] if rows["low"].isna().all() else ["Above a line: before; below it: after."]
+    _write_note(figure, folder, rows, "Thin lines", view, *above, start)
     return figure
 
 

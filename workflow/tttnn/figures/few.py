@@ -47,7 +47,10 @@ def documents_of_few(folder: Path, rows: pd.DataFrame) -> pd.DataFrame | None:
     """The documents of those of `rows` that are of few; None where there are none of these.
 
     `rows` are indexed by model and task, of one method. A `pile_all` has those of all its tasks.
+    Of a table without any interval, as of published numbers, there are none: they stand for it.
     """
+    if rows["low"].isna().all():
+        return None
     sparse = rows[few(rows) & (rows["documents"] > 0)]
     if sparse.empty:
         return None

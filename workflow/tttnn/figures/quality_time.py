@@ -17,7 +17,7 @@ BUDGETS = (0.75, 1.75, 2.0, 4.0)
 """Seconds a document that are marked: those of HullFT's published tables (arXiv 2605.30337)."""
 
 CLOSE = 1.75
-"""The budget whose label is left of its line: its neighbour is near."""
+"""Up to this budget labels are left of their lines: the next one is near."""
 
 CURVES = 8
 """Methods with a look of their own; more are thin and named in the note."""
@@ -151,10 +151,11 @@ def _panel(
     axes.axhline(before, color="black", linewidth=0.6)
     axes.annotate(
         "before",
-        (0, before),
+        (1, before),
         xycoords=("axes fraction", "data"),
-        xytext=(2, 1.5),
+        xytext=(2, 0),
         textcoords="offset points",
+        va="center",
         fontsize=style.SMALL,
     )
     _mark_budgets(axes)
@@ -212,10 +213,10 @@ def _mark_budgets(axes: Axes) -> None:
                 (budget, 0.015),
                 xycoords=("data", "axes fraction"),
                 # along its line; the second of two near ones on its other side
-                xytext=(-1 if budget == CLOSE else 1, 0),
+                xytext=(-1 if budget <= CLOSE else 1, 0),
                 textcoords="offset points",
                 rotation=90,
-                ha="right" if budget == CLOSE else "left",
+                ha="right" if budget <= CLOSE else "left",
                 va="bottom",
                 fontsize=style.SMALL - 0.5,
                 color=style.GREY,

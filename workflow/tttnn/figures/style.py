@@ -54,6 +54,7 @@ KNOWN = {
     "small": 0,
     "large": 1,
     "neo": 2,
+    "medium": 8,
     # the paper's
     "gpt2": 3,
     "gpt2-large": 4,
