@@ -209,7 +209,7 @@ def test_percentages_of_the_bars(name, source, tables, released, tmp_path):
 
 
 def test_a_model_has_one_colour_in_all_figures(tables, tmp_path):
-    look = style.looks(MODELS)
+    look = style.looks(names.MODELS)
     small, large = (look[model].colour for model in ("gpt2", "gpt2-large"))
     texts = [draw(name, tables, tmp_path) for name in ("figure_02", "figure_07_curves")]
     assert all(large in text for text in texts)

@@ -27,7 +27,7 @@ from tttnn.scores.indexes import index_table
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
-from tttnn.scores.near_copies import clean_documents
+from tttnn.scores.near_copies import clean_documents, unchanged_documents
 from tttnn.scores.quality_time import QUALITY_COLUMNS, quality_rows, read_selection_seconds
 from tttnn.scores.rows import (
     COMPARISON_COLUMNS,
@@ -153,7 +153,8 @@ def score(
       without any has no row.
     - `differences.csv`: bits per byte after against before, with the interval of the paired
       difference and ratio, and over how many tasks a `pile_all` is.
-    - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired.
+    - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired,
+      and how many documents it left exactly as they were.
     - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
       trained on; means over documents.
     - `quality_time.csv`: bits per byte beside seconds of selection, training and evaluation, both
@@ -197,7 +198,8 @@ def score(
         table = pd.DataFrame(score_rows(estimates, spec), columns=SCORE_COLUMNS)
         _write(tables / f"{name}.csv", table)
         differences.extend(difference_rows(estimates, kind, spec))
-        comparisons.extend(comparison_rows(estimates, kind, spec))
+        unchanged = unchanged_documents(chosen, keep)
+        comparisons.extend(comparison_rows(estimates, kind, spec, unchanged))
         if kind == "raw":
             efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
             _write(tables / "efficiency.csv", efficiency)
