@@ -5,6 +5,7 @@ Sizes are those in print: figures are made at a page's or a column's width and n
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
@@ -213,9 +214,9 @@ def keep_span(axes: Axes, share: float) -> None:
         axes.set_ylim(low - missing / 2, high + missing / 2)
 
 
-def _named(drawing: bytes, name: str) -> bytes:
-    """A drawing whose ids, and styles, are its own, so that a page can hold many."""
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", name).encode()
+def _with_own_ids(drawing: bytes) -> bytes:
+    """A drawing whose ids and styles are its own, by its digest, so that a page can hold many."""
+    prefix = b"f" + hashlib.sha256(drawing).hexdigest()[:10].encode()
     drawing = re.sub(rb'(\bid="|href="#|url\(#)', rb"\1" + prefix + b"-", drawing)
     return drawing.replace(b"*{stroke", b"#" + prefix + b"-figure_1 *{stroke")
 
@@ -225,6 +226,6 @@ def save(figure: Figure, svg: Path, pdf: Path) -> None:
     with rc_context(RC):
         with replacing(svg) as beside:
             figure.savefig(beside, metadata={"Date": None})
-            beside.write_bytes(_named(beside.read_bytes(), svg.stem))
+            beside.write_bytes(_with_own_ids(beside.read_bytes()))
         with replacing(pdf) as beside:
             figure.savefig(beside, metadata={"CreationDate": None})
