@@ -130,7 +130,7 @@ def draw(
             sizes = [point.size for point in points]
             floor = [point.operations / rate for point in points]
             axes.loglog(sizes, floor, "--", color=style.GREY, label="floor by arithmetic")
-            axes.loglog(sizes, medians[grows], "o-", color=style.colour(0), label="measured")
+            axes.loglog(sizes, medians[grows], "o-", color=style.COLOURS[0], label="measured")
             axes.set_xlabel(grows)
             axes.minorticks_off()
             labels = [f"{size / 1000:g}k" if size % 1000 == 0 else f"{size:.4g}" for size in sizes]

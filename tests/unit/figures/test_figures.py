@@ -50,6 +50,9 @@ def write_distances(tables, shares, random=True):
                 "rank": rank,
                 "mean": (2 - share) * rank**0.2 + (name == "ivf"),
                 "std": 0.1,
+                "p05": (2 - share) * rank**0.2 + (name == "ivf") - 0.2,
+                "p50": (2 - share) * rank**0.2 + (name == "ivf") + 0.05,
+                "p95": (2 - share) * rank**0.2 + (name == "ivf") + 0.3,
                 "queries": 100,
             }
         )
@@ -198,21 +201,23 @@ def test_before_after_labels_the_ratios_that_the_table_holds(drawn, tables):
     raw, clean = ratios(tables, "raw"), ratios(tables, "clean")
     assert len(raw) == len(clean) == 3 * 20
     for cell, ratio in raw.items():
-        assert f">{100 * ratio:.0f} % | {100 * clean[cell]:.0f} %<" in text
-    assert "of all documents | of clean ones" in words(drawn["before_after"][0])
+        all_of_them, kept = (f"{100 * share:.0f}" for share in (ratio, clean[cell]))
+        more = "" if kept == all_of_them else f" [{kept}]"  # what is the same is not said twice
+        assert f">{all_of_them} %{more}<" in text
+    assert "in brackets, where it is another, of clean documents" in words(drawn["before_after"][0])
 
 
 def test_a_task_without_clean_documents_has_a_dash(tables, tmp_path):
     raw = ratios(tables, "raw")
-    for name in ("scores.csv", "tasks.csv"):
-        (tmp_path / name).write_text((tables / name).read_text())
+    for name in ("scores.csv", "tasks.csv", "documents.parquet"):
+        (tmp_path / name).write_bytes((tables / name).read_bytes())
     table = pd.read_csv(tables / "differences.csv")
     copies = (table["documents_kind"] == "clean") & (table["task"] == "pile_github")
     table.loc[table["documents_kind"] == "clean", "tasks"] = 18
     table[~copies].to_csv(tmp_path / "differences.csv", index=False)
     text = draw("before_after", tmp_path, tmp_path)[0].read_text(encoding="utf-8")
-    assert f">{100 * raw['small', 'pile_github']:.0f} % | \N{EN DASH}<" in text
-    assert text.count("\N{EN DASH}<") == 3
+    assert f">{100 * raw['small', 'pile_github']:.0f} % [\N{EN DASH}]<" in text
+    assert text.count("\N{EN DASH}]<") == 3
     assert "Weighted mean of clean documents: over 18 tasks." in words(
         tmp_path / "before_after.svg"
     )
@@ -271,6 +276,11 @@ def test_an_empty_table_is_an_error(name, tables, tmp_path):
 # --- methods against one another -------------------------------------------------------------
 
 
+def copy_for_methods(tables, folder):
+    for name in ("scores.csv", "documents.parquet"):
+        (folder / name).write_bytes((tables / name).read_bytes())
+
+
 def test_methods_are_drawn_where_the_table_has_them(tables):
     figure = FIGURES["methods"](tables)
     names = [label.get_text().split(" (")[0] for label in figure.axes[0].get_yticklabels()]
@@ -293,7 +303,7 @@ def test_methods_are_drawn_where_the_table_has_them(tables):
 
 def test_a_method_measured_at_fewer_neighbors_is_compared_there(tables, tmp_path):
     table = pd.read_csv(tables / "comparisons.csv")
-    (tmp_path / "scores.csv").write_text((tables / "scores.csv").read_text())
+    copy_for_methods(tables, tmp_path)
     late = (table["method"] == "lora") & (table["num_neighbors"] > 10)
     table[~late].to_csv(tmp_path / "comparisons.csv", index=False)
     labels = FIGURES["methods"](tmp_path).axes[0].get_yticklabels()
@@ -303,7 +313,7 @@ def test_a_method_measured_at_fewer_neighbors_is_compared_there(tables, tmp_path
 
 def test_differences_of_different_sizes_get_a_logarithmic_axis(tables, tmp_path):
     table = pd.read_csv(tables / "comparisons.csv")
-    (tmp_path / "scores.csv").write_text((tables / "scores.csv").read_text())
+    copy_for_methods(tables, tmp_path)
     columns = ["difference", "low", "high"]
     table.loc[table["method"] == "shuffled", columns] += 100
     table.to_csv(tmp_path / "comparisons.csv", index=False)
@@ -411,6 +421,8 @@ def test_overlap_has_a_point_a_document_by_kind(tables):
             rows = shown[kind]
             change = rows["after"] - rows["before"]
             assert points == sorted(zip(rows["overlap"], change, strict=True))
+            left, right = axes.get_xlim()
+            assert all(left < x < right for x, _ in points)  # and none on the frame
     assert f"clean documents ({(~shown['copied']).sum()})" in [
         text.get_text() for text in figure.legends[0].get_texts()
     ]
@@ -431,12 +443,15 @@ def test_distances_are_shares_of_their_pairs(tables, tmp_path):
 def test_distance_by_rank_shows_the_shares_and_the_spread_of_the_largest(tables, tmp_path):
     left, right = FIGURES["distance_by_rank"](tables).axes
     assert [text.get_text() for text in left.texts] == ["5 %", "100 %"]
-    assert left.lines[0].get_ydata()[0] == 1.95 and right.lines[0].get_ydata()[0] == 1
+    median, mean = right.lines
+    assert left.lines[0].get_ydata()[0] == pytest.approx(2) == 1.95 + 0.05
+    assert median.get_ydata()[0] == pytest.approx(1.05) and mean.get_ydata()[0] == 1
     band = right.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.min() == pytest.approx(0.9) and band.max() == pytest.approx(20**0.2 + 0.1)
+    assert band.min() == pytest.approx(0.8) and band.max() == pytest.approx(20**0.2 + 0.3)
+    assert left.get_ylim()[0] == right.get_ylim()[0] == 0
     write_distances(tmp_path, {"flat": 1.0})
     (only,) = FIGURES["distance_by_rank"](tmp_path).axes
-    assert len(only.lines) == 1
+    assert len(only.lines) == 2
 
 
 def test_an_index_is_where_its_numbers_are(tables, tmp_path):
@@ -444,14 +459,15 @@ def test_an_index_is_where_its_numbers_are(tables, tmp_path):
     marks = {tuple(line.get_xdata()) for line in left.lines}
     assert {(900.0,), (25.5,), (21000.0,), (640.0,), (25.5, 900.0)} <= marks
     assert [(*line.get_xdata(), *line.get_ydata()) for line in right.lines] == [
-        (0.0, 1.0),
-        (532.5, 0.985),
+        (0.0, 0.0),
+        (532.5, pytest.approx(1.5)),
     ]
-    assert left.get_ylabel() == "recall@100"
+    assert left.get_ylabel() == "missed of the 100 nearest (%)"
+    assert left.get_ylim()[0] == 0
     table = pd.read_csv(tables / "indexes.csv")
     table.loc[1, "recall_at_100"] = np.nan  # it has fewer passages
     table.to_csv(tmp_path / "indexes.csv", index=False)
-    assert FIGURES["recall_cost"](tmp_path).axes[0].get_ylabel() == "recall@10"
+    assert FIGURES["recall_cost"](tmp_path).axes[0].get_ylabel() == "missed of the 10 nearest (%)"
     table[["index", *table.columns[1:8]]].to_csv(tmp_path / "indexes.csv", index=False)
     with pytest.raises(ValueError, match="at no k in common"):
         draw("recall_cost", tmp_path, tmp_path)

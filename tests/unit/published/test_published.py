@@ -209,11 +209,12 @@ def test_percentages_of_the_bars(name, source, tables, released, tmp_path):
 
 
 def test_a_model_has_one_colour_in_all_figures(tables, tmp_path):
-    large = style.colour(1).lower()
+    look = style.looks(names.MODELS)
+    small, large = (look[model].colour for model in ("gpt2", "gpt2-large"))
     texts = [draw(name, tables, tmp_path) for name in ("figure_02", "figure_07_curves")]
     assert all(large in text for text in texts)
-    assert style.colour(0).lower() in texts[0]
-    assert style.colour(0).lower() not in texts[1]
+    assert small in texts[0]
+    assert small not in texts[1]
 
 
 def test_perplexities_show_the_six_largest_tasks_without_a_mean(tables, tmp_path):

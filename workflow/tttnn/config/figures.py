@@ -51,37 +51,42 @@ FIGURES = {
     "before_after": Figure(
         "gains",
         "Bits per byte before and after training on all neighbours, for each task and for their "
-        "mean by the Pile's weights. Percentages are after by before, of all documents and of "
-        "those that no neighbour nearly copies; whiskers are {confidence} % bootstrap intervals of "
-        "each bar. That the two overlap says little, because both are of the same documents: see "
-        "the paired intervals in the table *differences*. As figures 5, 11 and 12 of the paper.",
+        "mean by the Pile's weights. Percentages are after by before; in brackets, where it is "
+        "another, of the documents that no neighbour nearly copies. Whiskers are {confidence} % "
+        "bootstrap intervals of the paired change, because both bars are of the same documents; "
+        "a task of few documents has these as dots. As figures 5, 11 and 12 of the paper.",
     ),
     "curves": Figure(
         "curves",
         "Bits per byte after each number of neighbours, nearest first, for the weighted mean and "
         "the largest tasks. A colour is a model, a line style a method; bands are {confidence} % "
-        "bootstrap intervals. A curve that turns up has trained for too long. As figures 6 to 8 of "
-        "the paper.",
+        "bootstrap intervals, and the dots at both ends documents, where there are few. A curve "
+        "that turns up has trained for too long. Vertical axes do not start at 0, and each panel "
+        "has its own. As figures 6 to 8 of the paper.",
     ),
     "models": Figure(
         "curves",
         "From hollow to filled: what training on neighbours does to each model. Where the filled "
         "mark of a small model reaches the hollow mark of a larger one, neighbours made up for "
-        "size. As figure 2 of the paper, for all tasks.",
+        "size. Above each line is the uncertainty before, below it that after: {confidence} % "
+        "bootstrap intervals, or the documents where there are few. As figure 2 of the paper, for "
+        "all tasks.",
         _has_models,
     ),
     "control": Figure(
         "gains",
         "Change in bits per byte from training on nearest neighbours, beside training on as many "
         "passages drawn at random. What both have in common is due to more training on this "
-        "corpus, the rest to retrieval. Whiskers are {confidence} % intervals of the paired ratio.",
+        "corpus, the rest to retrieval. Whiskers are {confidence} % intervals of the paired ratio; "
+        "a task of few documents has these as dots.",
         _has_control,
     ),
     "clean": Figure(
         "gains",
         "Change in bits per byte on all documents, and on clean ones, which no neighbour nearly "
         "copies (see the table *clean*). What a gain loses from one to the other came from "
-        "near-copies in the index.",
+        "near-copies in the index. Marks are pale where half of the documents or fewer are clean; "
+        "few documents are drawn themselves, those with a near-copy as crosses.",
     ),
     "overlap": Figure(
         "overlap",
@@ -95,18 +100,21 @@ FIGURES = {
         "methods",
         "Every other method against the main one, in bits per byte, on the same documents and at "
         "the same number of neighbours: left of zero is better. Hollow: all documents; filled: "
-        "clean ones. Whiskers are {confidence} % intervals of the paired difference. Methods that "
-        "are evaluated on the second halves of documents are below the line, against the one of "
-        "them that their rows name.",
+        "clean ones. Whiskers are {confidence} % intervals of the paired difference; few documents "
+        "are drawn themselves. A method that left every document exactly as it was has no mark, "
+        "for it could do nothing, as in context where documents fill the model's window. Methods "
+        "that are evaluated on the second halves of documents are below the line, against the one "
+        "of them that their rows name.",
         _has_methods,
     ),
     "quality_time": Figure(
         "quality_time",
         "Quality against time: bits per byte against seconds a document, of selection, training "
-        "and one evaluation. A panel is a model, a curve a method, from few neighbours to many; a "
-        "filled mark is a point that nothing as cheap is as good as, and the grey field what "
-        "nothing reached. Whiskers are {confidence} % bootstrap intervals: of the paired change "
-        "from before, and of mean seconds. Dashed lines are budgets of 0.75, 1.75, 2 and 4 "
+        "and one evaluation. A panel is a model, a curve of steps a method, from few neighbours to "
+        "many; a filled mark is a point that nothing as cheap is as good as, and the grey field "
+        "what nothing reached. Whiskers are {confidence} % bootstrap intervals: of the paired "
+        "change from before, and of mean seconds; few documents are drawn themselves, after a "
+        "method's most neighbours. Dashed lines are budgets of 0.75, 1.75, 2 and 4 "
         "seconds. See the table *quality_time*, which says what of selection nobody measured.",
         _has_methods,
     ),
@@ -131,18 +139,20 @@ FIGURES = {
     "cost": Figure(
         "costs",
         "Seconds of training per neighbour, without the evaluations in between, over a task's "
-        "documents: box for quartiles and median, lines from the 5th to the 95th percentile. Long "
+        "documents: box for quartiles and median, lines from the 5th to the 95th percentile; or, "
+        "where there are few, the documents and their median. Long "
         "documents have long neighbours, which are cut into more windows, an update each. As "
         "figures 9 and 14 of the paper, where times include an evaluation per neighbour.",
     ),
     "recall": Figure(
-        "costs",
-        "Share of a query's true k nearest passages that each index finds among its own first k, "
-        "against exact search over the same vectors.",
+        "indexes",
+        "Share of a query's true k nearest passages that each index misses among its own first k, "
+        "against exact search over the same vectors: 100 % less the recall@k of the table "
+        "*recall*. An exact index misses none.",
     ),
     "recall_cost": Figure(
         "indexes",
-        "What recall costs: the share of a query's true nearest passages that each index finds, "
+        "What recall costs: the share of a query's true nearest passages that each index misses, "
         "against queries that it answers in a second, one alone (hollow) and all in a batch "
         "(filled), and against the bytes a passage that it takes on the disk beside the "
         "embeddings. Seconds are of the machine that measured; see the table *indexes*, which also "
@@ -151,17 +161,18 @@ FIGURES = {
     ),
     "distances": Figure(
         "distances",
-        "Distances between test queries and their nearest passage in the first index (left), the "
-        "nearest of these pairs (centre), and pairs of a query and a passage drawn at random "
-        "(right), all between mean hidden states. As figure 3 of the paper, which shows queries of "
+        "Distances between test queries and their nearest passage in the first index, the nearest "
+        "of these pairs, and, where the run drew any, pairs of a query and a passage at random, "
+        "all between mean hidden states. As figure 3 of the paper, which shows queries of "
         "the validation set. A peak at zero is copies.",
     ),
     "distance_by_rank": Figure(
         "distances",
-        "How far a neighbour is by its rank. Left: for indexes of growing shares of the passages, "
-        "a larger one having nearer neighbours; right: for the largest, with one standard "
-        "deviation of the test queries. As figure 4 of the paper, which shows queries of the "
-        "validation set.",
+        "How far a neighbour is by its rank: median, mean and the middle nine tenths of the test "
+        "queries, in the index of the most passages; where the run has indexes of smaller shares, "
+        "another panel shows that a larger one has nearer neighbours. A step that the mean has and "
+        "the median has not is of few queries whose near passages are all found. As figure 4 of "
+        "the paper, which shows mean and standard deviation, of the validation set.",
     ),
 }
 """By name, in the order of the report."""

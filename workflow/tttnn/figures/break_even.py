@@ -30,8 +30,9 @@ def break_even(folder: Path) -> Figure:
     figure = style.new_figure(style.PAGE, 3.0)
     axes = figure.subplots()
     labels: dict[str, tuple[float, str]] = {}
-    for number, row in enumerate(experts.itertuples()):
-        colour = style.colour(number)
+    looks = style.looks(experts["method"])
+    for row in experts.itertuples():
+        colour = looks[row.method].colour
         paid = row.cluster_seconds + row.train_seconds
         seconds = paid + row.seconds * documents
         axes.plot(documents, seconds, color=colour)
@@ -55,8 +56,10 @@ def break_even(folder: Path) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(documents[0], documents[-1])
-    axes.set_xlabel("documents")
-    axes.set_ylabel("seconds in all")
+    for axis in (axes.xaxis, axes.yaxis):
+        style.plain_log_ticks(axis)
+    axes.set_xlabel("documents (logarithmic)")
+    axes.set_ylabel("seconds in all (logarithmic)")
     axes.grid()
     _name(axes, labels)
     style.write_note(figure, _note(table, model, experts))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import NullLocator
 
-from tttnn.figures import style, tables
+from tttnn.figures import few, style, tables
 from tttnn.figures.tables import View
 from tttnn.pile import ALL
+
+BITS = "bits_per_byte"
 
 SHOWN = 6
 """Tasks with panels of their own: the paper's figures 6 to 8 show the six largest."""
@@ -23,6 +26,17 @@ COLUMNS = 4
 POINTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Numbers of neighbours that are marked where too many were evaluated to mark each."""
 
+CROWDED = 6
+"""Numbers of neighbours under a panel, at most; of more, the following."""
+
+ROOMY = (0, 1, 5, 20, 100, 500)
+
+SPAN = 0.1
+"""Of its highest value, what a panel's vertical axis spans at least."""
+
+PITCH = 0.085
+"""Inches of a model's line in the figure `models`."""
+
 
 def _metric(folder: Path, metric: str) -> pd.DataFrame:
     return tables.read(folder, "scores").query("metric == @metric")
@@ -32,9 +46,18 @@ def _neighbor_axis(axes: Axes, points: list[int]) -> None:
     # even steps for 0, 1, 2, 5, 10, 20, 50: most of the gain comes early
     axes.set_xscale("symlog", linthresh=1, linscale=0.5)
     axes.set_xticks(points)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    # where there are many, those that would run into their neighbours have no number
+    axes.set_xticklabels([f"{p}" if p in _numbered(points) else "" for p in points])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(axis="y")
+
+
+def _numbered(points: list[int]) -> list[int]:
+    """Of the marked numbers of neighbours, those that have room for themselves."""
+    if len(points) <= CROWDED:
+        return points
+    every = [point for point in points if point in ROOMY or point == points[-1]]
+    return [p for p in every if p == every[-1] or p == 0 or 2 * p <= every[-1]]
 
 
 def _same_tasks(scores: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -63,14 +86,17 @@ def _panels(number: int) -> tuple[Figure, list[Axes], int]:
     return figure, list(figure.subplots(lines, columns, squeeze=False).ravel()), columns
 
 
-def _draw_curve(axes: Axes, rows: pd.DataFrame, number: int, line: str, marked: list[int]) -> None:
-    """A metric of the model with this number, with its band."""
+def _draw_curve(
+    axes: Axes, rows: pd.DataFrame, look: style.Look, line: str, marked: list[int]
+) -> None:
+    """A metric of a model, with its band, which few documents have not."""
+    rows = few.without_few(rows, ["low", "high"])
     axes.plot(
         rows["num_neighbors"],
         rows["value"],
-        color=style.colour(number),
+        color=look.colour,
         linestyle=line,
-        marker=style.marker(number),
+        marker=look.marker,
         markevery=rows["num_neighbors"].isin(marked).to_list(),
         markersize=2.5,
     )
@@ -78,39 +104,58 @@ def _draw_curve(axes: Axes, rows: pd.DataFrame, number: int, line: str, marked: 
         rows["num_neighbors"],
         rows["low"],
         rows["high"],
-        color=style.colour(number),
+        color=look.colour,
         alpha=0.15,
         linewidth=0,
     )
 
 
-def _model_handles(numbers: dict[str, int]) -> list[Line2D]:
-    """A legend's entries for models, each with its number."""
+def _model_handles(looks: dict[str, style.Look]) -> list[Line2D]:
+    """A legend's entries for models."""
     return [
-        style.line_handle(model, color=style.colour(number), marker=style.marker(number))
-        for model, number in numbers.items()
+        style.line_handle(model, color=look.colour, marker=look.marker)
+        for model, look in looks.items()
     ]
 
 
-def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = "bits_per_byte") -> Figure:
+def _mark_documents(
+    axes: Axes, documents: pd.DataFrame, task: str, looks: dict[str, style.Look], last: int
+) -> None:
+    """Documents of a task before, and after all neighbours."""
+    for model, found in documents[documents.index.get_level_values("task") == task].groupby(
+        level="model", sort=False
+    ):
+        for point, state in ((0, "before"), (last, "after")):
+            few.mark(axes, np.full(len(found), point), found[state], looks[str(model)].colour)
+
+
+def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> Figure:
     """A metric after each number of neighbours (paper figures 6 to 8)."""
     scores, differences = _metric(folder, metric), tables.read(folder, "differences")
-    numbers = {model: k for k, model in enumerate(tables.names(scores, "model"))}
+    looks = style.looks(tables.names(scores, "model"))
     scores = _same_tasks(view.rows(scores), view.method)
     methods = tables.names(scores, "method")
     lines = {method: style.LINES[k % len(style.LINES)] for k, method in enumerate(methods)}
     main = view.rows(tables.trained(differences, methods[0]))
     measured = set(scores["task"])  # a mean over tasks has bits per byte only
     tasks = [t for t in tables.largest(tables.present(main), SHOWN) if t in measured]
+    shown = main[main.index.isin(tasks, "task")]
     marked = _marked(scores)
+    # of the first method, and not of perplexities
+    documents = few.documents_of_few(folder, shown) if metric == BITS else None
     figure, grid, columns = _panels(len(tasks) + 1)  # the last one for the legend
     for place, (axes, task) in enumerate(zip(grid, tasks, strict=False)):
         panel = scores[scores["task"] == task]
         for (model, method), rows in panel.groupby(["model", "method"], sort=False):
-            _draw_curve(axes, rows, numbers[model], lines[method], marked)
+            _draw_curve(axes, rows, looks[model], lines[method], marked)
+        if documents is not None:
+            _mark_documents(axes, documents, task, looks, main["num_neighbors"].iloc[0])
         _neighbor_axis(axes, marked)
         if panel["value"].max() > 10 * panel["value"].min():  # perplexities of text never seen
             axes.set_yscale("log")
+            style.plain_log_ticks(axes.yaxis)
+        else:
+            style.keep_span(axes, SPAN)
         axes.set_title(tables.label(main, task))
         if place % columns == 0:
             axes.set_ylabel(metric.replace("_", " "))
@@ -118,28 +163,36 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = "bits_per
     for axes in grid[len(tasks) :]:
         axes.set_axis_off()
     models = tables.names(scores, "model")
-    told = [style.line_handle(m, color="black", linestyle=line) for m, line in lines.items()]
+    # grey, for no line is drawn in black; of one method its name is the title
+    told = [style.line_handle(m, color=style.GREY, linestyle=line) for m, line in lines.items()]
     grid[len(tasks)].legend(
         handles=[
-            *_model_handles({model: numbers[model] for model in models}),
-            *(told if len(told) > 1 else []),  # of one method no line is drawn in black
+            *_model_handles({model: looks[model] for model in models}),
+            *(told if len(told) > 1 else []),
+            *([] if documents is None else [few.handle(f"a document ({methods[0]})")]),
         ],
         title=methods[0] if len(told) == 1 else None,
         loc="center left",
     )
-    _write_note(figure, folder, main, "Bands", view)
+    scale = (
+        "Each panel has its own vertical axis, which does not start at 0 and spans "
+        f"{100 * SPAN:g} % of its highest value or more"
+    )
+    log = any(axes.get_yscale() == "log" for axes in grid[: len(tasks)])
+    axis = f"{scale}{', or is logarithmic' if log else ''}."
+    _write_note(figure, folder, shown, "Bands", view, axis)
     return figure
 
 
-def _write_note(figure: Figure, folder: Path, rows: pd.DataFrame, marks: str, view: View) -> None:
+def _write_note(
+    figure: Figure, folder: Path, rows: pd.DataFrame, marks: str, view: View, *more: str
+) -> None:
     """What stands in parentheses, what the intervals' `marks` mean, and which tasks are absent."""
-    tasks = rows.xs(ALL, level="task")["tasks"].min()
-    style.write_note(
-        figure,
-        f"In parentheses: documents. {tables.intervals(rows, marks)}"
-        + tables.absence(tables.read(folder, "tasks"), tasks)
-        + view.note,
-    )
+    said = " ".join(["In parentheses: documents.", few.sentences(rows, marks), *more])
+    if ALL in rows.index.get_level_values("task"):
+        tasks = rows.xs(ALL, level="task")["tasks"].min()
+        said += tables.absence(tables.read(folder, "tasks"), tasks)
+    style.write_note(figure, said + view.note)
 
 
 def models(folder: Path, view: View = tables.EVERYTHING) -> Figure:
@@ -147,25 +200,31 @@ def models(folder: Path, view: View = tables.EVERYTHING) -> Figure:
     scores, differences = _metric(folder, "bits_per_byte"), tables.read(folder, "differences")
     method = view.method or tables.main_method(scores)
     rows = view.rows(tables.trained(differences, method))
-    numbers = tables.numbered_models(differences, rows)
-    if len(numbers) < 2:
+    looks = tables.looked_models(differences, rows)
+    if len(looks) < 2:
         raise ValueError(
-            f"the figure compares models, and with {method!r} only {', '.join(numbers)} was "
+            f"the figure compares models, and with {method!r} only {', '.join(looks)} was "
             "evaluated: add one to evaluate.models, or take the figure out of `figures`"
         )
     neighbors = rows["num_neighbors"].iloc[0]
     tasks = tables.present(rows)
     scores = scores[scores["method"] == method].set_index(["model", "task", "num_neighbors"])
     scores = scores.sort_index()
-    step = 0.8 / len(numbers)
-    figure = style.new_figure(style.PAGE, len(tasks) * (0.05 + 0.06 * len(numbers)) + 1.2)
+    step = 0.8 / len(looks)
+    documents = few.documents_of_few(folder, rows)
+    figure = style.new_figure(style.PAGE, len(tasks) * (0.05 + PITCH * len(looks)) + 1.2)
     axes = figure.subplots()
     style.name_rows(axes, [tables.label(rows, task) for task in tasks])
-    for order, (model, number) in enumerate(numbers.items()):
+    for order, (model, look) in enumerate(looks.items()):
         for place, task in enumerate(tasks):
             if (model, task) in rows.index:
                 states = scores.loc[model, task].loc[[0, neighbors]]
-                _draw_states(axes, states, place - 0.4 + step * (order + 0.5), number)
+                y = place - 0.4 + step * (order + 0.5)
+                _draw_states(axes, states, y, look, 0.28 * step)
+                if documents is not None and (model, task) in documents.index:
+                    own = documents.loc[[(model, task)]]
+                    few.mark(axes, own["before"], y - 0.28 * step, look.colour)
+                    few.mark(axes, own["after"], y + 0.28 * step, look.colour)
     for place in range(len(tasks) - 1):
         axes.axhline(place + 0.5, color=style.GREY if place == 0 else "#dddddd", linewidth=0.6)
     axes.set_xlabel("bits per byte")
@@ -173,26 +232,27 @@ def models(folder: Path, view: View = tables.EVERYTHING) -> Figure:
     style.legend_above(
         figure,
         [
-            *_model_handles(numbers),
+            *_model_handles(looks),
             style.line_handle("before", markerfacecolor="white", **dots),
             style.line_handle(f"after {neighbors} neighbours ({method})", **dots),
+            *([] if documents is None else [few.handle()]),
         ],
     )
-    _write_note(figure, folder, rows, "Pale", view)
+    start = "The axis does not start at 0."
+    above = [] if rows["low"].isna().all() else ["Above a line: before; below it: after."]
+    _write_note(figure, folder, rows, "Thin lines", view, *above, start)
     return figure
 
 
-def _draw_states(axes: Axes, states: pd.DataFrame, y: float, number: int) -> None:
-    """A model before, hollow, and after, filled, each with its interval, and a line between."""
-    colour, marker = style.colour(number), style.marker(number)
-    axes.plot(states["value"], [y, y], color=colour, linewidth=1)
-    for state, face in zip(states.itertuples(), ("white", colour), strict=True):
-        axes.plot(
-            [state.low, state.high],
-            [y, y],
-            color=colour,
-            linewidth=3,
-            alpha=0.25,
-            solid_capstyle="butt",
-        )
-        axes.plot(state.value, y, marker, color=colour, markerfacecolor=face)
+def _draw_states(
+    axes: Axes, states: pd.DataFrame, y: float, look: style.Look, apart: float
+) -> None:
+    """A model before, hollow, and after, filled, and a line between; intervals above and below."""
+    axes.plot(states["value"], [y, y], color=look.colour, linewidth=1)
+    sure = few.without_few(states, ["low", "high"])
+    rows = zip(sure.itertuples(), ("white", look.colour), (-apart, apart), strict=True)
+    for state, face, offset in rows:
+        if state.low == state.low:  # not a number where there is none
+            ends = [state.low, state.high]
+            axes.plot(ends, [y + offset, y + offset], color=look.colour, linewidth=0.8, alpha=0.8)
+        axes.plot(state.value, y, look.marker, color=look.colour, markerfacecolor=face)

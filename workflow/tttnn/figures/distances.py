@@ -24,6 +24,9 @@ SHOWN = 0.99
 """Share of the random pairs that is shown: the few farthest ones would take most of the room."""
 
 RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+NEAR = "#404040"
+"""Of nearest neighbours, which are no model's."""
+
 DARKEST, PALEST = 0.0, 0.72
 """Greys of the whole index and of its smallest share."""
 
@@ -50,9 +53,9 @@ def distances(folder: Path) -> Figure:
     high = max(near[-1], np.quantile(drawn, SHOWN) if len(drawn) else 0)
     figure = style.new_figure(style.PAGE, 2.3)
     grid = figure.subplots(1, 3 if len(drawn) else 2)
-    _histogram(grid[0], near, high, style.colour(0), f"nearest neighbour (n = {len(near):,})")
+    _histogram(grid[0], near, high, NEAR, f"nearest neighbour (n = {len(near):,})")
     few = f"{100 * count / len(near):.2g} % nearest of these (n = {count:,})"
-    _histogram(grid[1], near[:count], near[count - 1], style.colour(0), few)
+    _histogram(grid[1], near[:count], near[count - 1], NEAR, few)
     grid[0].set_ylabel("share of pairs (%)")
     random = ""
     if len(drawn):
@@ -77,7 +80,11 @@ def _rank_axis(axes: Axes, ranks: int) -> None:
 
 
 def distance_by_rank(folder: Path) -> Figure:
-    """Mean distance by rank, for shares of the index, and its spread (paper figure 4)."""
+    """Distance by rank, for shares of the index, and its spread (paper figure 4).
+
+    The median of the queries, for a single query whose neighbours of its kind are used up moves
+    their mean, and their standard deviation more.
+    """
     table = tables.read(folder, "distances")
     table = table[table["embedder"] == table["embedder"].iloc[0]]
     # of two indexes of the same passages, the first
@@ -94,13 +101,13 @@ def distance_by_rank(folder: Path) -> Figure:
             rows = table[table["share"] == share]
             grid[0].plot(
                 rows["rank"],
-                rows["mean"],
+                rows["p50"],
                 color=str(grey),
                 linestyle=style.LINES[(len(shares) - 1 - number) % len(style.LINES)],
             )
             grid[0].annotate(
                 f"{100 * share:g} %",
-                (rows["rank"].iloc[-1], rows["mean"].iloc[-1]),
+                (rows["rank"].iloc[-1], rows["p50"].iloc[-1]),
                 xytext=(3, 0),
                 textcoords="offset points",
                 va="center",
@@ -108,24 +115,32 @@ def distance_by_rank(folder: Path) -> Figure:
             )
         _rank_axis(grid[0], ranks)
         grid[0].set_title("by the share of the passages that is indexed")
-        grid[0].set_ylabel("mean Euclidean distance")
+        grid[0].set_ylabel("median Euclidean distance")
     axes = grid[-1]
-    axes.plot(largest["rank"], largest["mean"], color="black")
+    axes.plot(largest["rank"], largest["p50"], color="black", label="median")
+    axes.plot(
+        largest["rank"], largest["mean"], color=style.GREY, linestyle="--", label="mean", lw=0.9
+    )
     axes.fill_between(
         largest["rank"],
-        largest["mean"] - largest["std"],
-        largest["mean"] + largest["std"],
+        largest["p05"],
+        largest["p95"],
         color="black",
         alpha=0.15,
         linewidth=0,
+        label="5th to 95th percentile",
     )
     _rank_axis(axes, ranks)
-    axes.set_title(f"{100 * shares[-1]:g} % of the passages, \N{PLUS-MINUS SIGN}1 std")
+    for panel in grid:
+        panel.set_ylim(bottom=0)
+    axes.set_title(f"{100 * shares[-1]:g} % of the passages")
     axes.set_ylabel("Euclidean distance")
+    axes.legend(loc="lower right")
     named = ", ".join(dict.fromkeys(table["candidates"]))
     style.write_note(
         figure,
-        f"Means over {largest['queries'].iloc[0]:,} test queries. Indexes: {named}. Embedder: "
-        f"{table['embedder'].iloc[0]}. Band: one standard deviation of the queries.",
+        f"Over {largest['queries'].iloc[0]:,} test queries. Indexes: {named}. Embedder: "
+        f"{table['embedder'].iloc[0]}. A step of the mean or the band that the median has not "
+        "is of few queries: their near passages end there.",
     )
     return figure

@@ -1,16 +1,54 @@
-"""The figure of recall against what an index costs."""
+"""Figures of what an index misses, and of what it costs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from tttnn.figures import style, tables
 
 AT = "recall_at_"
+
+MISSED = "missed of the {k} nearest (%)"
+
+
+def recall(folder: Path) -> Figure:
+    """Share of the true nearest neighbours that each index misses, from none."""
+    table = tables.read(folder, "recall")
+    figure = style.new_figure(style.COLUMN, 2.6)
+    axes = figure.subplots()
+    looks = style.looks(table["index"])
+    handles = []
+    for number, (index, rows) in enumerate(table.groupby("index", sort=False)):
+        first = rows.iloc[0]
+        look: dict[str, Any] = {
+            "color": looks[str(index)].colour,
+            "linestyle": style.LINES[number % len(style.LINES)],
+            "marker": looks[str(index)].marker,
+        }
+        axes.plot(rows["k"], missed(rows["recall"]), clip_on=False, zorder=3, **look)
+        label = f"{index} ({first.factory}, {first.ntotal:,} vectors)"
+        handles.append(style.line_handle(label, **look))
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(table["k"].unique()))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    from_none(axes, table["recall"])
+    axes.set_xlabel("k, neighbours asked for")
+    axes.set_ylabel(MISSED.format(k="k"))
+    axes.grid(axis="y")
+    style.legend_above(figure, handles)
+    style.write_note(
+        figure,
+        f"Against exact search, {table['queries'].max():,} queries. Missed is 100 % less the "
+        "recall@k. Colours here are of indexes.",
+    )
+    return figure
 
 
 def recall_cost(folder: Path) -> Figure:
@@ -23,10 +61,12 @@ def recall_cost(folder: Path) -> Figure:
     figure = style.new_figure(style.PAGE, 2.6)
     left, right = figure.subplots(1, 2, sharey=True)
     handles = []
-    for number, row in enumerate(table.to_dict("records")):
-        look = {"color": style.colour(number), "marker": style.marker(number), "markersize": 5}
+    looks = style.looks(table["index"])
+    for row in table.to_dict("records"):
+        colour, marker = looks[row["index"]]
+        look = {"color": colour, "marker": marker, "markersize": 5}
         look |= {"linestyle": "", "clip_on": False}
-        recall = row[f"{AT}{at}"]
+        recall = missed(row[f"{AT}{at}"])
         rates = row["single_per_second"], row["batched_per_second"]
         left.plot(rates, (recall, recall), color=look["color"], linewidth=0.8)
         left.plot(rates[0], recall, **look, markerfacecolor="white")
@@ -35,14 +75,15 @@ def recall_cost(folder: Path) -> Figure:
         label = f"{row['index']} ({row['factory']}, {int(row['ntotal']):,} vectors)"
         handles.append(style.line_handle(label, **look))
     left.set_xscale("log")
-    left.set_xlabel("queries a second")
+    left.set_xlabel("queries a second (logarithmic)")
     right.set_xlabel("bytes a passage beyond the embeddings")
     right.set_xlim(left=0)
-    _limit(left, table[f"{AT}{at}"].min())
-    left.set_ylabel(f"recall@{at}")
+    from_none(left, table[f"{AT}{at}"])
+    left.set_ylabel(MISSED.format(k=at))
+    style.plain_log_ticks(left.xaxis)
     for axes in (left, right):
         axes.grid()
-    style.legend_above(figure, handles, columns=min(2, len(handles)))
+    style.legend_above(figure, handles)
     style.write_note(figure, _note(table))
     return figure
 
@@ -57,15 +98,22 @@ def _shared(table: pd.DataFrame) -> int:
     return max(int(name.removeprefix(AT)) for name in measured)
 
 
-def _limit(axes: Axes, lowest: float) -> None:
-    """As in the figure `recall`: from 0.9, or from below the lowest."""
-    axes.set_ylim(min(0.9, lowest) - 0.02, 1.005)
+def missed(recall: Any) -> Any:
+    """Per cent of the nearest passages that are not found, of a recall."""
+    return 100 * (1 - recall)
+
+
+def from_none(axes: Axes, recall: pd.Series) -> None:
+    """An axis of what is missed, which starts at nothing and holds all."""
+    axes.set_ylim(0, 1.12 * max(missed(recall).max(), 0.5))
 
 
 def _note(table: pd.DataFrame) -> str:
     embedded = sorted({round(each) for each in table["embedding_bytes"]})
     return (
         "Hollow: one query alone; filled: all in one batch, both with the job's threads and exact "
-        "distances of what is found. Recall does not start at 0. Embeddings, which are searched or "
-        f"ranked by, take {' or '.join(f'{each:,}' for each in embedded)} bytes a passage more."
+        "distances of what is found. Missed is 100 % less the recall. Embeddings, which are "
+        "searched or ranked by, take "
+        f"{' or '.join(f'{each:,}' for each in embedded)} bytes a passage more. Colours here are "
+        "of indexes."
     )

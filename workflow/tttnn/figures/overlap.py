@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -11,9 +12,18 @@ from matplotlib.ticker import NullLocator
 from tttnn.figures import style, tables
 from tttnn.reading import read_parquet
 
-TICKS = (0, 0.01, 0.1, 1)
+TICKS = (0.01, 0.1, 1)
 PANELS = 3
 """Panels side by side, at most."""
+
+NOTHING = -0.0045
+"""Where documents without any overlap end: from 0 they are spread to here, to be counted."""
+
+EDGES = (-0.006, 1.3)
+"""Ends of the axis, so that no point is on the frame."""
+
+GOLDEN = 0.6180339887498949
+"""Multiples of it, modulo 1, are spread evenly however many there are."""
 
 MANY = 5000
 """Points beyond which a panel's are an image inside the vector drawing."""
@@ -28,7 +38,7 @@ def overlap(folder: Path) -> Figure:
     if table.empty:
         raise ValueError(f"{path} has no rows: take the figures that need it out of `figures`")
     method = tables.main_method(table)
-    numbers = {model: k for k, model in enumerate(tables.names(table, "model"))}
+    looks = style.looks(tables.names(table, "model"))
     rows = table[table["method"] == method]
     models = tables.names(rows, "model")
     lines = -(-len(models) // PANELS)
@@ -37,10 +47,10 @@ def overlap(folder: Path) -> Figure:
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for place, (axes, model) in enumerate(zip(grid, models, strict=False)):
         shown = rows[rows["model"] == model]
-        colour = style.colour(numbers[model])
+        colour = looks[model].colour
         for _, kind, look in _kinds(shown, colour):
             (points,) = axes.plot(
-                kind["overlap"],
+                _spread(kind["overlap"].to_numpy()),
                 kind["after"] - kind["before"],
                 **look,
                 alpha=0.6,
@@ -51,8 +61,9 @@ def overlap(folder: Path) -> Figure:
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_title(f"{model} (n = {len(shown):,})")
         axes.set_xscale("symlog", linthresh=0.01, linscale=0.4)
-        axes.set_xlim(0, 1)
-        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.axvspan(EDGES[0], -0.00075, color="#f3f3f3", linewidth=0, zorder=0)
+        axes.set_xlim(*EDGES)
+        axes.set_xticks([NOTHING / 2, *TICKS], ["0", *(f"{tick:g}" for tick in TICKS)])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.tick_params(axis="x", labelbottom=True)
         axes.grid(axis="y")
@@ -61,18 +72,29 @@ def overlap(folder: Path) -> Figure:
             axes.set_ylabel("change in bits per byte")
     for axes in grid[len(models) :]:
         axes.remove()
+    kinds = _kinds(rows[rows["model"] == models[0]], "black")
     counts = [
         style.line_handle(f"{name} ({len(kind):,})", **look)
-        for name, kind, look in _kinds(rows[rows["model"] == models[0]], "black")
+        for name, kind, look in kinds
+        if len(kind)
     ]
     style.legend_above(figure, counts)
     style.write_note(
         figure,
         f"A point is a document, under {rows['num_neighbors'].iloc[0]} neighbours ({method}); "
         "below zero: training helps. Overlap: the largest share of the document's word n-grams "
-        "that one neighbour holds; linear below 0.01. In parentheses: documents.",
+        "that one neighbour holds; on a logarithmic axis from 0.01, and documents with none on the "
+        "grey strip, spread sideways to be counted. In parentheses: documents.",
     )
     return figure
+
+
+def _spread(overlap: np.ndarray) -> np.ndarray:
+    """Overlaps, those that are 0 spread between it and `NOTHING`, by their order alone."""
+    spread = overlap.astype(float)
+    none = np.flatnonzero(overlap == 0)
+    spread[none] = NOTHING * (0.2 + 0.8 * (np.arange(1, len(none) + 1) * GOLDEN % 1))
+    return spread
 
 
 def _kinds(rows: pd.DataFrame, colour: str) -> list[tuple[str, pd.DataFrame, dict[str, object]]]:

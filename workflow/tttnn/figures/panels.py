@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 
 from tttnn.figures import style
 
+CROSS: dict[str, Any] = {"marker": "x", "markersize": 3, "markeredgewidth": 0.7}
+"""Of a document with a near-copy, among small dots."""
+
 PANELS = 4
 """Panels side by side, at most."""
 
@@ -35,6 +38,21 @@ def new_panels(models: Collection[str], labels: list[str]) -> tuple[Figure, list
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
     return figure, list(grid[: len(models)])
+
+
+def label_rows(axes: Axes, labels: list[str]) -> None:
+    """A label to the right of each row, outside the panel, where no line of the grid is."""
+    for place, label in enumerate(labels):
+        axes.annotate(
+            label,
+            (1, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=style.SMALL,
+            annotation_clip=False,
+        )
 
 
 def whiskers(value: pd.Series, low: pd.Series, high: pd.Series) -> np.ndarray:

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from tttnn.figures import style, tables
-from tttnn.figures.gains import compare_changes
+from tttnn.figures import few, style, tables
+from tttnn.figures.gains import Series, compare_changes
 from tttnn.pile import ALL, TASKS
 from tttnn.reading import read_csv
 
@@ -24,10 +24,10 @@ def side_by_side(table: pd.DataFrame) -> Figure:
             f"method {method!r} was evaluated at none of the published 1 to 50 neighbours: put one "
             "of them into its evaluate_at"
         )
-    neighbors, confidence = rows["num_neighbors"].iloc[0], rows["confidence"].iloc[0]
+    neighbors = rows["num_neighbors"].iloc[0]
     rows = rows.set_index(["model", "task"]).sort_index()
     ours = rows.rename(columns={"value": "ratio", "low": "ratio_low", "high": "ratio_high"})
-    published = rows[["published"]].rename(columns={"published": "ratio"})
+    published = rows[["published", "documents"]].rename(columns={"published": "ratio"})
     published[["ratio_low", "ratio_high"]] = float("nan")
     tasks = tables.present(rows)
     per_task = rows.groupby("task").first()
@@ -44,15 +44,15 @@ def side_by_side(table: pd.DataFrame) -> Figure:
     )
     return compare_changes(
         [
-            (f"this run ({method}, {neighbors} neighbours)", ours, True),
-            (f"published ({neighbors} neighbours)", published, False),
+            Series(f"this run ({method}, {neighbors} neighbours)", ours, True),
+            Series(f"published ({neighbors} neighbours)", published, False),
         ],
         labels,
         tasks,
-        tables.numbered_models(table, rows),
+        tables.looked_models(table, rows),
         "In parentheses: documents here / published. "
-        f"This run: {', '.join(named)}. Whiskers: {100 * confidence:g} % bootstrap intervals of "
-        f"this run; none were published (Hardt & Sun, arXiv:2305.18466).{dagger}",
+        f"This run: {', '.join(named)}. {few.sentences(rows, 'Whiskers', drawn=False)} None were "
+        f"published (Hardt & Sun, arXiv:2305.18466).{dagger}",
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tttnn.figures import style, tables
+from tttnn.figures import few, style, tables
 from tttnn.figures.panels import dots, whiskers
 from tttnn.pile import ALL
 
@@ -29,31 +29,26 @@ def positions(folder: Path) -> Figure:
     whole = table[table["by"] == "document"].set_index("method").loc[methods]
     figure = style.new_figure(style.PAGE, max(2.6, 0.2 * len(methods) + 1.6))
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    _draw_along(left, table[table["by"] == "fifth"], methods)
-    _draw_whole(right, whole)
-    style.legend_above(
-        figure,
-        [style.line_handle(name, **_look(number)) for number, name in enumerate(methods)],
-        columns=min(4, len(methods)),
-    )
+    looks = _looks(methods)
+    _draw_along(left, table[table["by"] == "fifth"], looks)
+    _draw_whole(right, whole, looks)
+    style.legend_above(figure, [style.line_handle(name, **looks[name]) for name in methods])
     style.write_note(figure, _note(model, kind, whole))
     return figure
 
 
-def _look(number: int) -> dict[str, Any]:
-    """Of a method: here colours are methods, for there is one model."""
-    lines = style.LINES
+def _looks(methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Of methods: here colours are theirs, for there is one model."""
     return {
-        "color": style.colour(number),
-        "linestyle": lines[number // len(style.COLOURS) % len(lines)],
-        "marker": style.marker(number),
+        method: {"color": look.colour, "marker": look.marker}
+        for method, look in style.looks(methods).items()
     }
 
 
-def _draw_along(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
-    for number, method in enumerate(methods):
+def _draw_along(axes: Axes, rows: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
+    for method, look in looks.items():
         own = rows[rows["method"] == method].sort_values("position")
-        axes.plot(own["position"], own["change"], markersize=2.5, **_look(number))
+        axes.plot(own["position"], own["change"], markersize=2.5, **look)
     axes.axhline(0, color="black", linewidth=0.6)
     axes.set_xticks(sorted(rows["position"].unique()))
     axes.set_xlabel("fifth of the document")
@@ -61,13 +56,13 @@ def _draw_along(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     axes.grid(axis="y")
 
 
-def _draw_whole(axes: Axes, whole: pd.DataFrame) -> None:
+def _draw_whole(axes: Axes, whole: pd.DataFrame, looks: dict[str, dict[str, Any]]) -> None:
     """Differences from one search a document; the method that has it is the line at zero."""
     compared = whole[whole["against"].notna()]
     style.name_rows(axes, [f"{name} ({row.num_neighbors})" for name, row in compared.iterrows()])
     for place, (name, row) in enumerate(compared.iterrows()):
-        colour = style.colour(whole.index.get_loc(name))
-        one = compared.loc[[name]]
+        colour = looks[str(name)]["color"]
+        one = few.without_few(compared.loc[[name]], ["difference_low", "difference_high"])
         axes.errorbar(
             [row["difference"]],
             [place],
@@ -95,4 +90,5 @@ def _note(model: str, kind: str, whole: pd.DataFrame) -> str:
             f"Right: against {against.iloc[0]}; in parentheses neighbours a window, or how often a "
             "scored window is trained on where there are none."
         )
-    return " ".join([*sentences, tables.intervals(whole, "Whiskers")])
+    sentences.append("Colours here are of methods.")
+    return " ".join([*sentences, few.sentences(whole, "Whiskers", drawn=False)])

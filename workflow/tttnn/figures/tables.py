@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tttnn.figures import style
 from tttnn.pile import ALL, TASKS
 from tttnn.reading import read_csv, read_parquet
 from tttnn.sections.search import RANDOM
@@ -19,7 +20,7 @@ LISTED = 8
 class View:
     """The part of its tables that a figure shows; what is empty leaves nothing out.
 
-    A model keeps the colour that it has among all of the tables' models.
+    A model keeps the look that it has among all of the tables' models.
     """
 
     models: tuple[str, ...] = ()
@@ -90,10 +91,11 @@ def trained(differences: pd.DataFrame, method: str, kind: str = "raw") -> pd.Dat
     return rows.set_index(["model", "task"]).sort_index()
 
 
-def numbered_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, int]:
-    """Models of `rows`, each with its number in the whole `table`: its colour in every figure."""
+def looked_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, style.Look]:
+    """Models of `rows`, each with its look among those of the whole `table`."""
     found = set(rows.index.get_level_values("model"))
-    return {name: k for k, name in enumerate(names(table, "model")) if name in found}
+    looks = style.looks(names(table, "model"))
+    return {name: look for name, look in looks.items() if name in found}
 
 
 def present(rows: pd.DataFrame) -> list[str]:

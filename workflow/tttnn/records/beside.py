@@ -62,6 +62,7 @@ class Task(NamedTuple):
     estimate: Estimate  # bits per byte
     seconds: npt.NDArray[np.float64]  # [K], of adaptation and one evaluation, means
     bytes: npt.NDArray[np.int64]  # [n]
+    bits: npt.NDArray[np.float64]  # [n, K], a document's bits per byte
 
 
 Entries = dict[Entry, dict[str, Task]]
@@ -111,7 +112,8 @@ def _on_shared(rows: Rows, numbers: npt.NDArray[np.int64], task: str) -> Task | 
     values = sums[:, :-1] / sums[:, -1:]
     estimate = Estimate(rows.points, values[0], values[1:], documents=n, spread=n > 1)
     seconds = (rows.train_seconds + rows.evaluate_seconds)[places].mean(axis=0)
-    return Task(estimate, seconds, rows.bytes[places])
+    bits = columns[:, :-1] / columns[:, -1:]
+    return Task(estimate, seconds, rows.bytes[places], bits)
 
 
 def entries(runs: list[Run], shared: dict[str, list[str]]) -> Entries:
@@ -190,7 +192,7 @@ def _rows(entry: Entry, found: Entries, base: Entry) -> Iterator[dict[str, Any]]
             estimate, seconds = _whole(own, tasks)
             held, _ = _whole(theirs, tasks)
         else:
-            estimate, seconds, _ = own[task]
+            estimate, seconds = own[task].estimate, own[task].seconds
             held = theirs[task].estimate
         low, high = estimate.interval(SPEC.confidence)
         for k, point in enumerate(estimate.points):

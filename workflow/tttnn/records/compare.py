@@ -19,6 +19,7 @@ from tttnn.pile import ALL, TASKS
 from tttnn.records.beside import (
     Entries,
     Entry,
+    Task,
     base_of,
     compared,
     entries,
@@ -32,7 +33,7 @@ from tttnn.scores.estimates import METRICS, Scores, pile_weights
 from tttnn.scores.rows import SCORE_COLUMNS, ScoreSpec, difference_rows, score_rows
 
 DRAWN = 7
-"""Runs and models in the figures, at most: there are as many colours."""
+"""Runs and models in the figures, at most."""
 
 COLUMNS = (0, 1, 2, 5, 10, 20, 50)
 """Numbers of neighbours in the printed table, where there are more than these."""
@@ -136,6 +137,12 @@ def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None
     pd.DataFrame(difference_rows(scores, "raw", spec)).to_csv(
         folder / "differences.csv", index=False
     )
+    documents = [
+        _documents(names[entry], method, task, part, points)
+        for entry, tasks in shown.items()
+        for task, part in tasks.items()
+    ]
+    pd.concat(documents).to_parquet(folder / "documents.parquet", index=False)
     there = {task for tasks in shown.values() for task in tasks}
     pd.DataFrame(
         {
@@ -146,6 +153,24 @@ def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None
         }
         for task, subset in TASKS.items()
     ).to_csv(folder / "tasks.csv", index=False)
+
+
+def _documents(model: str, method: str, task: str, part: Task, points: list[int]) -> pd.DataFrame:
+    """Of a task's documents what `scores.duplicates.document_table` says; which are copies is not
+    known of the documents of all runs."""
+    first, last = (part.estimate.points.tolist().index(point) for point in (0, points[-1]))
+    return pd.DataFrame(
+        {
+            "model": model,
+            "method": method,
+            "task": task,
+            "document_id": range(len(part.bytes)),
+            "num_neighbors": points[-1],
+            "before": part.bits[:, first],
+            "after": part.bits[:, last],
+            "copied": False,
+        }
+    )
 
 
 def _draw(output: Path, found: Entries, names: dict[Entry, str]) -> list[Path]:

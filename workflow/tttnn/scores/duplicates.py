@@ -18,7 +18,8 @@ from tttnn.sections.score import Score
 def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
     """A row a document of each cell: bits per byte before and after, and its overlaps.
 
-    `lost_characters` is empty where the tokenizer could not tell.
+    `neighbor_seconds` are of training per neighbour, without the evaluations; `lost_characters` is
+    empty where the tokenizer could not tell.
     """
     return pd.concat(
         pd.DataFrame(
@@ -31,6 +32,7 @@ def document_table(cells: list[Cell], spec: Score, run: str) -> pd.DataFrame:
                 "lost_characters": cell.lost,
                 "before": -cell.loglikelihood[:, 0] / cell.bytes / math.log(2),
                 "after": -cell.loglikelihood[:, -1] / cell.bytes / math.log(2),
+                "neighbor_seconds": cell.train_seconds[:, -1] / (cell.points[-1] or math.nan),
                 "exact": cell.exact,
                 "overlap": cell.overlap,
                 "jaccard": cell.jaccard,

@@ -1,11 +1,11 @@
-"""What a near-copy is, and which documents have none among their neighbours."""
+"""What a near-copy is, which documents have none, and with which a method could do nothing."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from tttnn.scores.cells import Cell
+from tttnn.scores.cells import Cell, Name
 from tttnn.sections.score import Score
 
 Mask = npt.NDArray[np.bool_]
@@ -30,3 +30,20 @@ def clean_documents(cells: list[Cell], spec: Score) -> dict[str, set[int]]:
         everything.setdefault(task, set()).update(cell.documents.tolist())
         copies.setdefault(task, set()).update(cell.documents[copied(cell, spec)].tolist())
     return {task: everything[task] - copies[task] for task in everything}
+
+
+def unchanged_documents(
+    cells: list[Cell], keep: dict[str, set[int]] | None
+) -> dict[Name, npt.NDArray[np.int64]]:
+    """For each cell, [K], how many documents are exactly as likely as without neighbours.
+
+    As in context, where a document leaves no room in the model's window. Of the documents that a
+    task has in `keep`, if that is given.
+    """
+    counts = {}
+    for cell in cells:
+        same = cell.loglikelihood == cell.loglikelihood[:, :1]
+        if keep is not None:
+            same = same[np.isin(cell.documents, list(keep.get(cell.name.task, ())))]
+        counts[cell.name] = same.sum(axis=0)
+    return counts

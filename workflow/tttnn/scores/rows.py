@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.bootstrap import weighted_mean
+from tttnn.scores.cells import Name
 from tttnn.scores.estimates import METRICS, Scores, pile_weights
 from tttnn.sections.score import Score
 
@@ -43,6 +45,7 @@ COMPARISON_COLUMNS = [
     "confidence",
     "documents",
     "tasks",
+    "unchanged",
 ]
 
 
@@ -109,8 +112,14 @@ def _text(method: str, spec: ScoreSpec) -> tuple[bool, bool]:
     return method in spec.halves, method in spec.windows
 
 
-def comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict[str, Any]]:
-    """Each method against the first one that was evaluated on the same text."""
+def comparison_rows(
+    scores: Scores, kind: str, spec: ScoreSpec, unchanged: Mapping[Name, npt.NDArray[np.int64]]
+) -> Iterator[dict[str, Any]]:
+    """Each method against the first one that was evaluated on the same text.
+
+    `unchanged` counts documents as `near_copies.unchanged_documents` does: a method that could do
+    nothing with a document did not lose there.
+    """
     methods = list(dict.fromkeys(method for _, method, _, _ in spec.cells))
     for (model, method), tasks in scores.items():
         alike = [
@@ -155,4 +164,8 @@ def comparison_rows(scores: Scores, kind: str, spec: ScoreSpec) -> Iterator[dict
                     "confidence": spec.confidence,
                     "documents": own.documents,
                     "tasks": own.tasks,
+                    "unchanged": sum(
+                        unchanged[Name(model, method, part)][i]
+                        for part in (shared if task == ALL else [task])
+                    ),
                 }

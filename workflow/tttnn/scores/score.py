@@ -27,7 +27,7 @@ from tttnn.scores.indexes import index_table
 from tttnn.scores.inventory import corpus_rows, read_selection, task_rows
 from tttnn.scores.latex import summary_tabulars
 from tttnn.scores.mixtures import alpha_rows, choose_alphas
-from tttnn.scores.near_copies import clean_documents
+from tttnn.scores.near_copies import clean_documents, unchanged_documents
 from tttnn.scores.quality_time import QUALITY_COLUMNS, quality_rows, read_selection_seconds
 from tttnn.scores.rows import (
     COMPARISON_COLUMNS,
@@ -153,15 +153,16 @@ def score(
       without any has no row.
     - `differences.csv`: bits per byte after against before, with the interval of the paired
       difference and ratio, and over how many tasks a `pile_all` is.
-    - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired.
+    - `comparisons.csv`: each method against the main one at equal numbers of neighbours, paired,
+      and how many documents it left exactly as they were.
     - `efficiency.csv`: bits per byte beside seconds, of adaptation and one evaluation, and tokens
       trained on; means over documents.
     - `quality_time.csv`: bits per byte beside seconds of selection, training and evaluation, both
       with intervals, over the tasks of all methods; which points nothing as cheap is as good as.
     - `costs.csv`: seconds of training per neighbour, without the evaluations; quantiles over
       documents.
-    - `documents.parquet`: a row a document of every cell: before, after, overlaps, and how many
-      of its characters the model's tokenizer has no token for.
+    - `documents.parquet`: a row a document of every cell: before, after, seconds of training per
+      neighbour, overlaps, and how many of its characters the model's tokenizer has no token for.
     - `duplicates.csv`: how many documents have near-copies, and their share of the gain.
     - `alphas.csv`: for methods that mix, the grid of shares, and which was chosen.
     - `budget.csv`: for methods whose documents have seconds, how many neighbours were used and how
@@ -197,7 +198,8 @@ def score(
         table = pd.DataFrame(score_rows(estimates, spec), columns=SCORE_COLUMNS)
         _write(tables / f"{name}.csv", table)
         differences.extend(difference_rows(estimates, kind, spec))
-        comparisons.extend(comparison_rows(estimates, kind, spec))
+        unchanged = unchanged_documents(chosen, keep)
+        comparisons.extend(comparison_rows(estimates, kind, spec, unchanged))
         if kind == "raw":
             efficiency = pd.DataFrame(_efficiency_rows(chosen, estimates, spec.run))
             _write(tables / "efficiency.csv", efficiency)
