@@ -606,6 +606,22 @@ def test_changes_are_relative_where_the_claim_is(tmp_path):
     assert measured(text, "Training adapters")[0][-1] == "does not hold"
 
 
+def test_a_method_that_had_no_room_for_a_neighbour_is_not_judged(tmp_path):
+    """As neighbours in a context that the document fills: what it does elsewhere is judged alone."""
+    tables = make(
+        tmp_path,
+        {
+            ("small", "ttt", "pile_github"): shifted(_20=0.3),
+            ("small", "ttt", "pile_arxiv"): shifted(_20=0.3),
+            ("small", "in_context", "pile_github"): shifted(_20=0.0),
+            ("small", "in_context", "pile_arxiv"): shifted(_20=0.1),
+        },
+    )
+    (row,) = measured(page(tables), "Neighbours in the context help less than training")
+    assert row[1] == "+0.2000"
+    assert row[3] == "1 of 22"
+
+
 def test_methods_of_one_claim_are_told_apart(tmp_path):
     tables = make(
         tmp_path,

@@ -91,6 +91,7 @@ class Evidence:
         self.models = list(documents["model"].unique())
         self.confidence: float = self.config["score"]["confidence"]
         self._curves: dict[Name, Curve] = {}
+        self._idle: set[Name] = set()  # as without room for a neighbour: nothing to be judged by
         self.documents: dict[Name, Documents] = {}
         for task, rows in documents.groupby("task", sort=False):
             self._resample(task, rows)
@@ -139,6 +140,8 @@ class Evidence:
                 seconds = tokens = np.full((n, 2), math.nan)
             if points[-1] == 0:
                 continue
+            if name.method != self.main and (ends[:, 0] == ends[:, 1]).all():
+                self._idle.add(name)
             self._curves[name] = Curve(
                 points,
                 n,
@@ -155,8 +158,9 @@ class Evidence:
             )
 
     def tasks(self, model: str, *methods: str) -> list[str]:
-        """The tasks that a model was evaluated on with all of these methods."""
-        return [t for t in TASKS if all(Name(model, m, t) in self._curves for m in methods)]
+        """The tasks that a model was evaluated on with all of these methods, and changed by them."""
+        changed = self._curves.keys() - self._idle
+        return [t for t in TASKS if all(Name(model, m, t) in changed for m in methods)]
 
     def models_with(self, *methods: str) -> list[str]:
         """The models that were evaluated with all of these methods on one task at least."""
