@@ -119,8 +119,8 @@ def test_an_image_that_is_not_there_is_named_before_the_first_job(outside):
     assert "there is no image envs/other.sif for --sdm apptainer: correct it" in done.stderr
 
 
-def test_every_rule_has_the_image(outside):
-    """As Snakemake plans them: no rule has another, or none."""
+def test_every_rule_has_the_image_and_conda_s_jobs_keep_the_path_of_the_package():
+    """As Snakemake reads them: no rule has another image, or none."""
     code = (
         "import sys; from pathlib import Path\n"
         "from snakemake.api import SnakemakeApi\n"
@@ -129,7 +129,8 @@ def test_every_rule_has_the_image(outside):
         "    flow = api.workflow(ResourceSettings(cores=1), ConfigSettings(), "
         "snakefile=Path(sys.argv[1]))\n"
         "    print(*{rule.container_img for rule in flow._workflow.rules})\n"
+        "    print(flow._workflow.deployment_settings.conda_not_block_search_path_envvars)\n"
     )
     command = [sys.executable, "-c", code, ROOT / "workflow/Snakefile"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["envs/cpu.sif"], done.stderr
+    assert done.stdout.split() == ["envs/cpu.sif", "True"], done.stderr
