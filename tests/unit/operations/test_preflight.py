@@ -16,7 +16,7 @@ from tttnn.corpus.sources.http import HttpSource
 from tttnn.corpus.sources.local import LocalSource
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
-from tttnn.operations.preflight import changed_shards, missing_models
+from tttnn.operations.preflight import changed_shards, missing_image, missing_models
 from tttnn.operations.refusals import remedies
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -34,6 +34,15 @@ def test_a_folder_without_a_model_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     (fault,) = missing_models(models, ["mine"])
     assert fault.startswith("models.mine.path: the weights") and "awq" in fault
+
+
+def test_an_image_is_a_file_a_folder_or_an_address(tmp_path):
+    image = tmp_path / "cpu.sif"
+    assert "correct it in the configuration's key `image`" in missing_image(str(image))
+    image.with_suffix(".def").touch()
+    assert f"`apptainer build {image} {tmp_path}/cpu.def`" in missing_image(str(image))
+    image.touch()
+    assert [missing_image(str(one)) for one in (image, tmp_path, "docker://a/b:c")] == [None] * 3
 
 
 @pytest.mark.parametrize("offline", ["1", "true", "ON"])

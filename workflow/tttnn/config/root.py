@@ -76,6 +76,7 @@ class Config(Section):
 
     run: str
     environment: Literal["cpu", "gpu"] = "cpu"
+    image: str | None = None  # of --sdm apptainer; None: envs/<environment>.sif
     memory_mb: MemoryMb = 4000  # of a job, from embeddings to neighbours
     corpus: Corpus
     sources: dict[str, AnySource]

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pyarrow as pa
+from tqdm import tqdm
 
 from tttnn.corpus.documents import Document, read_documents
 from tttnn.corpus.layout import check_shard
@@ -45,7 +46,8 @@ def select_documents(
     """
     check_shard(documents, manifest)
     by_task: dict[str, list[Document]] = {task: [] for task in TASKS}
-    for document in read_documents(documents, needs_subset=True):
+    read = read_documents(documents, needs_subset=True)
+    for document in tqdm(read, unit=" documents", mininterval=5, delay=5):
         assert document.pile_set_name is not None  # it was asked for
         by_task[TASK_OF_SUBSET[document.pile_set_name]].append(document)
     counts = {}

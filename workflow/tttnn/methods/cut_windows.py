@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+from tqdm import tqdm
 
 from tttnn.digests import check_model
 from tttnn.models.tokenizer import load_tokenizer
@@ -84,6 +85,7 @@ def cut_windows(
             f"{model}: its tokenizer, written in Python, does not say where in a text tokens lie: "
             "name another model as long.tokenizer"
         )
+    progress = tqdm(unit=" documents", mininterval=5, delay=5)
     for source, target, past in zip(queries, targets, pasts, strict=True):
         whole, before, left_out = [], [], 0
         for row in read_table(source).to_pylist():
@@ -111,6 +113,7 @@ def cut_windows(
                     before.append(
                         {"query_id": query, "text": piece.past, "continuation": piece.text}
                     )
+            progress.update()
         if left_out:
             print(
                 f"{target}: left out {left_out} of {left_out + len(whole)} windows, those behind "
@@ -119,3 +122,4 @@ def cut_windows(
             )
         write_table(target, pa.Table.from_pylist(whole, schema=TARGET))
         write_table(past, pa.Table.from_pylist(before, schema=PAST))
+    progress.close()

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 import pyarrow as pa
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from tttnn.corpus.omissions import with_left_out
@@ -91,6 +92,7 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
     """
     check_model(model)
     tokenizer = load_tokenizer(model)
+    progress = tqdm(unit=" documents", mininterval=5, delay=5)
     for source, output in zip(queries, outputs, strict=True):
         halves, whole = [], []
         for row in read_table(source).to_pylist():
@@ -99,6 +101,7 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
                 halves.append(row | {"text": first, "continuation": second})
             else:
                 whole.append(row["query_id"])
+            progress.update()
         if whole:
             print(
                 f"{output}: left out {len(whole)} of {len(whole) + len(halves)} documents, which "
@@ -107,3 +110,4 @@ def split_documents(spec: SplitSpec, queries: list[Path], model: Path, outputs: 
             )
         schema = with_left_out(HALVES, whole)
         write_table(output, pa.Table.from_pylist(halves, schema=schema))
+    progress.close()

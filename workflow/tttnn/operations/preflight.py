@@ -53,6 +53,18 @@ def missing_models(models: Mapping[str, Model], names: Iterable[str]) -> list[st
     return faults
 
 
+def missing_image(image: str) -> str | None:
+    """The fault and its remedy where a container's image is to be a file, and is none."""
+    if "://" in image or Path(image).exists():  # a sandbox is a folder
+        return None
+    definition = Path(image).with_suffix(".def")
+    remedy = f"build it, `apptainer build {image} {definition}`, or name yours"
+    return (
+        f"there is no image {image} for --sdm apptainer: "
+        f"{remedy if definition.exists() else 'correct it'} in the configuration's key `image`"
+    )
+
+
 def changed_shards(
     source: Source, shards: Iterable[str], corpus: Path, to_make: Container[str]
 ) -> list[str]:

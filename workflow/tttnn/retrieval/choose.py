@@ -13,6 +13,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
+from tqdm import tqdm
 
 from tttnn.retrieval.candidates import (
     GROUP_BYTES,
@@ -120,6 +121,7 @@ def choose_neighbors(
     if selection.center:
         drawn = store.sample(CENTER_OF, np.random.default_rng(0))  # the same for every selection
         center = drawn.mean(axis=0, dtype=np.float64)
+    progress = tqdm(total=len(targets), unit=" queries", mininterval=5, delay=5)
     for path, members, rows, output in zip(
         candidates, query_ids, targets.tasks, outputs, strict=True
     ):
@@ -130,8 +132,12 @@ def choose_neighbors(
             for group in groups(len(members), each, room(memory_mb)):
                 found = _in_order_of_id(table.read(group))
                 some = targets[slice(rows.start + group.start, rows.start + group.stop)]
-                chosen = list(_choose(selection, store, center, found, members[group], some))
+                chosen = []
+                for places in _choose(selection, store, center, found, members[group], some):
+                    chosen.append(places)
+                    progress.update()
                 counts = np.array([len(places) for places in chosen], np.int64)
                 at, places = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
                 ids, distances = found["passage_id"][at, places], found["distance"][at, places]
                 writer.write_rows(members[group][at], counts, ids, distances)
+    progress.close()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
+from tqdm import tqdm
 
 from tttnn.retrieval.candidates import (
     GROUP_BYTES,
@@ -80,6 +81,7 @@ def choose_windows(
         drawn = store.sample(CENTER_OF, np.random.default_rng(0))  # the same for every selection
         center = drawn.mean(axis=0, dtype=np.float64)
     start = 0
+    progress = tqdm(total=sum(map(len, query_ids)), unit=" queries", mininterval=5, delay=5)
     for path, members, output in zip(candidates, query_ids, outputs, strict=True):
         table = QueryTable(path, members)
         if len(members) and table.k < selection.picks:
@@ -101,4 +103,6 @@ def choose_windows(
                     ids, distances = (found[n][row, places] for n in ("passage_id", "distance"))
                     counts = np.array([len(places)])
                     writer.write_rows(np.repeat(query, counts), counts, ids, distances)
+                    progress.update()
         start += len(members)
+    progress.close()

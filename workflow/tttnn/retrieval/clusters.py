@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import faiss
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.digests import write_record
 from tttnn.retrieval.tensors import load_tensors, save_tensors
@@ -70,7 +71,7 @@ def bisected(vectors: np.ndarray, clusters: int, seed: int) -> np.ndarray:
     Raises `ValueError` where the vectors of the largest are all the same.
     """
     labels = np.zeros(len(vectors), np.int64)
-    for made in range(1, clusters):
+    for made in tqdm(range(1, clusters), desc="split", unit=" clusters", mininterval=5, delay=5):
         members = np.flatnonzero(labels == np.bincount(labels).argmax())
         split = np.zeros(0, bool)
         if len(members) > 1:
@@ -170,6 +171,7 @@ def cluster_passages(
     del sample
     sizes = np.zeros(spec.clusters, np.int64)
     drawn = _Drawn(spec.clusters, spec.passages)
+    progress = tqdm(total=len(store), unit=" passages", unit_scale=True, mininterval=5, delay=5)
     for ids, vectors in store.blocks(ROWS):
         nearest = (unit(vectors, center, ids, "passage") @ centroids.T).argmax(axis=1)
         keys = keys_of(ids, spec.seed)
@@ -177,6 +179,8 @@ def cluster_passages(
             members = nearest == cluster
             sizes[cluster] += members.sum()
             drawn.add(cluster, keys[members], ids[members])
+        progress.update(len(ids))
+    progress.close()
     if not sizes.all():
         raise ValueError(
             f"no passage is nearest to the centroid of cluster {sizes.argmin()}: lower the "

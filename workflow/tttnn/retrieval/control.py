@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.retrieval.candidates import (
     GROUP_BYTES,
@@ -44,6 +45,7 @@ def draw_random(
     store = VectorStore.of(embeddings)
     k = min(spec.candidates, len(store))
     memory = room(memory_mb)
+    progress = tqdm(total=len(targets), unit=" queries", mininterval=5, delay=5)
     for rows, output in zip(targets.tasks, outputs, strict=True):
         with writing(output) as writer:
             each = GROUP_BYTES * k + 8 * targets.dimension
@@ -59,3 +61,5 @@ def draw_random(
                 ids = store.ids_at(np.array(draws, dtype=np.int64).reshape(-1, k))
                 distances = exact_distances(store, targets[some], ids, memory // 2)
                 writer.write(members, distances, ids)
+                progress.update(len(members))
+    progress.close()

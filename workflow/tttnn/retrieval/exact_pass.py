@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.retrieval.bounds import Precision, limit
 from tttnn.retrieval.exact_memory import Plan
@@ -22,8 +23,21 @@ class Vectors(NamedTuple):
     centre: np.ndarray
 
     def blocks(self, only: Container[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(ids, vectors as stored) of each block."""
-        return self.store.blocks(self.plan.rows, self.share, as_stored=True, only=only)
+        """(ids, vectors as stored) of each block; a bar says how many, if it lasts."""
+        total = self.store.held(self.share) if only is None else None
+        with tqdm(
+            total=total,
+            desc="exact search",
+            unit=" vectors",
+            unit_scale=True,
+            mininterval=5,
+            delay=5,
+        ) as progress:
+            for ids, vectors in self.store.blocks(
+                self.plan.rows, self.share, as_stored=True, only=only
+            ):
+                yield ids, vectors
+                progress.update(len(ids))
 
     def centred(
         self, only: Container[int] | None = None

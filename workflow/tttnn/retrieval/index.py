@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import faiss
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
+from tqdm import tqdm
 
 from tttnn.environment import distinct, environment
 from tttnn.retrieval.faiss_files import (
@@ -178,7 +179,7 @@ def merge_index(
     expected = _guards(spec.index, stores[0].dimension, stores[0].embedder)
     said = [checked(trained, expected)]
     own = {"share": share, "trained": sealed_digest(trained)}
-    for path, store in zip(shards, stores, strict=True):
+    for path, store in zip(tqdm(shards, unit=" shards", delay=5), stores, strict=True):
         expected["embedder"] = store.embedder
         said.append(checked(path, expected | own | {"vectors": store.digest}))
         _check_ids(path, kind, store, share)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
+from tqdm import tqdm
 
 from tttnn.retrieval.candidates import (
     GROUP_BYTES,
@@ -63,6 +64,7 @@ def pool_candidates(
     targets = Targets(vectors, read_query_ids(queries))
     store, memory = VectorStore.of(embeddings), room(memory_mb)
     pooled = load(POOLS, spec.pool.kind).pooled
+    progress = tqdm(total=len(targets), unit=" queries", mininterval=5, delay=5)
     for task, (rows, output) in enumerate(zip(targets.tasks, outputs, strict=True)):
         members = targets.ids[rows]
         found = [_ids(path, members, memory // 2) for path in sources[task :: len(queries)]]
@@ -79,3 +81,5 @@ def pool_candidates(
                 some = slice(rows.start + group.start, rows.start + group.stop)
                 distances = exact_distances(store, targets[some], ids[group], memory // 2)
                 writer.write(members[group], distances, ids[group])
+                progress.update(group.stop - group.start)
+    progress.close()

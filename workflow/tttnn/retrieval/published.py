@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.digests import BLOCK, DamagedError
 
@@ -127,11 +128,15 @@ class PublishedRows:
 def digests(path: Path) -> dict[str, Any]:
     """SHA-256 of a file and of each `BLOCK` bytes of it, read once: for `check_opened`."""
     whole, blocks = hashlib.sha256(), []
-    with path.open("rb") as file, ThreadPoolExecutor(1) as beside:
+    progress = tqdm(
+        total=path.stat().st_size, unit="B", unit_scale=True, desc="digest", mininterval=5, delay=5
+    )
+    with path.open("rb") as file, ThreadPoolExecutor(1) as beside, progress:
         while block := file.read(BLOCK):
             own = beside.submit(hashlib.sha256, block)
             whole.update(block)
             blocks.append(own.result().hexdigest())
+            progress.update(len(block))
         return {"bytes": file.tell(), "sha256": whole.hexdigest(), "blocks": blocks}
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.digests import DamagedError
 from tttnn.retrieval.candidates import (
@@ -65,6 +66,7 @@ def merge_scored(
     tables = [QueryTable(path, targets.ids) for path in found]
     _check_found(found, tables)
     held = sum(table.k for table in tables)
+    progress = tqdm(total=len(targets), unit=" queries", mininterval=5, delay=5)
     for rows, output in zip(targets.tasks, outputs, strict=True):
         with writing(output) as writer:
             each = GROUP_BYTES * held + 8 * targets.dimension
@@ -77,3 +79,5 @@ def merge_scored(
                 ids = np.take_along_axis(ids, order, 1)
                 distances = exact_distances(store, targets[some], ids, memory // 2)
                 writer.write(targets.ids[some], distances, ids)
+                progress.update(group.stop - group.start)
+    progress.close()

@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from tttnn.digests import DamagedError
 from tttnn.retrieval.candidates import GROUP_BYTES, QueryTable, groups, read_query_ids, writing
@@ -216,6 +217,7 @@ def merge_candidates(
     tables = [QueryTable(path, all_ids) for path in found]
     k = min(spec.candidates, _check_found(found, tables, index))
     start = 0
+    progress = tqdm(total=len(all_ids), unit=" queries", mininterval=5, delay=5)
     for members, output in zip(query_ids, outputs, strict=True):
         with writing(output) as writer:
             for group in groups(len(members), 2 * GROUP_BYTES * k, room(memory_mb)):
@@ -223,7 +225,9 @@ def merge_candidates(
                 distances, ids = _nearest_of_all(tables, rows, k)
                 _check_complete(members[group], ids, k, output)
                 writer.write(members[group], distances, ids)
+                progress.update(group.stop - group.start)
         start += len(members)
+    progress.close()
 
 
 def _nearest_of_all(tables: list[QueryTable], rows: slice, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.files import sha256
 from tttnn.retrieval.scored import Best
@@ -61,12 +61,14 @@ def search_windows(
     best = Best(targets.ids, spec.candidates)
     score = _likeness if spec.by == "absolute" else _nearness
     rows = max(1, min(MOST_ROWS, room(memory_mb) // 2 // (NUMBER_BYTES * store.dimension)))
+    progress = tqdm(total=len(store), unit=" passages", unit_scale=True, mininterval=5, delay=5)
     for ids, block in store.blocks(rows, 1.0):
         vectors = block.astype(np.float64)
         squares = np.einsum("nd,nd->n", vectors, vectors)
         own = (_target(targets[place], spec.by) for place in range(len(targets)))
         best.add(ids, (score(vectors, squares, target) for target in own))
-        print(f"{output}: {len(ids)} passages more", file=sys.stderr)
+        progress.update(len(ids))
+    progress.close()
     best.write(output, {"windows": sha256(windows), "by": spec.by})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from tttnn.corpus.chunk import windows
 from tttnn.digests import check_model
@@ -63,6 +64,7 @@ def embed_windows(spec: EmbedWindowsSpec, queries: list[Path], model: Path, outp
     cut = (window for path in queries for window in _windows(path, spelt, spec))
     ids: list[int] = []
     vectors = [np.empty((0, encoder.config.hidden_size), spec.embed.dtype)]
+    progress = tqdm(unit=" windows", mininterval=5, delay=5)  # how many there are, cutting tells
     while group := list(islice(cut, SORTED_AT_ONCE)):
         block = embed_texts(encoder, tokenizer, [text for _, text in group], spec.embed)
         bad = np.flatnonzero(~np.isfinite(block.astype(spec.embed.dtype)).all(axis=1))
@@ -73,6 +75,8 @@ def embed_windows(spec: EmbedWindowsSpec, queries: list[Path], model: Path, outp
             )
         ids += [query for query, _ in group]
         vectors.append(block.astype(spec.embed.dtype))
+        progress.update(len(group))
+    progress.close()
     said = {
         "embedder": sha256(model / "manifest.json"),
         "environments": [environment(device, spec.embed.precision)],

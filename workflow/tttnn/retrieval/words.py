@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,13 +18,14 @@ from typing import NamedTuple
 import bm25s
 import numpy as np
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from tttnn.digests import DamagedError
 from tttnn.retrieval.scored import Best
 from tttnn.retrieval.tensors import load_tensors, save_tensors
 from tttnn.sections.base import Section
 from tttnn.sections.memory import room
-from tttnn.tables import check_table, read_table
+from tttnn.tables import check_table, open_table, read_table
 
 WORD = re.compile(r"\w+")  # as overlaps have it, in lower case
 WORD_BYTES = 256  # of a passage's word while a block is scored: as read, counted, in the matrix
@@ -77,6 +77,8 @@ def _blocks(
     passages: list[Path], numbers: dict[str, int], most: int, rows: int = MOST_ROWS
 ) -> Iterator[_Block]:
     other = len(numbers)
+    total = sum(open_table(path).metadata.num_rows for path in passages)
+    progress = tqdm(total=total, unit=" passages", unit_scale=True, mininterval=5, delay=5)
     for path in passages:
         check_table(path)
         batches = pq.ParquetFile(path).iter_batches(rows, columns=["passage_id", "text"])
@@ -84,6 +86,8 @@ def _blocks(
             texts = (words(text, most) for text in batch["text"].to_pylist())
             ids = batch["passage_id"].to_numpy()
             yield _Block(ids, [[numbers.get(word, other) for word in text] for text in texts])
+            progress.update(len(ids))
+    progress.close()
 
 
 def count_words(spec: CountSpec, queries: list[Path], passages: list[Path], output: Path) -> None:
@@ -191,11 +195,8 @@ def search_words(
     best = Best(asked.ids, spec.candidates)
     rows = max(1, min(MOST_ROWS, room(memory_mb) // 2 // (WORD_BYTES * spec.max_words)))
     vocabulary = {str(number): number for number in range(len(worth) + 1)}
-    seen = 0
     for block in _blocks(passages, asked.numbers, spec.max_words, rows):
         scores = _Scores(spec, block, counted, worth, vocabulary)
         best.add(block.ids, (scores.of(query) for query in told))
-        seen += len(block.ids)
-        print(f"{output}: {seen} passages", file=sys.stderr)
     said = {"passages": counted.passages, "words": counted.words, "vocabulary": asked.digest}
     best.write(output, said)

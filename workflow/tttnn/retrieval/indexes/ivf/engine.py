@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.files import no_space, reserve
 from tttnn.retrieval.approximate import nearest_found
@@ -19,6 +20,7 @@ from tttnn.retrieval.vectors import VectorStore
 ID_BYTES, FLOAT_BYTES = 8, 4
 MOVED = 2  # a list's array doubles when it is full
 ADDED_AT_ONCE = 65536  # vectors
+SHORT = 10**8  # distances of an iteration of k-means; where there are more, it tells how far it is
 WITHOUT_LISTS = b"il00"
 PACKED = faiss.BlockInvertedLists
 
@@ -37,6 +39,7 @@ def _kmeans(
         lists,
         niter=20,
         seed=seed,
+        verbose=len(vectors) * lists > SHORT,
         min_points_per_centroid=1,
         max_points_per_centroid=(2**31 - 1) // lists,  # the sample is already as large as wanted
     )
@@ -142,17 +145,22 @@ def fill(
         index.reset()
 
     block = max(1, min(rows, ADDED_AT_ONCE, memory // 2 // (2 * FLOAT_BYTES * store.dimension)))
+    progress = tqdm(
+        total=store.held(spec.share), unit=" vectors", unit_scale=True, mininterval=5, delay=5
+    )
     try:
         for ids_, vectors in store.blocks(block, spec.share):
             if index.ntotal and index.ntotal + len(ids_) > rows and not spec.is_packed:
                 put_aside()
             index.add_with_ids(vectors, ids_)
+            progress.update(len(ids_))
         if not pieces:
             to_file(index, beside, path)
             return
         put_aside()
         _join(index, pieces, beside, path)
     finally:
+        progress.close()
         for piece in pieces:
             piece.unlink(missing_ok=True)
 
