@@ -607,7 +607,7 @@ def test_changes_are_relative_where_the_claim_is(tmp_path):
 
 
 def test_a_method_that_had_no_room_for_a_neighbour_is_not_judged(tmp_path):
-    """As neighbours in a context that the document fills: what it does elsewhere is judged alone."""
+    """As neighbours in a context that the document fills: what it does elsewhere is judged."""
     tables = make(
         tmp_path,
         {

@@ -158,7 +158,7 @@ class Evidence:
             )
 
     def tasks(self, model: str, *methods: str) -> list[str]:
-        """The tasks that a model was evaluated on with all of these methods, and changed by them."""
+        """The tasks that a model was evaluated on with all these methods, which changed it."""
         changed = self._curves.keys() - self._idle
         return [t for t in TASKS if all(Name(model, m, t) in changed for m in methods)]
 
