@@ -106,6 +106,10 @@ class Method(Placement):
         """What a document may take, if its neighbours are chosen to fit."""
         return None
 
+    def trained_of(self, neighbors: Sequence[float]) -> list[float]:
+        """Of neighbours of so many tokens, nearest first, how many of each are used: all."""
+        return [*neighbors]
+
     def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
         """What a document is expected to cost.
 
