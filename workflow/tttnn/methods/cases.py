@@ -176,10 +176,10 @@ def adapt(
     model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour (null:
     it has nothing to train on, or its loss is not finite).
 
-    --as-released  one optimiser for all cases, as in the paper's released code
     --max-neighbor-tokens        train on this many of a neighbour's tokens, its first
-    --max-total-neighbor-tokens  and on this many of a case's neighbours together
+    --max-total-neighbor-tokens  train on this many of a case's neighbours together
 
+    --as-released  one optimiser for all cases, as in the paper's released code
     --split        evaluate the second half of each document only
     --dynamic      dynamic evaluation: train on the first half instead of the neighbours, as many
                    times, and evaluate the second half

@@ -105,7 +105,7 @@ class Case(NamedTuple):
     @property
     def digest(self) -> str:
         """Of all that the document's rows depend on, but for the model and the method."""
-        return digest(self.query, self.overlaps, self.over_budget)
+        return digest(asdict(self.query), self.overlaps, self.over_budget)
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:

@@ -13,22 +13,20 @@ import hashlib
 import json
 import sys
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tttnn.environment import Environment
 from tttnn.journal import read_finished, write_finished
-from tttnn.methods.measure import Query
 
 Rows = list[dict[str, Any]]
 
 AUTO = "auto"  # whichever engine serves: none is asked for by name
 
 
-def digest(query: Query, *further: Any) -> str:
-    """Of a document, its neighbours, and `further` values (JSON) that its rows depend on."""
-    told = json.dumps([asdict(query), *further], sort_keys=True)
+def digest(*parts: Any) -> str:
+    """Of what a document's rows are made of, the model and the method aside: JSON."""
+    told = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(told.encode("ascii")).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ from tttnn.models.model_files import (
     WEIGHTS_INDEX,
     ModelError,
 )
-from tttnn.sections.base import nearest
 
 WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -36,8 +36,8 @@ def snapshot(repository: str, revision: str, patterns: tuple[str, ...]) -> Path:
         raise ModelError(f"{repository} has no revision {revision}: check the revision") from error
     except hub.RepositoryNotFoundError as error:
         raise ModelError(
-            f"the hub has no repository {repository}, or it is private: check its name, or log in with "
-            "`hf auth login` (or set HF_TOKEN)"
+            f"the hub has no repository {repository}, or it is private: check its name, or log in "
+            "with `hf auth login` (or set HF_TOKEN)"
         ) from error
     except hub.LocalEntryNotFoundError as error:
         raise ModelError(
@@ -62,9 +62,10 @@ def named(model: str, revision: str | None = None) -> Path:
                 "one of them out"
             )
         return folder
-    beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    beside = sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []
     known = [path.name for path in beside if (path / "config.json").is_file()]
-    near = nearest(folder.name, known)
+    close = difflib.get_close_matches(folder.name, known, n=1)
+    near = f" Did you mean the folder {folder.with_name(close[0])}?" if close else ""
     if not REPOSITORY.fullmatch(model) or folder.exists():
         raise ModelError(f"there is no folder {model}, and no model on the hub is named so.{near}")
     if revision is None:
