@@ -24,6 +24,7 @@ from tttnn.models.model_files import (
     check_no_adapter,
     weight_files,
 )
+from tttnn.models.representation import FILES, said_by
 
 
 class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
@@ -33,7 +34,25 @@ class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="
 def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> None:
     for name in names:
         if (source / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def _beside(folder: Path) -> list[str]:
+    """Names of the files that say how an embedder's vectors are made, if there are any."""
+    found = [path for pattern in FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def _represented(model: HubModel | LocalModel, folder: Path, causal: bool) -> dict[str, Any]:
+    """What the manifest says of how texts become vectors: nothing, where it is as in the paper."""
+    if causal and model.given():
+        raise ModelError(
+            f"{', '.join(model.given())} is of embedders, and this model is evaluated: leave it "
+            "out, or give the embedder an entry of its own"
+        )
+    how = None if causal else said_by(folder, model)
+    return {} if how is None else {"representation": how.model_dump()}
 
 
 def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
@@ -43,13 +62,13 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     check_no_adapter(described)
     check_config(described)
     if model.tokenizer is None:
-        source = snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
+        source = snapshot(model.id, model.revision, patterns + TOKENIZER_FILES + FILES)
         tokenizer, tokenizer_source = model.id, source
     else:
         tokenizer, _, revision = model.tokenizer.rpartition("@")
         if not tokenizer:
             raise ModelError(f"tokenizer {model.tokenizer!r} of {model.id}: write id@revision")
-        source = snapshot(model.id, model.revision, patterns)
+        source = snapshot(model.id, model.revision, patterns + FILES)
         tokenizer_source = snapshot(tokenizer, revision, TOKENIZER_FILES)
     if not any(source.glob("*.safetensors")):
         raise ModelError(
@@ -63,7 +82,7 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
             f"{tokenizer} has no tokenizer ({', '.join(VOCABULARIES)}) at revision "
             f"{tokenizer_source.name}: name one that fits with `tokenizer: id@revision`"
         )
-    _copy(source, target, [*CONFIG_FILES, *weight_files(source)])
+    _copy(source, target, [*CONFIG_FILES, *weight_files(source), *_beside(source)])
     _copy(tokenizer_source, target, TOKENIZER_FILES)
     return {
         "kind": model.kind,
@@ -87,12 +106,14 @@ def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
         if isinstance(model, LocalModel):
             folder = Path(model.path).expanduser()
             source = str(folder)
-            _copy(folder, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(folder)])
+            weights = check_folder(folder)
+            _copy(folder, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *weights, *_beside(folder)])
             origin = {"kind": model.kind, "path": model.path}
         else:
             source = f"{model.id} at revision {model.revision}"
             origin = _fetch_from_hub(model, beside)
         try:
-            write_manifest(beside, origin, causal=causal)
+            origin |= _represented(model, beside, causal)
+            write_manifest(beside, origin, causal=causal, also=_beside(beside))
         except ModelError as error:  # the folder it names will be gone
             raise ModelError(str(error).replace(str(beside), source)) from error
