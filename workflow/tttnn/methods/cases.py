@@ -154,7 +154,7 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
 def adapt(
     cases: Path,
     /,
-    model: Path,
+    model: str,
     output: Path,
     learning_rate: float,
     neighbors: int = 50,
@@ -206,22 +206,22 @@ def adapt(
         max_neighbor_tokens=max_neighbor_tokens,
         max_total_neighbor_tokens=max_total_neighbor_tokens,
     )
-    check_output(output, beside, cases, model)
+    check_output(output, beside, cases, Path(model).expanduser())
     given = read_cases(cases, 0 if dynamic else neighbors)
     try:
-        model = named(str(model), revision)
-        check_folder(model)
-        tokenizer = load_tokenizer(model)
+        folder = named(model, revision)
+        check_folder(folder)
+        tokenizer = load_tokenizer(folder)
     except ModelError as error:
         raise ValueError(f"--model {model}: {error}") from None
-    _check_all_have_tokens(cases, given, tokenizer, model)
+    _check_all_have_tokens(cases, given, tokenizer, folder)
     todo = [case.query for case in given]
     if recipe.evaluates_halves:
         todo = [half for query in todo if (half := _halved(query, tokenizer)) is not None]
 
     if recipe.depends_on_order:
         beside.unlink(missing_ok=True)
-    settings = [recipe.model_dump_json(), str(window), *_model_files(model)]
+    settings = [recipe.model_dump_json(), str(window), *_model_files(folder)]
     with Journal(beside, identity([__name__, engine.__name__], settings, [cases])) as journal:
         done = {result["id"]: result for result in journal.entries}
         if done:
@@ -230,7 +230,7 @@ def adapt(
         costs = {query.id: _cost(query, recipe, neighbors) for query in todo}
         warn_of_long(recipe, [(query, costs[query.id]) for query in rest])
         with Progress(costs, {*done}, seconds=2) as progress:
-            for result in _results(rest, model, recipe, window) if rest else ():
+            for result in _results(rest, folder, recipe, window) if rest else ():
                 journal.append(result)
                 done[result["id"]] = result
                 progress.finish(result["id"])
