@@ -396,5 +396,5 @@ def test_neighbours_are_capped_by_options(model, tmp_path):
     capped = adapt(tmp_path, model, [long], *caps)
     assert capped == adapt(tmp_path, model, [{**long, "neighbors": ["some t", "mor"]}])
     assert capped != adapt(tmp_path, model, [long])
-    with pytest.raises(SystemExit, match="^tttnn adapt: --max-neighbor-tokens is 1: "):
+    with pytest.raises(SystemExit, match=r"^tttnn adapt: --max-neighbor-tokens is 1: "):
         adapt(tmp_path, model, [long], "--max-neighbor-tokens", "1")

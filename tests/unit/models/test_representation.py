@@ -14,7 +14,8 @@ from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import load_encoder
 from tttnn.models.kinds.local import LocalModel
 from tttnn.models.model_files import ModelError
-from tttnn.models.representation import PAPERS, Representation, representation_of, said_by
+from tttnn.models.representation import PAPERS, Representation, representation_of
+from tttnn.models.sentence_transformers import said_by
 from tttnn.operations.embedders import _told
 from tttnn.retrieval.embed import embed_texts
 from tttnn.sections.embed import Embed
@@ -76,7 +77,7 @@ def test_the_default_prompt_is_put_before_texts_unless_the_entry_says_otherwise(
     prompts = {"prompts": {"query": "query: ", "doc": "passage: "}, "default_prompt_name": "doc"}
     write(tmp_path, BASE, modes(mean_tokens=True), prompts)
     assert said_by(tmp_path, entry()) == Representation(prompt="passage: ")
-    assert said_by(tmp_path, entry(prompt="")) == Representation(prompt="")
+    assert said_by(tmp_path, entry(prompt=False)) == Representation(prompt="")
     write(tmp_path, BASE, modes(mean_tokens=True), prompts | {"default_prompt_name": None})
     assert said_by(tmp_path, entry()) == Representation(prompt="")
 
@@ -101,7 +102,7 @@ def test_what_is_not_done_here_is_refused_by_name(kinds, pooling, prompts, says,
     write(tmp_path, kinds, pooling, prompts)
     with pytest.raises(ModelError, match=says):
         said_by(tmp_path, entry())
-    told = said_by(tmp_path, entry(pooling="mean", normalize=True, prompt=""))
+    told = said_by(tmp_path, entry(pooling="mean", normalize=True, prompt=False))
     assert told == Representation(normalize=True)  # asked for in so many words
 
 

@@ -102,10 +102,12 @@ class Case(NamedTuple):
     cost: int
     over_budget: int | None
 
-    @property
-    def digest(self) -> str:
-        """Of all that the document's rows depend on, but for the model and the method."""
-        return digest(asdict(self.query), self.overlaps, self.over_budget)
+    def digest(self, recipe: Method) -> str:
+        """Of all that the document's rows depend on with this recipe, but for it and the model."""
+        told = asdict(self.query)
+        if not recipe.uses_distances:  # which other queries beside it may change in the last digit
+            del told["distances"]
+        return digest(told, self.overlaps, self.over_budget)
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
@@ -266,7 +268,8 @@ def evaluate_part(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     alike = identity([__name__, module], [spec.model_dump_json(exclude={"parts"})], inputs[:1])
     if not spec.recipe.depends_on_order:
-        names = {case.digest: case.query.id for case in documents if case.query.id not in done}
+        missing = [case for case in documents if case.query.id not in done]
+        names = {case.digest(spec.recipe): case.query.id for case in missing}
         here = environment(device, spec.recipe.computes_in)
         known = find(output, alike, names, here, engine)
         finished.append(*known.values())
@@ -325,5 +328,6 @@ def evaluate_part(
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
     forget(snapshot(output))
     if documents and not spec.recipe.depends_on_order:
-        keep(output, alike, {case.digest: done[case.query.id] for case in documents})
+        rows_of = {case.digest(spec.recipe): done[case.query.id] for case in documents}
+        keep(output, alike, rows_of)
     finished.remove()

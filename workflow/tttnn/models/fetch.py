@@ -24,7 +24,7 @@ from tttnn.models.model_files import (
     check_no_adapter,
     weight_files,
 )
-from tttnn.models.representation import FILES, said_by
+from tttnn.models.sentence_transformers import FILES, said_by
 
 
 class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):

@@ -9,7 +9,8 @@ from tttnn.config.root import Config
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
 from tttnn.models.model_files import ModelError
-from tttnn.models.representation import MODULES, PAPERS, said_by
+from tttnn.models.representation import PAPERS
+from tttnn.models.sentence_transformers import MODULES, said_by
 from tttnn.sections.model import Model
 
 OF_PAPER = f"{PAPERS}, as in the paper"

@@ -94,6 +94,11 @@ class Method(Placement):
         return False
 
     @property
+    def uses_distances(self) -> bool:
+        """Whether a result depends on how far neighbours are, beyond their order."""
+        return True
+
+    @property
     def asks_for_learning_rate(self) -> bool:
         """Whether it needs the learning rate of each model; not if its settings have one for all.
 

@@ -116,6 +116,10 @@ class Recipe(Method):
         return True
 
     @property
+    def uses_distances(self) -> bool:
+        return False
+
+    @property
     def asks_for_learning_rate(self) -> bool:
         return self.learning_rate is None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tttnn.sections.pooling import Representing
+from tttnn.sections.representing import Representing
 
 
 class HubModel(Representing):
