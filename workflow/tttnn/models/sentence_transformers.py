@@ -114,6 +114,6 @@ def said_by(folder: Path, wanted: Representing) -> Representation | None:
     if whole.prompt and not pooled_with_prompt:
         raise ModelError(
             f"{folder} leaves the prompt's tokens out of its pooling (include_prompt: false), "
-            "which is not done here: set prompt: false in the model's entry, or pooling and normalize"
+            "which is not done here: set prompt: false, or pooling and normalize, in its entry"
         )
     return whole

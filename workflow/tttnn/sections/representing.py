@@ -17,6 +17,6 @@ class Representing(Model):
 
     def given(self) -> dict[str, Any]:
         """What is not null."""
-        told = {"pooling": self.pooling, "normalize": self.normalize}
+        told: dict[str, Any] = {"pooling": self.pooling, "normalize": self.normalize}
         told["prompt"] = "" if self.prompt is False else self.prompt
         return {name: value for name, value in told.items() if value is not None}
