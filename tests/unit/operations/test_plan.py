@@ -18,6 +18,7 @@ import zstandard
 from configured import asked, read
 from tttnn.command import main
 from tttnn.files import write_json
+from tttnn.needs.rates import START_TORCH
 from tttnn.needs.shapes import HUB
 from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
@@ -141,6 +142,29 @@ def test_the_plan_says_what_fits_into_a_document_s_seconds():
 def test_a_budget_shortens_the_plan():
     hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
     assert hours[0] < hours[1] / 4
+
+
+def test_neighbours_that_are_capped_shorten_the_plan():
+    """A mean document of PubMed Central has 30.55 KiB, four bytes a token: 7,821 tokens."""
+    job = {"model": "gpt2", "method": "ttt", "task": "pile_pubmed-central", "part": "0"}
+
+    def seconds(**caps: int) -> float:
+        settings = ("corpus={source: pile}", f"methods={{ttt: {json.dumps(caps)}}}")
+        return Costs(config("paper", settings=settings)).of("evaluate_part", job).seconds
+
+    whole = seconds() - START_TORCH
+    half = seconds(max_neighbor_tokens=3910) - START_TORCH
+    assert half == pytest.approx(whole / 2, rel=1e-3)
+    three = seconds(max_total_neighbor_tokens=3 * 7821) - START_TORCH
+    assert three == pytest.approx(whole * 3 / 50, rel=1e-3)
+
+
+def test_the_plan_says_how_embedders_make_vectors():
+    printed = "\n".join(lines(*asked()))
+    assert (
+        "Embedder embedder: a text's vector is the mean of token vectors, not scaled, no prompt, "
+        "as in the paper.\n" in printed
+    )
 
 
 def test_documents_are_chosen_to_fit_into_hours():
