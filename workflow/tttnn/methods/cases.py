@@ -229,7 +229,7 @@ def adapt(
         rest = [query for query in todo if query.id not in done]
         costs = {query.id: _cost(query, recipe, neighbors) for query in todo}
         warn_of_long(recipe, [(query, costs[query.id]) for query in rest])
-        with Progress(costs, {*done}, seconds=2) as progress:
+        with Progress(costs, done, seconds=2) as progress:
             for result in _results(rest, folder, recipe, window) if rest else ():
                 journal.append(result)
                 done[result["id"]] = result

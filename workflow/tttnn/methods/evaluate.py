@@ -277,7 +277,7 @@ def evaluate_part(
     waiting = [(case.query, case.cost) for case in documents if case.query.id not in done]
     warn_of_long(spec.recipe, waiting)
     # of text to read, so that the time that is left is told by more than a count
-    progress = Progress({case.query.id: case.cost for case in documents}, {*done})
+    progress = Progress({case.query.id: case.cost for case in documents}, done)
     with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
         if not spec.recipe.depends_on_order:

@@ -100,9 +100,12 @@ class Case(NamedTuple):
 
     def cost(self, recipe: WindowRecipe) -> int:
         """What it is expected to cost, in bytes that the model reads forward."""
-        texts = [[len(text.encode()) for text in one.query.neighbors] for one in self.searches]
-        work = [recipe.training().work(0, 0, own[: recipe.num_neighbors]).read for own in texts]
-        return max(1, len(recipe.evaluate_at) * self.bytes + sum(work))
+        training = recipe.training()
+        read = [
+            training.work(0, 0, [len(text.encode()) for text in search.query.neighbors]).read
+            for search in self.searches
+        ]
+        return max(1, len(recipe.evaluate_at) * self.bytes + sum(read))
 
     def overlaps(self, window: int) -> list[tuple[float, ...]]:
         """Of the neighbours that a window is evaluated after."""
@@ -258,11 +261,10 @@ def evaluate_windows(
     todo = sorted(
         (case for case in cases if case.document.id not in done), key=lambda case: -case.bytes
     )
-    warn_of_long(
-        spec.recipe,
-        [(one.query, case.cost(spec.recipe)) for case in todo for one in case.searches[:1]],
-    )
-    progress = Progress({case.document.id: case.cost(spec.recipe) for case in cases}, {*done})
+    costs = {case.document.id: case.cost(spec.recipe) for case in cases}
+    first = [(one.query, costs[case.document.id]) for case in todo for one in case.searches[:1]]
+    warn_of_long(spec.recipe, first)
+    progress = Progress(costs, done)
     with finished, progress, Stop() as stop:
         if todo:
             check_model(model)

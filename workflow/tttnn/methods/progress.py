@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -34,7 +35,9 @@ class Progress:
     changes no result.
     """
 
-    def __init__(self, costs: dict[int | str, int], done: set[int | str], seconds: float = SECONDS):
+    def __init__(
+        self, costs: Mapping[Any, int], done: Collection[Any], seconds: float = SECONDS
+    ) -> None:
         """`costs` of all documents, by id, of which those that are `done` are behind."""
         self._costs = costs
         self._finished = sum(costs[name] for name in done)
