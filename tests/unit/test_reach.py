@@ -20,18 +20,20 @@ MODEL = (
     "reading models.folder models.model_files models.probes models.tensors models.tokenizer "
     "corpus.formats pile"  # what a file is that its name does not say
 )
+VECTORS = "models.representation sections.pooling"  # of tokens, which become one
 RESUMES = "provenance resume"
 
 REACHED = {
     "download_shard": f"corpus.download {DOCUMENTS} {GROUND} sections.kinds sections.source",
     "embed_chunk": f"retrieval.embed models.first_tokens retrieval.rows retrieval.tensors tables "
-    f"environment {MODEL} {RESUMES} {GROUND} sections.embed",
+    f"environment {MODEL} {RESUMES} {GROUND} sections.embed {VECTORS}",
     "adopt_embeddings": f"retrieval.adopt retrieval.embed retrieval.published corpus.passages "
     f"models.first_tokens retrieval.rows retrieval.tensors tables environment {MODEL} {RESUMES} "
-    f"{GROUND} sections.embed sections.embeddings",
+    f"{GROUND} sections.embed sections.embeddings {VECTORS}",
     "train_model": f"models.train models.examples models.processes models.kinds.train {MODEL} "
     f"{DOCUMENTS} journal {RESUMES} {GROUND} sections.model",
-    "evaluate_part": "methods.evaluate methods.deal methods.likelihood methods.measure "
+    "evaluate_part": "methods.evaluate methods.deal methods.kept methods.likelihood "
+    "methods.measure methods.progress "
     "methods.snapshot methods.flop retrieval.tensors "
     f"models.tokens spans corpus.omissions journal tables environment {MODEL} {RESUMES} {GROUND} "
     "sections.budget sections.fitting sections.kinds sections.lengths sections.method",
@@ -44,10 +46,11 @@ REACHED["evaluate_windows"] = (
 ENGINES = {
     "ttt": "methods.ttt.engine methods.ttt.parts methods.ttt.precision methods.ttt.reuse "
     "methods.ttt.settings methods.ttt.state "
-    f"methods.snapshot retrieval.tensors files digests {RESUMES}",
+    f"methods.progress methods.snapshot retrieval.tensors files digests {RESUMES}",
     "ttt_stopping": "methods.ttt_stopping.engine methods.ttt_stopping.settings methods.ttt.engine "
     "methods.ttt.parts methods.ttt.precision methods.ttt.reuse methods.ttt.settings "
-    f"methods.ttt.state methods.snapshot retrieval.tensors files digests {RESUMES}",
+    "methods.ttt.state methods.progress "
+    f"methods.snapshot retrieval.tensors files digests {RESUMES}",
     "in_context": "methods.in_context.engine methods.in_context.settings",
     "interpolate": "methods.interpolate.engine methods.interpolate.settings methods.mixing "
     "sections.mixture",

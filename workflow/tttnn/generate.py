@@ -7,6 +7,7 @@ The paper's released code has such a function, which calls what is not there
 from __future__ import annotations
 
 import shutil
+import sys
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tttnn.live.query import neighbors_of, table
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.models.folder import context_length, load_causal
+from tttnn.models.hub import named
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import nearest
 
@@ -90,19 +92,16 @@ def write_adapter(model: PreTrainedModel, lora: Lora, folder: Path, base: str) -
         config.save_pretrained(str(beside))
 
 
-def _model(run: Run, name: str) -> tuple[Path, float | None]:
-    """A model of the run or a folder, and the learning rate the run gives it."""
+def _model(run: Run, name: str, revision: str | None) -> tuple[Path, float | None]:
+    """A model of the run, a folder or of the hub, and the learning rate the run gives it."""
     if name in run.config.models:
         folder = run.folder / "models" / name
         if not folder.is_dir():
             raise ValueError(f"{folder} is missing: run the workflow to its models first")
         return folder, run.config.models[name].adapt_learning_rate
-    if not Path(name).is_dir():
-        known = run.config.evaluate.models
-        raise ValueError(
-            f"--model {name} is neither a folder nor a model of the run.{nearest(name, known)}"
-        )
-    return Path(name), None
+    if not Path(name).is_dir() and (near := nearest(name, run.config.evaluate.models)):
+        print(f"the run has no model {name}.{near}", file=sys.stderr)
+    return named(name, revision), None
 
 
 def generate(
@@ -120,11 +119,13 @@ def generate(
     window: int | None = None,
     rank: int = 16,
     save_adapter: Path | None = None,
+    revision: str | None = None,
 ) -> None:
     """Continue PROMPT before and after training on its nearest passages, then put the model back.
 
     --run            the run, as in results/RUN, whose index is searched
-    --model          one of the run's models, or a folder in Hugging Face format
+    --model          one of the run's models, a folder in Hugging Face format, or, where there is
+                     none of that name, a model of the hub (--revision; without: its latest)
     -k               how many passages, nearest first
     --index          the run's index; without: its first
     --tokens         of the continuation, at most
@@ -146,7 +147,7 @@ def generate(
     if not 0 <= temperature < inf:
         raise ValueError(f"--temperature is {temperature}: it must be 0 or more")
     opened = Run(run, index)
-    folder, rate = _model(opened, model)
+    folder, rate = _model(opened, model, revision)
     network, tokenizer = load_causal(folder, device="cuda" if torch.cuda.is_available() else "cpu")
     before = continued(network, tokenizer, prompt, tokens, temperature, seed)
     rows = neighbors_of(opened, prompt, k)

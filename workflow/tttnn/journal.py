@@ -6,10 +6,12 @@ a finished piece: JSON, a tab and the CRC-32 of the JSON's bytes.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -29,13 +31,21 @@ def _line(entry: Any) -> bytes:
 
 def _read(path: Path, made_from: str) -> _Kept:
     """The lines of a journal of this identity that are what was written; says what is not."""
-    kept = _Kept([], [])
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    if not lines:
-        return kept
-    if lines[0] != f"{made_from}\n".encode():
+    content = path.read_bytes() if path.is_file() else b""
+    if content and not _is_of(content, made_from):
         print(f"{path}: of other inputs, settings or code: thrown away", file=sys.stderr)
-        return kept
+        content = b""
+    return _parsed(content, path)
+
+
+def _is_of(content: bytes, made_from: str) -> bool:
+    return content.startswith(f"{made_from}\n".encode())
+
+
+def _parsed(content: bytes, path: Path) -> _Kept:
+    """The lines behind that of the identity that are what was written; says what is not."""
+    kept = _Kept([], [])
+    lines = content.splitlines(keepends=True)
     for number, line in enumerate(lines[1:], start=2):
         try:
             entry = json.loads(line.rpartition(b"\t")[0])
@@ -67,6 +77,26 @@ def read_note(path: Path) -> Any | None:
         return None
 
 
+def write_finished(path: Path, made_from: str, entries: Iterable[Any]) -> None:
+    """Keep the entries of a journal that is done with, compressed."""
+    content = b"".join([f"{made_from}\n".encode(), *map(_line, entries)])
+    with replacing(path) as beside:
+        beside.write_bytes(gzip.compress(content, mtime=0))
+
+
+def read_finished(path: Path, made_from: str) -> list[Any]:
+    """The entries that `write_finished` kept; none of another identity, which is not said.
+
+    Those that are damaged are left out, with a line on stderr.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        print(f"{path}: damaged ({error}): what it was of is done again", file=sys.stderr)
+        return []
+    return _parsed(content, path).entries if _is_of(content, made_from) else []
+
+
 class Journal:
     """The journal at `path`: `entries` that an earlier attempt left, and a place for more.
 
@@ -92,9 +122,9 @@ class Journal:
     ) -> None:
         self._file.close()
 
-    def append(self, entry: Any) -> None:
-        """Write an entry down; it is on the disk when this returns."""
-        self._file.write(_line(entry))
+    def append(self, *entries: Any) -> None:
+        """Write entries down; they are on the disk when this returns."""
+        self._file.write(b"".join(map(_line, entries)))
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -266,7 +266,7 @@ def adapted(
             torch.manual_seed(seed_of(chosen, query))
             for count in range(1, chosen.num_neighbors + 1):
                 steps = steps_of(query, trainee, count)
-                use = use_in(query, chosen, count, steps)
+                use = use_in(query, trainee, count, steps)
                 for pieces in steps:
                     machine.step_on_repeated(pieces, use)
         model.eval()

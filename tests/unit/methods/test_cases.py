@@ -205,7 +205,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(output, message, tmp_
         ("--learning-rate nan", "--learning-rate is nan"),
         ("--learning-rate 0", "--learning-rate is 0"),
         ("--window 1", "--window is 1"),
-        ("--model nowhere", "--model nowhere: there is no folder"),
+        ("--model ./nowhere", r"--model \./nowhere: there is no folder \./nowhere"),
     ],
 )
 def test_messages_name_the_options_of_the_command_line(options, message, tmp_path):
@@ -387,3 +387,14 @@ def test_any_file_is_read_rightly_or_refused_in_a_line(tmp_path):
         else:
             refused += 1
     assert min(read, refused) > 20
+
+
+def test_neighbours_are_capped_by_options(model, tmp_path):
+    """A token is a byte here, so texts can be cut by hand."""
+    caps = ("--max-neighbor-tokens", "6", "--max-total-neighbor-tokens", "9")
+    long = {**GOOD, "neighbors": ["some text", "more text"]}
+    capped = adapt(tmp_path, model, [long], *caps)
+    assert capped == adapt(tmp_path, model, [{**long, "neighbors": ["some t", "mor"]}])
+    assert capped != adapt(tmp_path, model, [long])
+    with pytest.raises(SystemExit, match=r"^tttnn adapt: --max-neighbor-tokens is 1: "):
+        adapt(tmp_path, model, [long], "--max-neighbor-tokens", "1")

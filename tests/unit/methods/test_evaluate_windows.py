@@ -174,7 +174,16 @@ def test_a_killed_job_goes_on_behind_its_documents(inputs, tmp_path, monkeypatch
     assert read == [5, 2]  # the longest, 9, was finished
     for one, other in zip(whole, again, strict=True):
         pd.testing.assert_frame_equal(one.drop(columns=SECONDS), other.drop(columns=SECONDS))
-    assert not list((tmp_path / "killed").glob(".*"))
+    kept = tmp_path / "killed/.0.documents.gz"
+    assert list((tmp_path / "killed").glob(".*")) == [kept]
+    read.clear()
+    (tmp_path / "killed/0.parquet").unlink()
+    again = run(inputs, tmp_path / "killed", asked)
+    assert read == []  # all are as evaluated before
+    for one, other in zip(whole, again, strict=True):
+        pd.testing.assert_frame_equal(one.drop(columns=SECONDS), other.drop(columns=SECONDS))
+    run(inputs, tmp_path / "killed", recipe("past", score_first={"chunk_tokens": 8}))
+    assert read == [9, 5, 2]  # of other settings none
 
 
 def test_too_few_neighbours_are_an_error_and_environments_are_told(inputs, tmp_path):

@@ -348,7 +348,7 @@ def test_the_stage_writes_the_rows_of_every_method(made, tmp_path):
         (adapted.query.id, m.loglikelihood) for adapted in expected for m in adapted.measurements
     ]
     assert {row["used_neighbors"] for row in rows} == {0}
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".0.documents.gz"]
 
 
 def test_parts_share_the_documents(made, tmp_path):

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tiny import save_causal
+from tiny import save_causal, save_encoder
 from tttnn.models.fetch import FetchSpec, fetch_model
 from tttnn.models.folder import ModelError, load_causal
 
@@ -75,7 +75,7 @@ class Hub(BaseHTTPRequestHandler):
         if parts[:2] == ["api", "models"]:
             self._answer_api("/".join(parts[2:4]), parts[4], "/".join(parts[5:]))
         elif parts[2:3] == ["resolve"]:
-            self._answer_file("/".join(parts[:2]), parts[3], parts[4])
+            self._answer_file("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         else:
             self._send(404, b"{}")
 
@@ -94,11 +94,12 @@ class Hub(BaseHTTPRequestHandler):
             tree = [
                 {
                     "type": "file",
-                    "path": path.name,
+                    "path": path.relative_to(folder).as_posix(),
                     "size": path.stat().st_size,
                     "oid": hashlib.sha1(path.read_bytes()).hexdigest(),
                 }
-                for path in folder.iterdir()
+                for path in folder.rglob("*")
+                if path.is_file()
             ]
             self._send(200, json.dumps(tree).encode())
 
@@ -140,6 +141,12 @@ def hub(folder: Path) -> Iterator[str]:
     bare = save_causal(root / "bare")
     (bare / "tokenizer.json").unlink()
     (bare / "tokenizer_config.json").unlink()
+    sentences = save_encoder(root / "sentences")
+    (sentences / "1_Pooling").mkdir()
+    (sentences / "1_Pooling/config.json").write_text('{"pooling_mode_cls_token": true}')
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    modules = [{"type": f"sentence_transformers.models.{k}", "path": path} for k, path in kinds]
+    (sentences / "modules.json").write_text(json.dumps(modules))
     handler = type("Handler", (Hub,), {"root": root.parent})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -195,6 +202,8 @@ def online(hub: str, folder: Path) -> dict[str, str]:
         "no-revision": {"id": "tttnn/full", "revision": "v9"},
         "no-repository": {"id": "tttnn/none", "revision": "main"},
         "gated": {"id": "tttnn/gated", "revision": COMMIT},
+        "sentences": {"id": "tttnn/sentences", "revision": COMMIT},
+        "as-set": {"id": "tttnn/sentences", "revision": COMMIT, "pooling": "mean", "prompt": "q"},
     }
     environment = {"HF_ENDPOINT": hub, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0"}
     return fetch_each(specs, folder / "online", **environment)
@@ -266,3 +275,85 @@ def test_a_cached_model_needs_no_network(offline: dict[str, str], folder: Path) 
 def test_offline_and_not_cached_is_explained(offline: dict[str, str]) -> None:
     for word in ("tttnn/full", "c" * 40, "HF_HUB_OFFLINE", "hf download", "HF_HOME"):
         assert word in offline["not-cached"]
+
+
+def test_what_says_how_vectors_are_made_arrives_with_the_pinned_model(
+    online: dict[str, str], folder: Path
+) -> None:
+    assert (online["sentences"], online["as-set"]) == ("fetched", "fetched")
+    own, asked = (
+        json.loads((folder / "online" / name / "manifest.json").read_text())
+        for name in ("sentences", "as-set")
+    )
+    assert own["revision"] == COMMIT
+    assert own["representation"] == {"pooling": "cls", "normalize": True, "prompt": ""}
+    assert asked["representation"] == {"pooling": "mean", "normalize": True, "prompt": "q"}
+    assert {"modules.json", "1_Pooling/config.json"} <= own["files"].keys()
+
+
+# --- a model that a command names ----------------------------------------------------------------
+
+
+NAME_EACH = """
+import json, sys
+from tttnn.models.hub import named
+for name, revision in json.load(sys.stdin):
+    try:
+        print(json.dumps(str(named(name, revision))))
+    except ValueError as error:
+        print(json.dumps(f"error: {error}"))
+"""
+
+
+def name_each(names: list, folder: Path, **environment: str) -> tuple[list[str], list[str]]:
+    """Answers and what was said, in a folder of models, in a process of its own."""
+    process = subprocess.run(
+        [sys.executable, "-c", NAME_EACH],
+        input=json.dumps(names),
+        env=os.environ
+        | {"PYTHONPATH": str(WORKFLOW), "HF_HOME": str(folder / "home")}
+        | environment,
+        cwd=folder / "repositories/tttnn",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = [line for line in process.stderr.splitlines() if line.startswith("there is no folder")]
+    return [json.loads(line) for line in process.stdout.splitlines()], said
+
+
+def test_a_name_without_a_folder_is_the_hubs_and_that_is_said(
+    online: dict[str, str], hub: str, folder: Path
+) -> None:
+    names = [["full", None], ["tttnn/full", None], ["tttnn/full", "refs/pr/1"], ["tttnn/ful", None]]
+    names += [["./ful", None], ["full", "main"]]
+    environment = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0"}
+    found, said = name_each(names, folder, **environment)
+    assert found[0] == "full"
+    assert [Path(path).name for path in found[1:3]] == [COMMIT, OTHER_COMMIT]
+    load_causal(Path(found[1]))
+    assert found[3].startswith("error: the hub has no repository tttnn/ful, or it is private")
+    assert found[4] == (
+        "error: there is no folder ./ful, and no model on the hub is named so. Did you mean the "
+        "folder full?"
+    )
+    assert "--revision main is of a model on the hub, and full is a folder" in found[5]
+    assert said == [
+        "there is no folder tttnn/full: taking the model tttnn/full of the hub at revision main.",
+        "there is no folder tttnn/full: taking the model tttnn/full of the hub at revision "
+        "refs/pr/1.",
+        "there is no folder tttnn/ful: taking the model tttnn/ful of the hub at revision main.",
+    ]
+
+
+def test_offline_a_name_is_looked_for_in_the_cache_alone(
+    online: dict[str, str], hub: str, folder: Path
+) -> None:
+    environment = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "1"}
+    names = [["tttnn/full", COMMIT], ["tttnn/other", None], ["ful", None]]
+    found, said = name_each(names, folder, **environment)
+    assert Path(found[0]).name == COMMIT
+    for word in ("tttnn/other", "HF_HUB_OFFLINE", "hf download", "HF_HOME", "name their folder"):
+        assert word in found[1]
+    assert found[2].startswith("error: ful at revision main is not in the local cache")
+    assert said[2].endswith("revision main. Did you mean the folder full?")

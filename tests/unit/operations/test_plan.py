@@ -18,6 +18,7 @@ import zstandard
 from configured import asked, read
 from tttnn.command import LOWER, main
 from tttnn.files import write_json
+from tttnn.needs.rates import START_TORCH
 from tttnn.needs.shapes import HUB
 from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
@@ -174,6 +175,29 @@ def test_hours_count_every_way_of_evaluating():
     costs = Costs(chosen.model_copy(update={"select": select}))
     hours = sum(costs.of(j.rule, j.wildcards).seconds for j in listed if j.rule in rules) / 3600
     assert f"({hours:.3g} hours)" in fits
+
+
+def test_neighbours_that_are_capped_shorten_the_plan():
+    """A mean document of PubMed Central has 30.55 KiB, four bytes a token: 7,821 tokens."""
+    job = {"model": "gpt2", "method": "ttt", "task": "pile_pubmed-central", "part": "0"}
+
+    def seconds(**caps: int) -> float:
+        settings = ("corpus={source: pile}", f"methods={{ttt: {json.dumps(caps)}}}")
+        return Costs(config("paper", settings=settings)).of("evaluate_part", job).seconds
+
+    whole = seconds() - START_TORCH
+    half = seconds(max_neighbor_tokens=3910) - START_TORCH
+    assert half == pytest.approx(whole / 2, rel=1e-3)
+    three = seconds(max_total_neighbor_tokens=3 * 7821) - START_TORCH
+    assert three == pytest.approx(whole * 3 / 50, rel=1e-3)
+
+
+def test_the_plan_says_how_embedders_make_vectors():
+    printed = "\n".join(lines(*asked()))
+    assert (
+        "Embedder embedder: a text's vector is the mean of token vectors, not scaled, no prompt, "
+        "as in the paper.\n" in printed
+    )
 
 
 def test_documents_are_chosen_to_fit_into_hours():

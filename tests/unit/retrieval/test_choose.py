@@ -193,7 +193,7 @@ def test_batches_change_nothing(candidates, kind, stop, monkeypatch):
     before = read(candidates.choose(kind=kind, stop=stop))
     for size in (1, 2, 3):
         memory = size * K * (2 * VECTOR_BYTES * D + GROUP_BYTES)
-        monkeypatch.setattr("tttnn.retrieval.choose.room", lambda _, memory=memory: memory)
+        monkeypatch.setattr("tttnn.retrieval.chosen.room", lambda _, memory=memory: memory)
         after = read(candidates.choose(kind=kind, stop=stop))
         pd.testing.assert_frame_equal(before, after, check_exact=True)
 

@@ -211,11 +211,11 @@ def embedding(event, at: int):
     """`embed_texts`, with something that happens during its call number `at`; and its calls."""
     calls = []
 
-    def embed(model, tokenizer, texts, spec):
+    def embed(model, tokenizer, texts, spec, how):
         calls.append(len(texts))
         if len(calls) == at:
             event()
-        return embed_texts(model, tokenizer, texts, spec)
+        return embed_texts(model, tokenizer, texts, spec, how)
 
     return embed, calls
 
@@ -316,6 +316,7 @@ def test_the_manifest_says_what_the_vectors_are(folder, tmp_path, monkeypatch):
         "sha256": sha256(tmp_path / "0.npy"),
         "passages": table_digest(passages),
         "embedder": sha256(folder / "manifest.json"),
+        "representation": {"pooling": "mean", "normalize": False, "prompt": ""},
     }
     assert made_with == environment("cpu", "bfloat16")
 

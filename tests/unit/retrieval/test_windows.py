@@ -319,5 +319,5 @@ def test_a_vector_without_direction_is_said(tmp_path):
     spec = ChooseWindowsSpec(selection={"kind": "turns", "index": "some", "picks": 6})
     outputs = [write_frame(tmp_path / f"o/{path.name}", pd.DataFrame()) for path in tables]
     common = (searched.files, searched.file, searched.shards.lists, outputs, MEMORY_MB)
-    with pytest.raises(ValueError, match="a vector of query 90 has no direction"):
+    with pytest.raises(ValueError, match="the vector of query 90 has no direction"):
         choose_windows(spec, tables, *common)

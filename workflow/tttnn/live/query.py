@@ -39,6 +39,7 @@ def _text(text: str | None, file: Path | None) -> str:
 def embedded(run: Run, text: str) -> np.ndarray:
     """The text's vector (1, d), as the run's embedder gives it and the run stores it."""
     from tttnn.models.folder import choose_window, load_encoder  # torch, which servers do without
+    from tttnn.models.representation import representation_of
     from tttnn.retrieval.embed import embed_texts
 
     if not run.embedder.is_dir():
@@ -47,7 +48,9 @@ def embedded(run: Run, text: str) -> np.ndarray:
     spec = run.config.embed
     encoder, tokenizer = load_encoder(run.embedder)
     choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
-    vector = embed_texts(encoder, tokenizer, [text], spec).astype(spec.dtype)
+    vector = embed_texts(encoder, tokenizer, [text], spec, representation_of(run.embedder)).astype(
+        spec.dtype
+    )
     if not np.isfinite(vector).all():
         raise ValueError(f"the text has an embedding that is not finite: check {run.embedder}")
     return vector.astype(np.float32)

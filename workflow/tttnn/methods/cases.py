@@ -11,24 +11,31 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from tttnn.files import write_json
 from tttnn.journal import Journal
 from tttnn.methods.case_file import Case, check_output, counted, read_cases
 from tttnn.methods.measure import Adapted, Query
+from tttnn.methods.progress import Progress, warn_of_long
 from tttnn.methods.split import SPLIT_TOKENS, split_text
 from tttnn.methods.ttt import engine
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import choose_window, load_causal
+from tttnn.models.hub import named
 from tttnn.models.model_files import ModelError, check_folder
 from tttnn.models.tokenizer import load_tokenizer
 from tttnn.models.tokens import tokens
 from tttnn.resume import identity
+from tttnn.sections.lengths import Lengths
 from tttnn.spans import speller
 
-OPTIONS = {"num_neighbors": "--neighbors", "learning_rate": "--learning-rate"}
+OPTIONS = {
+    "num_neighbors": "--neighbors",
+    "learning_rate": "--learning-rate",
+    "max_neighbor_tokens": "--max-neighbor-tokens",
+    "max_total_neighbor_tokens": "--max-total-neighbor-tokens",
+}
 """What the command line calls a recipe's settings."""
 
 MEASURED, DIVERGED, NO_HALVES = "measured", "diverged", "no halves"
@@ -94,6 +101,15 @@ def _check_all_have_tokens(
             )
 
 
+def _cost(query: Query, recipe: Recipe, neighbors: int) -> int:
+    """What adapting to the query is expected to cost, as `Lengths.cost` has it."""
+    text, context, *texts = (
+        len(each.encode())
+        for each in (query.text, query.context or "", *query.neighbors[:neighbors])
+    )
+    return Lengths(text, context, texts).cost(recipe)
+
+
 def _results(
     queries: list[Query], model: Path, recipe: Recipe, window: int
 ) -> Iterator[dict[str, Any]]:
@@ -138,11 +154,14 @@ def _report(path: Path, cases: list[Case], results: list[dict[str, Any]], output
 def adapt(
     cases: Path,
     /,
-    model: Path,
+    model: str,
     output: Path,
     learning_rate: float,
     neighbors: int = 50,
     window: int = 0,
+    max_neighbor_tokens: int | None = None,
+    max_total_neighbor_tokens: int | None = None,
+    revision: str | None = None,
     as_released: bool = False,
     split: bool = False,
     dynamic: bool = False,
@@ -150,11 +169,15 @@ def adapt(
     """Adapt a model to each case's document on the case's neighbours and measure after each one.
 
     CASES is JSONL: id, text, neighbors (texts, nearest first). MODEL is a folder in Hugging Face
-    format. WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
+    format, or where there is none of that name a model of the hub, at REVISION or its latest.
+    WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
     object for each case: id, status, loglikelihood (natural log; before training and after each
     neighbour), bits_per_byte, bytes and words of the evaluated text, lost_characters (that the
     model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour (null:
     it has nothing to train on, or its loss is not finite).
+
+    --max-neighbor-tokens        train on this many of a neighbour's tokens, its first
+    --max-total-neighbor-tokens  train on this many of a case's neighbours together
 
     --as-released  one optimiser for all cases, as in the paper's released code
     --split        evaluate the second half of each document only
@@ -173,7 +196,6 @@ def adapt(
     if window < 0 or window == 1:
         raise ValueError(f"--window is {window}: give 0 for the model's own, or 2 or more tokens")
     beside = output.with_name(f".{output.name}.journal")
-    check_output(output, beside, cases, model)
     recipe = _recipe(
         num_neighbors=neighbors,
         evaluate_at=list(range(max(neighbors, 0) + 1)),
@@ -181,32 +203,37 @@ def adapt(
         train_on="query" if dynamic else "neighbors",
         learning_rate=learning_rate,
         as_released=as_released,
+        max_neighbor_tokens=max_neighbor_tokens,
+        max_total_neighbor_tokens=max_total_neighbor_tokens,
     )
+    check_output(output, beside, cases, Path(model).expanduser())
     given = read_cases(cases, 0 if dynamic else neighbors)
     try:
-        check_folder(model)
-        tokenizer = load_tokenizer(model)
+        folder = named(model, revision)
+        check_folder(folder)
+        tokenizer = load_tokenizer(folder)
     except ModelError as error:
         raise ValueError(f"--model {model}: {error}") from None
-    _check_all_have_tokens(cases, given, tokenizer, model)
+    _check_all_have_tokens(cases, given, tokenizer, folder)
     todo = [case.query for case in given]
     if recipe.evaluates_halves:
         todo = [half for query in todo if (half := _halved(query, tokenizer)) is not None]
 
     if recipe.depends_on_order:
         beside.unlink(missing_ok=True)
-    settings = [recipe.model_dump_json(), str(window), *_model_files(model)]
+    settings = [recipe.model_dump_json(), str(window), *_model_files(folder)]
     with Journal(beside, identity([__name__, engine.__name__], settings, [cases])) as journal:
         done = {result["id"]: result for result in journal.entries}
         if done:
             print(f"going on after {len(done)} of {len(todo)} cases", file=sys.stderr)
         rest = [query for query in todo if query.id not in done]
-        progress = tqdm(total=len(todo), initial=len(done), unit="doc", mininterval=2)
-        with progress:
-            for result in _results(rest, model, recipe, window) if rest else ():
+        costs = {query.id: _cost(query, recipe, neighbors) for query in todo}
+        warn_of_long(recipe, [(query, costs[query.id]) for query in rest])
+        with Progress(costs, done, seconds=2) as progress:
+            for result in _results(rest, folder, recipe, window) if rest else ():
                 journal.append(result)
                 done[result["id"]] = result
-                progress.update()
+                progress.finish(result["id"])
     results = [
         done.get(case.query.id, {"id": case.query.id, "status": NO_HALVES}) for case in given
     ]

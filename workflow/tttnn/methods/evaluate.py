@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from pydantic import BeforeValidator, SerializeAsAny
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from tttnn.corpus.omissions import left_out, with_left_out
@@ -32,7 +31,9 @@ from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
 from tttnn.methods.deal import deal, read_lengths
 from tttnn.methods.flop import of_folder
+from tttnn.methods.kept import digest, find, keep
 from tttnn.methods.measure import Adapted, Query
+from tttnn.methods.progress import Progress, warn_of_long
 from tttnn.methods.snapshot import Snapshot, forget, taken_by
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
@@ -100,6 +101,13 @@ class Case(NamedTuple):
     overlaps: list[tuple[float, ...]]
     cost: int
     over_budget: int | None
+
+    def digest(self, recipe: Method) -> str:
+        """Of all that the document's rows depend on with this recipe, but for it and the model."""
+        told = asdict(self.query)
+        if not recipe.uses_distances:  # which other queries beside it may change in the last digit
+            del told["distances"]
+        return digest(told, self.overlaps, self.over_budget)
 
 
 def _neighbors(path: Path, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
@@ -257,19 +265,24 @@ def evaluate_part(
     documents = _cases(spec, model, queries, neighbors, part)
     if done:
         print(f"going on after {len(done)} of {len(documents)} documents", file=sys.stderr)
-    progress = tqdm(  # of text to read, so that the time that is left is told by more than a count
-        total=sum(case.cost for case in documents),
-        initial=sum(case.cost for case in documents if case.query.id in done),
-        unit="B",
-        unit_scale=True,
-        mininterval=5,
-    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    alike = identity([__name__, module], [spec.model_dump_json(exclude={"parts"})], inputs[:1])
+    if not spec.recipe.depends_on_order:
+        missing = [case for case in documents if case.query.id not in done]
+        names = {case.digest(spec.recipe): case.query.id for case in missing}
+        here = environment(device, spec.recipe.computes_in)
+        known = find(output, alike, names, here, engine)
+        finished.append(*known.values())
+        done |= {names[name]: rows for name, rows in known.items()}
+    waiting = [(case.query, case.cost) for case in documents if case.query.id not in done]
+    warn_of_long(spec.recipe, waiting)
+    # of text to read, so that the time that is left is told by more than a count
+    progress = Progress({case.query.id: case.cost for case in documents}, done)
     with finished, progress, Stop() as stop:
         todo = [case for case in documents if case.query.id not in done]
         if not spec.recipe.depends_on_order:
             todo.sort(key=lambda case: -case.cost)
         if todo:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
             check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
@@ -302,10 +315,7 @@ def evaluate_part(
                 finished.append(rows)
                 resume.remove()
                 done[case.query.id] = rows
-                progress.set_postfix_str(
-                    f"{len(done)} of {len(documents)} documents", refresh=False
-                )
-                progress.update(case.cost)
+                progress.finish(case.query.id)
                 if stop and len(done) < len(documents):
                     stop.leave(f"{len(done)} of {len(documents)} documents")
     names = {"model": model.name, "method": method, "task": task}
@@ -317,4 +327,7 @@ def evaluate_part(
     schema = with_environments(schema, environments)
     write_table(output, pa.Table.from_pylist(rows, schema=schema))
     forget(snapshot(output))
+    if documents and not spec.recipe.depends_on_order:
+        rows_of = {case.digest(spec.recipe): done[case.query.id] for case in documents}
+        keep(output, alike, rows_of)
     finished.remove()

@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from tqdm import tqdm
 
 from tttnn.digests import check_model
 from tttnn.environment import environment, with_environments
 from tttnn.journal import Journal
 from tttnn.methods.deal import deal
 from tttnn.methods.evaluate import OVERLAPS, ROWS
+from tttnn.methods.kept import AUTO, digest, find, keep
 from tttnn.methods.likelihood import size
 from tttnn.methods.measure import Query
+from tttnn.methods.progress import Progress, warn_of_long
 from tttnn.methods.windows.engine import Document, Measured, adapt
 from tttnn.methods.windows.settings import WindowRecipe
 from tttnn.models.folder import choose_window, load_causal
@@ -90,6 +91,21 @@ class Case(NamedTuple):
     searches: list[Search]  # one for each window, one for all, or none
     windows: int
     bytes: int
+
+    @property
+    def digest(self) -> str:
+        """Of all that the document's rows depend on, but for the model and the method."""
+        overlaps = [search.overlaps for search in self.searches]
+        return digest(asdict(self.document), overlaps, self.windows)
+
+    def cost(self, recipe: WindowRecipe) -> int:
+        """What it is expected to cost, in bytes that the model reads forward."""
+        training = recipe.training()
+        read = [
+            training.work(0, 0, [len(text.encode()) for text in search.query.neighbors]).read
+            for search in self.searches
+        ]
+        return max(1, len(recipe.evaluate_at) * self.bytes + sum(read))
 
     def overlaps(self, window: int) -> list[tuple[float, ...]]:
         """Of the neighbours that a window is evaluated after."""
@@ -233,21 +249,24 @@ def evaluate_windows(
     finished = Journal(journal(output), identity([__name__], settings, inputs))
     done = {entry["document"]: entry for entry in finished.entries}
     cases = _cases(spec, windows, neighbors, part)
+    if done:
+        print(f"going on after {len(done)} of {len(cases)} documents", file=sys.stderr)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    alike = identity([__name__], [spec.model_dump_json(exclude={"parts"})], inputs[:1])
+    names = {case.digest: case.document.id for case in cases if case.document.id not in done}
+    here = environment(device, spec.recipe.computes_in)
+    for entry, *_ in find(output, alike, names, here, AUTO).values():
+        finished.append(entry)
+        done[entry["document"]] = entry
     todo = sorted(
         (case for case in cases if case.document.id not in done), key=lambda case: -case.bytes
     )
-    if done:
-        print(f"going on after {len(done)} of {len(cases)} documents", file=sys.stderr)
-    progress = tqdm(
-        total=sum(case.bytes for case in cases),
-        initial=sum(case.bytes for case in cases if case.document.id in done),
-        unit="B",
-        unit_scale=True,
-        mininterval=5,
-    )
+    costs = {case.document.id: case.cost(spec.recipe) for case in cases}
+    first = [(one.query, costs[case.document.id]) for case in todo for one in case.searches[:1]]
+    warn_of_long(spec.recipe, first)
+    progress = Progress(costs, done)
     with finished, progress, Stop() as stop:
         if todo:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
             check_model(model)
             network, tokenizer = load_causal(model, device=device)
             window = choose_window(network, spec.recipe.window, "the method's window")
@@ -266,10 +285,10 @@ def evaluate_windows(
                 }
                 finished.append(entry)
                 done[case.document.id] = entry
-                progress.update(case.bytes)
+                progress.finish(case.document.id)
                 if stop and len(done) < len(cases):
                     stop.leave(f"{len(done)} of {len(cases)} documents")
-    names = {"model": model.name, "method": method, "task": task}
+    of = {"model": model.name, "method": method, "task": task}
     entries = [done[case.document.id] for case in cases]
     environments = [entry["environment"] for entry in entries]
     for path, schema, rows in (
@@ -277,7 +296,9 @@ def evaluate_windows(
         (output, ROWS, (row for entry in entries for row in _document_rows(entry))),
     ):
         table = pa.Table.from_pylist(
-            [names | row for row in rows], schema=with_environments(schema, environments)
+            [of | row for row in rows], schema=with_environments(schema, environments)
         )
         write_table(path, table)
+    if cases:
+        keep(output, alike, {case.digest: [done[case.document.id]] for case in cases})
     finished.remove()

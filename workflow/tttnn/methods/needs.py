@@ -112,6 +112,12 @@ def fit(scale: Scale, wildcards: Mapping[str, str]) -> int:
     return fitting(recipe, lengths, budget.seconds, rates_of(budget, flop))
 
 
+def _trained_share(recipe: Kind, length: float) -> float:
+    """Of neighbours as long as a document of the mean length, what the recipe's caps leave."""
+    tokens = [length / TOKEN_BYTES] * recipe.num_neighbors
+    return sum(recipe.trained_of(tokens)) / sum(tokens) if sum(tokens) else 1.0
+
+
 def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) -> Need:
     model, task = wildcards["model"], wildcards["task"]
     recipe, size = scale.methods[wildcards["method"]], scale.shapes[model]
@@ -119,15 +125,17 @@ def _evaluation(scale: Scale, wildcards: Mapping[str, str], documents: float) ->
         recipe = within(recipe, fit(scale, wildcards))
     passes = load(METHODS, recipe.kind).passes(recipe)
     length = scale.texts.document_bytes[task]
+    trained = _trained_share(recipe, length)
     measured = scale.step_seconds.get((model, task)) if recipe.trains else None
     if measured is not None:
         source = "published, on an A100; with an evaluation after every neighbour"
-        seconds = measured * passes.steps
+        seconds = measured * passes.steps * trained
     else:
         tokens = length / TOKEN_BYTES
-        windows = max(1.0, tokens / WINDOW)
+        windows = max(1.0, tokens * trained / WINDOW)
         work = size.forward(min(tokens, WINDOW)) * tokens
-        seconds = work * (STEP_PASSES * passes.steps + passes.forward) / scale.rates.train
+        read = STEP_PASSES * passes.steps * trained + passes.forward
+        seconds = work * read / scale.rates.train
         seconds += passes.steps * windows * scale.rates.step
         source = f"2 FLOP a weight and token of each pass, {scale.rates.source}"
     held = passes.copies * size.weights + activations(size, recipe.window or WINDOW, recipe.trains)

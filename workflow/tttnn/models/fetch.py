@@ -6,12 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from huggingface_hub import errors as hub
-from huggingface_hub import snapshot_download
 from pydantic import Field, RootModel
 
 from tttnn.files import replacing
 from tttnn.models.folder import write_manifest
+from tttnn.models.hub import WEIGHT_PATTERNS, snapshot
 from tttnn.models.kinds.huggingface import HubModel
 from tttnn.models.kinds.local import LocalModel
 from tttnn.models.model_files import (
@@ -19,68 +18,58 @@ from tttnn.models.model_files import (
     CONFIG_FILES,
     TOKENIZER_FILES,
     VOCABULARIES,
-    WEIGHTS,
-    WEIGHTS_INDEX,
     ModelError,
     check_config,
     check_folder,
     check_no_adapter,
     weight_files,
 )
-
-WEIGHT_PATTERNS = (WEIGHTS, WEIGHTS_INDEX, "model-*-of-*.safetensors")
+from tttnn.models.sentence_transformers import FILES, said_by
 
 
 class FetchSpec(RootModel[Annotated[HubModel | LocalModel, Field(discriminator="kind")]]):
     """A model that is not trained here."""
 
 
-def _snapshot(repository: str, revision: str, patterns: tuple[str, ...]) -> Path:
-    """The folder of a hub repository's files; its name is the commit. Raises `ModelError`."""
-    name = f"{repository} at revision {revision}"
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-    except hub.GatedRepoError as error:
-        raise ModelError(
-            f"{name} is gated: accept its terms on https://huggingface.co/{repository} and log in "
-            "with `hf auth login` (or set HF_TOKEN)"
-        ) from error
-    except hub.RevisionNotFoundError as error:
-        raise ModelError(f"{repository} has no revision {revision}: check `revision`") from error
-    except hub.RepositoryNotFoundError as error:
-        raise ModelError(
-            f"the hub has no repository {repository}, or it is private: check `id`, or log in with "
-            "`hf auth login` (or set HF_TOKEN)"
-        ) from error
-    except hub.LocalEntryNotFoundError as error:
-        raise ModelError(
-            f"{name} is not in the local cache, and the hub is out of reach (or HF_HUB_OFFLINE is "
-            f"set). On a machine with network, run `hf download {repository} --revision "
-            f"{revision}` with the same HF_HOME; or copy the files and use `kind: local`"
-        ) from error
-
-
 def _copy(source: Path, target: Path, names: tuple[str, ...] | list[str]) -> None:
     for name in names:
         if (source / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def _beside(folder: Path) -> list[str]:
+    """Names of the files that say how an embedder's vectors are made, if there are any."""
+    found = [path for pattern in FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def _represented(model: HubModel | LocalModel, folder: Path, causal: bool) -> dict[str, Any]:
+    """What the manifest says of how texts become vectors: nothing, where it is as in the paper."""
+    if causal and model.given():
+        raise ModelError(
+            f"{', '.join(model.given())} is of embedders, and this model is evaluated: leave it "
+            "out, or give the embedder an entry of its own"
+        )
+    how = None if causal else said_by(folder, model)
+    return {} if how is None else {"representation": how.model_dump()}
 
 
 def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
     patterns = CONFIG_FILES + WEIGHT_PATTERNS
     # before gigabytes arrive: can the weights be used?
-    described = _snapshot(model.id, model.revision, (*CONFIG_FILES, ADAPTER_FILES[0]))
+    described = snapshot(model.id, model.revision, (*CONFIG_FILES, ADAPTER_FILES[0]))
     check_no_adapter(described)
     check_config(described)
     if model.tokenizer is None:
-        source = _snapshot(model.id, model.revision, patterns + TOKENIZER_FILES)
+        source = snapshot(model.id, model.revision, patterns + TOKENIZER_FILES + FILES)
         tokenizer, tokenizer_source = model.id, source
     else:
         tokenizer, _, revision = model.tokenizer.rpartition("@")
         if not tokenizer:
             raise ModelError(f"tokenizer {model.tokenizer!r} of {model.id}: write id@revision")
-        source = _snapshot(model.id, model.revision, patterns)
-        tokenizer_source = _snapshot(tokenizer, revision, TOKENIZER_FILES)
+        source = snapshot(model.id, model.revision, patterns + FILES)
+        tokenizer_source = snapshot(tokenizer, revision, TOKENIZER_FILES)
     if not any(source.glob("*.safetensors")):
         raise ModelError(
             f"{model.id} has no safetensors at revision {model.revision}, and this workflow reads "
@@ -93,7 +82,7 @@ def _fetch_from_hub(model: HubModel, target: Path) -> dict[str, Any]:
             f"{tokenizer} has no tokenizer ({', '.join(VOCABULARIES)}) at revision "
             f"{tokenizer_source.name}: name one that fits with `tokenizer: id@revision`"
         )
-    _copy(source, target, [*CONFIG_FILES, *weight_files(source)])
+    _copy(source, target, [*CONFIG_FILES, *weight_files(source), *_beside(source)])
     _copy(tokenizer_source, target, TOKENIZER_FILES)
     return {
         "kind": model.kind,
@@ -117,12 +106,14 @@ def fetch_model(spec: FetchSpec, output: Path, causal: bool = False) -> None:
         if isinstance(model, LocalModel):
             folder = Path(model.path).expanduser()
             source = str(folder)
-            _copy(folder, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *check_folder(folder)])
+            weights = check_folder(folder)
+            _copy(folder, beside, [*CONFIG_FILES, *TOKENIZER_FILES, *weights, *_beside(folder)])
             origin = {"kind": model.kind, "path": model.path}
         else:
             source = f"{model.id} at revision {model.revision}"
             origin = _fetch_from_hub(model, beside)
         try:
-            write_manifest(beside, origin, causal=causal)
+            origin |= _represented(model, beside, causal)
+            write_manifest(beside, origin, causal=causal, also=_beside(beside))
         except ModelError as error:  # the folder it names will be gone
             raise ModelError(str(error).replace(str(beside), source)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,14 @@ def _usable(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, boo
         raise (as_causal if is_causal else as_encoder) from None
 
 
-def write_manifest(folder: Path, origin: dict[str, Any], *, causal: bool = False) -> None:
+def write_manifest(
+    folder: Path, origin: dict[str, Any], *, causal: bool = False, also: Sequence[str] = ()
+) -> None:
     """Write `manifest.json`, which identifies a model by content, into its folder.
 
     `origin` says where the model came from. The manifest adds `model_type`, `parameters` (tied ones
     once), `causal` (may it be evaluated, or only embed?), `vocabulary` and `files`, the SHA-256 of
-    each file of config, tokenizer and weights.
+    each file of config, tokenizer and weights, and of those that `also` names.
 
     The model is loaded on the way; raises `ModelError` where it is of no use, or, with `causal`,
     not as a language model.
@@ -252,6 +254,6 @@ def write_manifest(folder: Path, origin: dict[str, Any], *, causal: bool = False
             "causal": is_causal,
             "parameters": model.num_parameters(),
             "vocabulary": len(tokenizer),
-            "files": {name: sha256(folder / name) for name in sorted([*present, *weights])},
+            "files": {name: sha256(folder / name) for name in sorted([*present, *weights, *also])},
         },
     )

@@ -10,6 +10,7 @@ from tttnn.config.root import Config
 from tttnn.needs.need import Need
 from tttnn.operations.afford import affordable
 from tttnn.operations.costs import Costs
+from tttnn.operations.embedders import representations
 from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
 from tttnn.reading import read_json
 from tttnn.spent import GPU_RULES, Used, of_job
@@ -87,6 +88,10 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
         f"{_size(disk)}."
     )
     yield "CPU hours are of a job, whatever its threads; memory is the largest job's."
+    yield ""
+    yield from representations(
+        config, [job.wildcards["embedder"] for job in listed if "embedder" in job.wildcards]
+    )
     yield ""
     evaluations = [job for job in listed if job.rule in EVALUATIONS]
     if budgets := list(_budgets(config, evaluations, costs)):

@@ -20,6 +20,7 @@ from tttnn.corpus.passages import PassageStore
 from tttnn.digests import DamagedError, check_model, read_record, write_record
 from tttnn.files import sha256
 from tttnn.models.folder import choose_window, load_encoder
+from tttnn.models.representation import representation_of
 from tttnn.retrieval.embed import embed_texts
 from tttnn.retrieval.published import DTYPE, Header, PublishedRows, digests, read_header
 from tttnn.sections.embeddings import Adopt
@@ -104,7 +105,8 @@ def _embedded(
     first = tables[0].row_group(0).column(0).statistics.min
     ids = (first + rows).tolist()
     texts = PassageStore(passages).fetch(ids)
-    vectors = embed_texts(encoder, tokenizer, [texts[each][0] for each in ids], spec.embed)
+    how = representation_of(model)
+    vectors = embed_texts(encoder, tokenizer, [texts[each][0] for each in ids], spec.embed, how)
     return _Sample(rows, vectors.astype(np.float64))
 
 

@@ -13,55 +13,21 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import BeforeValidator, SerializeAsAny
-from tqdm import tqdm
 
-from tttnn.retrieval.candidates import (
-    GROUP_BYTES,
-    VECTOR_BYTES,
-    QueryTable,
-    groups,
-    read_query_ids,
-    writing,
-)
+from tttnn.retrieval.candidates import read_query_ids
+from tttnn.retrieval.chosen import center_of, unit, write_chosen
 from tttnn.retrieval.stopping import kept, posterior_variance
 from tttnn.retrieval.targets import Targets
 from tttnn.retrieval.vectors import VectorStore
 from tttnn.sections.base import Section
 from tttnn.sections.kinds import SELECTIONS, checked, load
-from tttnn.sections.memory import room
 from tttnn.sections.selection import Selection
-
-CENTER_OF = 4096  # passages, at most, whose mean is the center
 
 
 class ChooseSpec(Section):
     """The selection, checked by the class of its own kind."""
 
     selection: SerializeAsAny[Annotated[Selection, BeforeValidator(partial(checked, SELECTIONS))]]
-
-
-def _check_depth(table: QueryTable, members: np.ndarray, picks: int) -> None:
-    if len(members) and table.k < picks:
-        raise ValueError(
-            f"{table.path} has {table.k} candidates a query, {picks} are to be picked: raise "
-            "search.candidates or lower picks"
-        )
-
-
-def _in_order_of_id(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Columns of some queries' candidates, (queries, K) each, in order of passage id."""
-    order = np.argsort(found["passage_id"], axis=1)
-    return {name: np.take_along_axis(column, order, 1) for name, column in found.items()}
-
-
-def _unit(vectors: np.ndarray, names: np.ndarray, kind: str) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    if not (lengths > 0).all():
-        name = names[(~(lengths > 0))[..., 0]][0]
-        raise ValueError(
-            f"the vector of {kind} {name} has no direction (length 0 or not a number): embed again"
-        )
-    return vectors / lengths
 
 
 def _choose(
@@ -81,8 +47,8 @@ def _choose(
     if not spec.BY_VECTORS and spec.stop is None:  # vectors would change nothing
         yield from (choose(spec, row, None, None) for row in ranks)
         return
-    targets = _unit(queries.astype(np.float64) - center, query_ids, "query")
-    candidates = _unit(store.fetch(ids) - center, ids, "passage")
+    targets = unit(queries.astype(np.float64) - center, query_ids, "query")
+    candidates = unit(store.fetch(ids) - center, ids, "passage")
     for row, vectors, target in zip(ranks, candidates, targets, strict=True):
         places = choose(spec, row, vectors, target)
         if spec.stop is not None:
@@ -117,27 +83,14 @@ def choose_neighbors(
     query_ids = read_query_ids(queries)
     targets = Targets(vectors, query_ids)
     store = VectorStore.of(embeddings)
-    center: np.ndarray | float = 0.0
-    if selection.center:
-        drawn = store.sample(CENTER_OF, np.random.default_rng(0))  # the same for every selection
-        center = drawn.mean(axis=0, dtype=np.float64)
-    progress = tqdm(total=len(targets), unit=" queries", mininterval=5, delay=5)
-    for path, members, rows, output in zip(
-        candidates, query_ids, targets.tasks, outputs, strict=True
-    ):
-        table = QueryTable(path, members)
-        _check_depth(table, members, selection.picks)
-        each = table.k * (2 * VECTOR_BYTES * store.dimension + GROUP_BYTES)
-        with writing(output) as writer:
-            for group in groups(len(members), each, room(memory_mb)):
-                found = _in_order_of_id(table.read(group))
-                some = targets[slice(rows.start + group.start, rows.start + group.stop)]
-                chosen = []
-                for places in _choose(selection, store, center, found, members[group], some):
-                    chosen.append(places)
-                    progress.update()
-                counts = np.array([len(places) for places in chosen], np.int64)
-                at, places = np.repeat(np.arange(len(chosen)), counts), np.concatenate(chosen)
-                ids, distances = found["passage_id"][at, places], found["distance"][at, places]
-                writer.write_rows(members[group][at], counts, ids, distances)
-    progress.close()
+    center = center_of(selection, store)
+
+    def choose(
+        these: range, names: np.ndarray, found: dict[str, np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        some = targets[slice(these.start, these.stop)]
+        return _choose(selection, store, center, found, names, some)
+
+    write_chosen(
+        choose, selection.picks, candidates, query_ids, store.dimension, outputs, memory_mb
+    )

@@ -26,10 +26,12 @@ from tttnn.files import put, sha256
 from tttnn.models.first_tokens import first_tokens
 from tttnn.models.folder import choose_window, load_encoder
 from tttnn.models.probes import sees_padding
+from tttnn.models.representation import PAPERS, Representation, representation_of
 from tttnn.resume import Stop, identity, note_beside, partial_output
 from tttnn.retrieval.rows import Rows, RowWriter
 from tttnn.retrieval.tensors import save_tensors
 from tttnn.sections.embed import Embed
+from tttnn.sections.pooling import Pooling
 from tttnn.tables import check_table, table_digest
 
 SORTED_AT_ONCE = 4096  # texts whose lengths are compared, so that a batch holds equal lengths
@@ -42,15 +44,17 @@ def embed_texts(
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     spec: Embed,
+    how: Representation = PAPERS,
 ) -> np.ndarray:
-    """Embed `texts`: float32 of shape (texts, hidden size), not normalised, in their order.
+    """Embed `texts`: float32 of shape (texts, hidden size), in their order.
 
-    A text is represented by its first `spec.max_tokens` tokens, special tokens included; the mean
-    is over all of these. Texts are batched by length, so that little is padding, and none is where
-    the model would see it.
+    A text is represented by its first `spec.max_tokens` tokens, special tokens and the prompt of
+    `how` included; the paper's mean, which is not normalised, is over all of these. Texts are
+    batched by length, so that little is padding, and none is where the model would see it.
     """
     equal = sees_padding(model, tokenizer)
-    encoded = first_tokens(tokenizer, texts, spec.max_tokens)
+    prompted = [how.prompt + text for text in texts] if how.prompt else texts
+    encoded = first_tokens(tokenizer, prompted, spec.max_tokens)
     order = sorted(range(len(texts)), key=lambda i: len(encoded[i]), reverse=True)
     vectors = np.empty((len(texts), model.config.hidden_size), dtype=np.float32)
     autocast = torch.autocast(
@@ -71,10 +75,23 @@ def embed_texts(
         ids, mask = ids.to(model.device), mask.to(model.device)
         with torch.inference_mode(), autocast:
             hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1)
-        mean = (hidden.float() * weights).sum(1) / weights.sum(1)
-        vectors[members] = mean.cpu().numpy()
+        pooled = _pooled(hidden.float(), mask, how.pooling)
+        if how.normalize:
+            pooled = torch.nn.functional.normalize(pooled, dim=1)
+        vectors[members] = pooled.cpu().numpy()
     return vectors
+
+
+def _pooled(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Of token vectors (texts, t, d), padded at their end, and a mask (texts, t): (texts, d)."""
+    weights = mask.unsqueeze(-1)
+    if pooling == "cls":
+        return hidden[:, 0]
+    if pooling == "last":
+        return hidden[torch.arange(len(hidden)), mask.sum(1).long() - 1]
+    if pooling == "max":
+        return hidden.masked_fill(weights == 0, -torch.inf).amax(1)
+    return (hidden * weights).sum(1) / weights.sum(1)
 
 
 def _texts(paths: Iterable[Path], column: str) -> Iterator[tuple[str, int, str]]:
@@ -125,6 +142,7 @@ class _Embedded(NamedTuple):
     shape: tuple[int, int]
     embedder: str  # digest of its manifest
     environments: list[Environment]
+    representation: Representation
 
     def take(self, output: Path) -> None:
         """Give the file its name."""
@@ -146,7 +164,9 @@ def _embed_files(
     for path in inputs:
         check_table(path)
     encoder, tokenizer = load_encoder(model, device=device)
+    how = representation_of(model)
     choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
+    print(f"{model}: a text's vector is {how}", file=sys.stderr)
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in inputs)
     shape = (total, encoder.config.hidden_size)
     made_from = identity([__name__], [spec.model_dump_json()], [model / "manifest.json", *inputs])
@@ -168,7 +188,7 @@ def _embed_files(
     writing = RowWriter(partial, shape, spec.dtype, anew=kept is None)
     with writing as writer, progress, Stop() as stop:
         while group := list(islice(texts, SORTED_AT_ONCE)):
-            block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec)
+            block = embed_texts(encoder, tokenizer, [text for _, _, text in group], spec, how)
             block = block.astype(spec.dtype)  # before the check: float16 may overflow
             bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
             if len(bad):
@@ -186,7 +206,7 @@ def _embed_files(
             if time.monotonic() - saved > SAVE_SECONDS:
                 _save(writer, partial, made_from, _Progress(row, environments))
                 saved = time.monotonic()
-    return _Embedded(partial, shape, sha256(model / "manifest.json"), environments)
+    return _Embedded(partial, shape, sha256(model / "manifest.json"), environments, how)
 
 
 def embed_chunk(spec: Embed, passages: Path, model: Path, output: Path, manifest: Path) -> None:
@@ -205,6 +225,7 @@ def embed_chunk(spec: Embed, passages: Path, model: Path, output: Path, manifest
         "passages": table_digest(passages),
         "embedder": embedded.embedder,
         "environments": embedded.environments,
+        "representation": embedded.representation.model_dump(),
     }
     manifest.unlink(missing_ok=True)
     embedded.take(output)

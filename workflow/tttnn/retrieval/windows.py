@@ -15,6 +15,7 @@ from tttnn.digests import check_model
 from tttnn.environment import environment
 from tttnn.files import sha256
 from tttnn.models.folder import choose_window, load_encoder
+from tttnn.models.representation import representation_of
 from tttnn.retrieval.embed import SORTED_AT_ONCE, embed_texts
 from tttnn.retrieval.tensors import save_tensors
 from tttnn.sections.base import Section
@@ -55,6 +56,7 @@ def embed_windows(spec: EmbedWindowsSpec, queries: list[Path], model: Path, outp
     device = "cuda" if torch.cuda.is_available() else "cpu"
     check_model(model)
     encoder, tokenizer = load_encoder(model, device=device)
+    how = representation_of(model)
     choose_window(encoder, spec.embed.max_tokens, "embed.max_tokens", tokenizer)
     spelt = speller(tokenizer)
     if spelt is None:
@@ -66,7 +68,7 @@ def embed_windows(spec: EmbedWindowsSpec, queries: list[Path], model: Path, outp
     vectors = [np.empty((0, encoder.config.hidden_size), spec.embed.dtype)]
     progress = tqdm(unit=" windows", mininterval=5, delay=5)  # how many there are, cutting tells
     while group := list(islice(cut, SORTED_AT_ONCE)):
-        block = embed_texts(encoder, tokenizer, [text for _, text in group], spec.embed)
+        block = embed_texts(encoder, tokenizer, [text for _, text in group], spec.embed, how)
         bad = np.flatnonzero(~np.isfinite(block.astype(spec.embed.dtype)).all(axis=1))
         if len(bad):
             raise ValueError(

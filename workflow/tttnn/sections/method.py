@@ -94,6 +94,11 @@ class Method(Placement):
         return False
 
     @property
+    def uses_distances(self) -> bool:
+        """Whether a result depends on how far neighbours are, beyond their order."""
+        return True
+
+    @property
     def asks_for_learning_rate(self) -> bool:
         """Whether it needs the learning rate of each model; not if its settings have one for all.
 
@@ -105,6 +110,10 @@ class Method(Placement):
     def time_budget(self) -> Budget | None:
         """What a document may take, if its neighbours are chosen to fit."""
         return None
+
+    def trained_of(self, neighbors: Sequence[float]) -> list[float]:
+        """Of neighbours of so many tokens, nearest first, how many of each are used: all."""
+        return [*neighbors]
 
     def work(self, text: int, context: int, neighbors: Sequence[int]) -> Work:
         """What a document is expected to cost.

@@ -24,6 +24,7 @@ from tttnn.methods.likelihood import (
     size,
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
+from tttnn.methods.progress import note_trained
 from tttnn.methods.snapshot import Snapshot
 from tttnn.methods.ttt.parts import only_trained
 from tttnn.methods.ttt.precision import Weights, weights
@@ -50,7 +51,7 @@ class Trainee(NamedTuple):
     window: int
 
 
-class _Progress(NamedTuple):
+class Progress(NamedTuple):
     """What training did since the weights were put back, as `Measurement` has it."""
 
     train_loss: float = math.nan
@@ -88,13 +89,34 @@ def optimizer_of(parameters: list[torch.Tensor], recipe: Recipe) -> torch.optim.
     )
 
 
-def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
-    """What is trained on between measurements `count - 1` and `count`.
+def _neighbor_tokens(query: Query, trainee: Trainee, first: int, last: int) -> list[list[int]]:
+    """Token ids of the neighbours of ranks `first` to `last`, from 1: what the recipe's caps leave.
+
+    Where a document's neighbours have reached their cap together there are no further ones.
+    """
+    recipe = trainee.recipe
+    left, found = recipe.max_total_neighbor_tokens, list[list[int]]()
+    start = first if left is None else 1
+    for rank, text in enumerate(query.neighbors[start - 1 : last], start):
+        ids = tokens(trainee.tokenizer, text)[: recipe.max_neighbor_tokens]
+        if left is not None:
+            if left == 0:
+                break
+            ids = ids[:left]
+            left -= len(ids)
+        if rank >= first:
+            found.append(ids)
+    return found
+
+
+def _texts(query: Query, trainee: Trainee, count: int) -> list[list[int]]:
+    """Token ids of what is trained on between measurements `count - 1` and `count`.
 
     Neighbours come nearest first, as they were ranked, so that what is measured after k of them is
     of the k nearest.
     """
-    neighbor = query.neighbors[count - 1 : count]  # none where a query was stopped before
+    recipe = trainee.recipe
+    neighbor = _neighbor_tokens(query, trainee, count, count)  # none where a query was stopped
     if recipe.train_on == "neighbors":
         return neighbor
     if query.context is None:
@@ -102,19 +124,19 @@ def _texts(query: Query, recipe: Recipe, count: int) -> Sequence[str]:
             f"document {query.id} is not split, and train_on: {recipe.train_on} trains on what "
             "comes before the evaluated text: give its context, or set train_on: neighbors"
         )
+    context = tokens(trainee.tokenizer, query.context)
     if recipe.train_on == "query":
-        return [query.context]
-    return [query.context, *neighbor] if count == 1 else neighbor
+        return [context]
+    return [context, *neighbor] if count == 1 else neighbor
 
 
-def _pieces(text: str, trainee: Trainee) -> Pieces:
+def _pieces(ids: list[int], trainee: Trainee) -> Pieces:
     """A text to train on, cut into windows that do not overlap."""
-    tokenizer, recipe, window = trainee.tokenizer, trainee.recipe, trainee.window
-    ids = tokens(tokenizer, text)
+    recipe, window = trainee.recipe, trainee.window
     if recipe.prefix:
         # The evaluated text follows this token; in the released code texts to train on do not, so
         # that their first token is never predicted (eval_tttlm.py:229).
-        ids = [prefix_token(tokenizer), *ids]
+        ids = [prefix_token(trainee.tokenizer), *ids]
     cut = [ids[i : i + window] for i in range(0, len(ids), window)]
     if recipe.as_released:
         return cut
@@ -128,10 +150,11 @@ def steps_of(query: Query, trainee: Trainee, count: int) -> list[Pieces]:
     step = trainee.recipe.step
     if step == "batch":
         # each step is of all neighbours, and there are as many steps as neighbours
-        texts = query.neighbors if count <= len(query.neighbors) else []
-        whole = [piece for text in texts for piece in _pieces(text, trainee)]
+        most = len(query.neighbors)
+        texts = _neighbor_tokens(query, trainee, 1, most) if count <= most else []
+        whole = [piece for ids in texts for piece in _pieces(ids, trainee)]
         return [whole] if whole else []
-    cut = [_pieces(text, trainee) for text in _texts(query, trainee.recipe, count)]
+    cut = [_pieces(ids, trainee) for ids in _texts(query, trainee, count)]
     if step == "neighbor":
         return [pieces for pieces in cut if pieces]
     # One for each window, as in the released code (eval_tttlm.py:242-252): no gradient is of more
@@ -145,11 +168,15 @@ def tokens_read(steps: list[Pieces], losses: Sequence[Sequence[object]]) -> int:
     return sum(len(piece) for pieces in read for piece in pieces)
 
 
-def use_in(query: Query, recipe: Recipe, count: int, steps: list[Pieces]) -> Use:
+def use_in(query: Query, trainee: Trainee, count: int, steps: list[Pieces]) -> Use:
     """Of the gradient of the steps before measurement `count`: `ONCE` where they are several."""
+    recipe = trainee.recipe
     if recipe.reuse == 1 or len(steps) != 1:
         return ONCE
-    return use_of(query.neighbors[: recipe.num_neighbors], count - 1, recipe.reuse)
+    texts: Sequence[object] = query.neighbors[: recipe.num_neighbors]
+    if recipe.max_total_neighbor_tokens is not None:  # the last of a text may be cut shorter
+        texts = _neighbor_tokens(query, trainee, 1, recipe.num_neighbors)
+    return use_of(texts, count - 1, recipe.reuse)
 
 
 def _step(
@@ -167,6 +194,7 @@ def _step(
             loss = trainee.model(input_ids=inputs, labels=inputs, use_cache=False).loss
             (loss / len(pieces)).backward()
             losses.append(loss.item())
+            note_trained(len(piece))
         trainee.gradients.hold(use)
     trainee.weights.take_gradients()
     if trainee.recipe.clip_norm is not None:
@@ -176,22 +204,22 @@ def _step(
     return losses
 
 
-def _train(
+def train(
     trainee: Trainee,
     optimizer: torch.optim.Optimizer,
     query: Query,
     count: int,
-    before: _Progress,
-) -> _Progress:
+    before: Progress,
+) -> Progress:
     """Train on what lies between measurements `count - 1` and `count`."""
     model = trainee.model
     started = clock(model.device)
     todo = steps_of(query, trainee, count)
     model.train(trainee.recipe.dropout == "as_model")
-    use = use_in(query, trainee.recipe, count, todo)
+    use = use_in(query, trainee, count, todo)
     found = [_step(trainee, optimizer, pieces, use) for pieces in todo]
     losses = [loss for step in found for loss in step if not math.isnan(loss)]  # a single token's
-    return _Progress(
+    return Progress(
         sum(losses) / len(losses) if losses else math.nan,
         before.steps + len(todo),
         before.train_tokens + tokens_read(todo, found),
@@ -199,8 +227,8 @@ def _train(
     )
 
 
-def _measure(
-    model: PreTrainedModel, count: int, windows: list[Window], progress: _Progress
+def measure(
+    model: PreTrainedModel, count: int, windows: list[Window], progress: Progress
 ) -> Measurement:
     """The log-likelihood of the evaluated text under the weights as they are now."""
     model.eval()
@@ -225,26 +253,26 @@ def _measured(
 
     Where an earlier job saved the query after one of these, it goes on from there.
     """
-    progress, measured, begin = _Progress(), list[Measurement](), 0
+    progress, measured, begin = Progress(), list[Measurement](), 0
     if resume is not None and (before := resume.saved(query.id)) is not None:
         restore(before.tensors, trainee.state, trainee.weights.kept, optimizer)
         trainee.gradients.restore(before.tensors)
         trainee.weights.renew()
         measured = list(before.measurements)
         last = measured[-1]
-        progress = _Progress(last.train_loss, last.steps, last.train_tokens, last.train_seconds)
+        progress = Progress(last.train_loss, last.steps, last.train_tokens, last.train_seconds)
         begin = last.num_neighbors + 1
     recipe = trainee.recipe
     for count in range(begin, recipe.num_neighbors + 1):
         if count > 0:
-            progress = _train(trainee, optimizer, query, count, progress)
+            progress = train(trainee, optimizer, query, count, progress)
         if count not in recipe.evaluate_at:
             continue
         if measured and measured[-1].steps == progress.steps:  # the same weights, the same number
             again = replace(measured[-1], num_neighbors=count, **progress._asdict())
         else:
             with trainee.weights.in_float32():
-                again = _measure(trainee.model, count, windows, progress)
+                again = measure(trainee.model, count, windows, progress)
         measured.append(again)
         if resume is not None and count < recipe.evaluate_at[-1]:
             tensors = {}
@@ -255,7 +283,7 @@ def _measured(
     return measured
 
 
-def _put_back(state: list[torch.Tensor], original: list[torch.Tensor]) -> None:
+def put_back(state: list[torch.Tensor], original: list[torch.Tensor]) -> None:
     """Copied, not trained back or reloaded, so that the weights are bit for bit what they were."""
     with torch.no_grad():
         torch._foreach_copy_(state, original)
@@ -314,11 +342,11 @@ def adapt(
             measurements = _measured(trainee, optimizer, query, windows, resume)
             model.eval()
             if not recipe.accumulate:
-                _put_back(state, original)
+                put_back(state, original)
                 trained.renew()
             yield Adapted(query, size(query.text, ids), measurements)
     finally:
         model.eval()
-        _put_back(state, original)
+        put_back(state, original)
         give_back()
         undo()

@@ -32,7 +32,7 @@ ONCE = Use(0, is_computed=True, is_used_again=False)
 """A step on a text that is no other step's."""
 
 
-def use_of(texts: Sequence[str], place: int, every: int) -> Use:
+def use_of(texts: Sequence[object], place: int, every: int) -> Use:
     """Of the step on `texts[place]`, where each text's is computed at every `every`-th step."""
     text = texts[place]
     before = texts[:place].count(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -34,6 +34,9 @@ class Recipe(Method):
     text: Literal["document", "split"] = "document"
     train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
     step: Literal["window", "neighbor", "batch"] = "window"
+    # of each neighbour, and of a document's neighbours together, what comes first; null: all
+    max_neighbor_tokens: int | None = Field(default=None, gt=1)
+    max_total_neighbor_tokens: int | None = Field(default=None, gt=1)
     reuse: int = Field(default=1, ge=1)  # a repeated text's gradient is computed at each such step
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd
@@ -113,6 +116,10 @@ class Recipe(Method):
         return True
 
     @property
+    def uses_distances(self) -> bool:
+        return False
+
+    @property
     def asks_for_learning_rate(self) -> bool:
         return self.learning_rate is None
 
@@ -130,8 +137,25 @@ class Recipe(Method):
         read = super().work(text, context, neighbors).read + STEP_PASSES * sum(trained)
         return Work(read, sum(ceil(size / window) for size in trained))
 
+    def trained_of(self, neighbors: Sequence[float]) -> list[float]:
+        left = inf if self.max_total_neighbor_tokens is None else self.max_total_neighbor_tokens
+        most = inf if self.max_neighbor_tokens is None else self.max_neighbor_tokens
+        found = []
+        for length in neighbors:
+            found.append(min(length, most, left))
+            left -= found[-1]
+        return found
+
+    def _capped(self, neighbors: Sequence[int]) -> Sequence[int]:
+        """Lengths of neighbours in bytes, as far as they are trained on."""
+        if self.max_neighbor_tokens is None and self.max_total_neighbor_tokens is None:
+            return neighbors
+        tokens = self.trained_of([size / TOKEN_BYTES for size in neighbors])
+        return [round(count * TOKEN_BYTES) for count in tokens]
+
     def _trained(self, context: int, neighbors: Sequence[int]) -> Sequence[int]:
         """Lengths of the texts that are trained on, one as often as it is."""
+        neighbors = self._capped(neighbors)
         if self.train_on == "query":
             return [context] * self.num_neighbors
         if self.step == "batch":

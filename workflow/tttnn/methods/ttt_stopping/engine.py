@@ -27,17 +27,14 @@ from tttnn.methods.likelihood import (
     size,
 )
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
-
-# The reference loop's own steps. Under public names its fingerprint would be another one, and
-# every evaluation with it would run again.
 from tttnn.methods.ttt.engine import (
+    Progress,
     Trainee,
-    _measure,
-    _Progress,
-    _put_back,
-    _train,
+    measure,
     optimizer_of,
+    put_back,
     seed_of,
+    train,
 )
 from tttnn.methods.ttt.parts import only_trained
 from tttnn.methods.ttt.precision import weights
@@ -51,7 +48,7 @@ def _windows(text: str, trainee: Trainee) -> list[Window]:
     return rolling_windows(ids, prefix_token(trainee.tokenizer), trainee.window)
 
 
-def _look(trainee: Trainee, windows: list[Window], before: _Progress) -> tuple[float, _Progress]:
+def _look(trainee: Trainee, windows: list[Window], before: Progress) -> tuple[float, Progress]:
     """Log-likelihood of the first half, whose seconds are training's."""
     started = clock(trainee.model.device)
     trainee.model.eval()
@@ -71,19 +68,19 @@ def _measured(
             "give its context"
         )
     looked_at, evaluated = _windows(query.context, trainee), _windows(query.text, trainee)
-    best, progress = _look(trainee, looked_at, _Progress())
+    best, progress = _look(trainee, looked_at, Progress())
     with trainee.weights.in_float32():
-        at_best = _measure(trainee.model, 0, evaluated, progress)
+        at_best = measure(trainee.model, 0, evaluated, progress)
     measured, since = [at_best], 0
     for count in range(1, recipe.num_neighbors + 1):
         if since < recipe.patience and count <= len(query.neighbors):
-            progress = _train(trainee, optimizer, query, count, progress)
+            progress = train(trainee, optimizer, query, count, progress)
             found, progress = _look(trainee, looked_at, progress)
             since += 1
             if found > best:
                 best, since = found, 0
                 with trainee.weights.in_float32():
-                    at_best = _measure(trainee.model, count, evaluated, progress)
+                    at_best = measure(trainee.model, count, evaluated, progress)
         if count in recipe.evaluate_at:
             measured.append(replace(at_best, num_neighbors=count, **progress._asdict()))
     return measured
@@ -117,11 +114,11 @@ def adapt(
             gradients.empty()
             measurements = _measured(trainee, optimizer_of(trained.kept, recipe), query, recipe)
             model.eval()
-            _put_back(state, original)
+            put_back(state, original)
             trained.renew()
             yield Adapted(query, size(query.text, tokens(tokenizer, query.text)), measurements)
     finally:
         model.eval()
-        _put_back(state, original)
+        put_back(state, original)
         give_back()
         undo()

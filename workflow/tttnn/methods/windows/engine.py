@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.clock import clock
 from tttnn.methods.likelihood import Size, Window, log_likelihood, prefix_token, size
 from tttnn.methods.measure import Measurement, Query, check_neighbors
+from tttnn.methods.progress import note_trained
 from tttnn.methods.ttt.engine import Trainee, optimizer_of, seed_of, steps_of
 from tttnn.methods.ttt.parts import only_trained
 from tttnn.methods.ttt.precision import weights
@@ -113,6 +114,7 @@ class _Reader:
             trainee.weights.renew()
             losses.append(loss.item())
             read += len(inputs)
+            note_trained(len(inputs))
         trainee.model.eval()
         if losses:
             self._train_loss = sum(losses) / len(losses)

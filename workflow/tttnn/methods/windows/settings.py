@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -32,6 +33,9 @@ class WindowRecipe(Method):
     carry: bool = False
     # null: scored windows are not trained on; what they taught stays until the document ends
     score_first: ScoreFirst | None = None
+    max_neighbor_tokens: int | None = Field(default=None, gt=1)
+    # of the neighbours of one query: of all windows' with `query: document`
+    max_total_neighbor_tokens: int | None = Field(default=None, gt=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: float = Field(default=0.0, ge=0, lt=1)
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
@@ -71,6 +75,9 @@ class WindowRecipe(Method):
         shared = WindowRecipe.model_fields.keys() & Recipe.model_fields.keys()
         names = shared - {"kind"} - Placement.model_fields.keys()
         return Recipe.model_validate({name: getattr(self, name) for name in names})
+
+    def trained_of(self, neighbors: Sequence[float]) -> list[float]:
+        return self.training().trained_of(neighbors)
 
     @property
     def searches_each(self) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tttnn.sections.model import Model
+from tttnn.sections.representing import Representing
 
 
-class HubModel(Model):
+class HubModel(Representing):
     """A model on the Hugging Face hub; safetensors weights only."""
 
     kind: Literal["huggingface"]

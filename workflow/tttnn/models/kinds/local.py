@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tttnn.sections.model import Model
+from tttnn.sections.representing import Representing
 
 
-class LocalModel(Model):
+class LocalModel(Representing):
     """A folder in Hugging Face format."""
 
     kind: Literal["local"]

@@ -16,6 +16,7 @@ import torch
 
 from tttnn.methods.likelihood import Window, prefix_token, rolling_windows, size
 from tttnn.methods.measure import Adapted, Measurement, Query, check_neighbors
+from tttnn.methods.progress import note_trained
 from tttnn.methods.snapshot import Snapshot
 from tttnn.methods.ttt.engine import Pieces, Trainee, seed_of, steps_of, tokens_read, use_in
 from tttnn.methods.ttt.precision import Weights
@@ -88,10 +89,13 @@ class _Evaluated(NamedTuple):
 
 def _train(machine: Machine, steps: list[Pieces], use: Use, mark: Marks) -> _Trained:
     began = mark()
-    if use == ONCE:
-        found = [machine.step(pieces) for pieces in steps]
-    else:
-        found = [machine.step_on_repeated(pieces, use) for pieces in steps]
+    found = []
+    for pieces in steps:
+        if use == ONCE:
+            found.append(machine.step(pieces))
+        else:
+            found.append(machine.step_on_repeated(pieces, use))
+        note_trained(sum(map(len, pieces)))
     losses = [loss for step in found for loss in step]
     return _Trained(len(steps), tokens_read(steps, found), losses, began, mark())
 
@@ -136,7 +140,7 @@ def _run(
         if count < recipe.num_neighbors:
             ready = ahead.submit(steps_of, query, trainee, count + 1)
         if count > 0:
-            use = use_in(query, recipe, count, todo)
+            use = use_in(query, trainee, count, todo)
             since.append(_train(machine, todo, use, mark))
         if count in recipe.evaluate_at:
             changed = not (done or before) or any(part.steps for part in since)

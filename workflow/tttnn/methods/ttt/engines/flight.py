@@ -20,7 +20,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.methods.clock import clock
 from tttnn.methods.likelihood import Window
 from tttnn.methods.measure import Adapted, Measurement, Query
-from tttnn.methods.ttt.engine import Trainee, _Progress
+from tttnn.methods.progress import note_trained
+from tttnn.methods.ttt.engine import Progress, Trainee
 from tttnn.methods.ttt.engines.batches import BATCH_TOKENS, UNSEEN, batches, losses
 from tttnn.methods.ttt.engines.captured import Captured, Step
 from tttnn.methods.ttt.engines.plan import Document, planned
@@ -112,6 +113,7 @@ def _train(fleet: Fleet, step: Step, documents: list[Document], number: int) -> 
     for index in range(len(todo[0].steps)):
         active = [segment.steps[index] for segment in todo if index < len(segment.steps)]
         means.append(_step(fleet, step, active))
+        note_trained(sum(len(piece.inputs) + 1 for pieces in active for piece in pieces))
     seconds = clock(device) - started
     values = [[found.tolist() for found in passes] for passes in means]
     trained = sum(segment.tokens for segment in todo)
@@ -120,7 +122,7 @@ def _train(fleet: Fleet, step: Step, documents: list[Document], number: int) -> 
         own = [values[i][j][row] for i in steps for j in range(len(segment.steps[i]))]
         own = [loss for loss in own if not math.isnan(loss)]
         before = document.progress
-        document.progress = _Progress(
+        document.progress = Progress(
             sum(own) / len(own) if own else math.nan,
             before.steps + len(segment.steps),
             before.train_tokens + segment.tokens,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tttnn.methods.likelihood import Size, Window, prefix_token, rolling_windows, size
 from tttnn.methods.measure import Measurement, Query, check_neighbors
-from tttnn.methods.ttt.engine import Pieces, Trainee, _Progress, steps_of
+from tttnn.methods.ttt.engine import Pieces, Progress, Trainee, steps_of
 from tttnn.models.tokens import tokens
 
 
@@ -29,7 +29,7 @@ class Document:
     windows: list[Window]
     size: Size
     segments: list[Segment]
-    progress: _Progress = field(default_factory=_Progress)
+    progress: Progress = field(default_factory=Progress)
     measurements: list[Measurement] = field(default_factory=list)
 
     @property
