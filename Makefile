@@ -1,7 +1,8 @@
 # make demo: the whole workflow on the embedded demo; make test: the tests.
 # Both set up .venv from the lock files first and need Python 3.11 or newer, and a network.
 # make bench: the benchmarks that take no files, in minutes.
-# make lint: the linters and the types; make rulegraph: the picture of the rules in the README.
+# make lint: the linters and the types; make rulegraph: the picture of the rules in docs/design.md.
+# make docs: the documentation as a site.
 
 SHELL := bash
 PYTHON ?= python3
@@ -9,7 +10,7 @@ CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: demo test bench lint rulegraph lock clean
+.PHONY: demo test bench lint docs rulegraph lock clean
 
 demo: .venv/ready
 	$(SNAKEMAKE) --quiet rules
@@ -28,6 +29,12 @@ lint: .venv/ready .venv/dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow/Snakefile rules
 	$(BIN)/snakemake --lint
+
+# Sphinx reads the repository; docs/conf.py says which pages.
+docs: .venv/ready .venv/dev
+	$(BIN)/sphinx-build -b html -c docs --nitpicky --fail-on-warning --keep-going --quiet \
+		. docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 # Needs Graphviz (dot, tred). Arrows that follow from others are left out.
 rulegraph: .venv/ready

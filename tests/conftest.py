@@ -62,7 +62,7 @@ def without_reference_data(skipped: list[pytest.TestReport]) -> Counter[str]:
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if missed := without_reference_data(terminalreporter.stats.get("skipped", [])):
-        terminalreporter.section("tests that need reference data (README.md, Tests)")
+        terminalreporter.section("tests that need reference data (CONTRIBUTING.md)")
         terminalreporter.write_line(
             f"{missed.total()} were skipped: they compare with text, results and a model that this "
             "repository may not pass on. TTTNN_SHARED names the folder that holds them."

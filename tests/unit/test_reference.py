@@ -1,13 +1,17 @@
-"""docs/reference.md is what commands and configuration are now."""
+"""docs/reference.md and docs/keys.md are what commands and configuration are now."""
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import yaml
 
 from tttnn.command import COMMANDS
+from tttnn.config.catalogue import PLACES
+from tttnn.config.root import Config
+from tttnn.sections.kinds import kinds, settings
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = runpy.run_path(str(ROOT / "docs/reference.py"))
@@ -26,6 +30,41 @@ def flat(values: dict, path: str = "") -> set[str]:
 def test_the_page_is_up_to_date():
     """Otherwise: PYTHONPATH=workflow python docs/reference.py"""
     assert (ROOT / "docs/reference.md").read_text(encoding="utf-8") == REFERENCE["page"]()
+
+
+def test_the_page_of_keys_is_up_to_date():
+    """Otherwise: PYTHONPATH=workflow python docs/reference.py"""
+    assert (ROOT / "docs/keys.md").read_text(encoding="utf-8") == REFERENCE["keys_page"]()
+
+
+def rows(section: str) -> dict[str, list[str]]:
+    """Of a section of the page of keys: what a key may be, its default, and why."""
+    page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
+    part = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    cells = (
+        re.split(r" ?(?<!\\)\| ?", line)[1:-1] for line in part.splitlines() if line[:3] == "| `"
+    )
+    return {key.strip("`"): rest for key, *rest in cells}
+
+
+def test_every_kind_has_all_its_keys_and_each_says_why():
+    for catalogue, where in PLACES.items():
+        for kind in kinds(where):
+            found = rows(f"{catalogue}, kind {kind}")
+            assert {*found, "kind"} == {*settings(where, kind).model_fields, "kind"}
+            assert [key for key, (*_, why) in found.items() if not why] == []
+    assert rows("The whole file").keys() == Config.model_fields.keys()
+
+
+def test_what_a_key_may_be_is_what_the_code_takes():
+    ttt, chunk = rows("methods, kind ttt"), rows("chunk")
+    assert ttt["clip_norm"][:2] == ["number > 0 or `null`", "`1.0`"]
+    assert ttt["step"][:2] == ["`window`, `neighbor`, `batch`", "`window`"]
+    assert ttt["lora"][0] == "[a section](#lora-of-methods-kind-ttt) or `null`"
+    assert chunk["chunks_per_shard"][:2] == ["integer > 0, ≤ 65536", "must be given"]
+    assert rows("pools, kind union")["of"][0] == "a list of at least 2: text"
+    assert rows("sources, kind local").keys() == {"sha256", "path"}
+    assert "embedded side by side" in chunk["chunks_per_shard"][2]  # as config.yaml says it
 
 
 def test_every_key_of_the_configuration_is_found_as_yaml_reads_it():

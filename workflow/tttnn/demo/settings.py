@@ -14,7 +14,7 @@ class DemoSource(Source):
 
     kind: Literal["demo"]
     train_documents: int = Field(gt=0)  # in each train shard
-    val_documents: int = Field(gt=0)
-    test_documents: int = Field(gt=0)
+    val_documents: int = Field(gt=0)  # of all subsets together
+    test_documents: int = Field(gt=0)  # of all subsets together
     copies: float = Field(ge=0, le=1)  # share of test documents with planted copies in train
-    seed: int = 0
+    seed: int = 0  # of the generator

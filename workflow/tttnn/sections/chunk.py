@@ -16,7 +16,7 @@ class Chunk(Section):
     unit: Literal["document", "window"] = "document"
     tokenizer: str | None = None  # `unit: window`: the model whose tokens are counted
     window_tokens: int = Field(default=510, gt=1)
-    stride_tokens: int = Field(default=510, gt=0)
+    stride_tokens: int = Field(default=510, gt=0)  # from one window's start to the next one's
 
     @model_validator(mode="after")
     def _stride_leaves_no_gap(self) -> Chunk:

@@ -12,16 +12,16 @@ class Ablations(Section):
     """More methods, on those of these models and tasks that are evaluated at all."""
 
     methods: list[str]  # of `methods`, or of `sets` of them
-    models: Names
-    tasks: Names | Literal["all"] = "all"
-    parts: Parts = {"default": 1}
+    models: Names  # of the catalogue
+    tasks: Names | Literal["all"] = "all"  # or a list: [pile_github, pile_arxiv]
+    parts: Parts = {"default": 1}  # jobs that share a task's documents; changes no result
 
 
 class Evaluate(Section):
     """Which models, methods and tasks are evaluated, and in how many jobs a task."""
 
-    models: Names
+    models: Names  # of the catalogue
     methods: Names  # of `methods`, or of `sets` of them; the first is the main one
-    tasks: Names | Literal["all"] = "all"
+    tasks: Names | Literal["all"] = "all"  # or a list: [pile_github, pile_arxiv]
     ablations: Ablations | None = None
-    parts: Parts = {"default": 1}
+    parts: Parts = {"default": 1}  # jobs that share a task's documents; changes no result

@@ -17,11 +17,11 @@ class Index(Section):
     calls for this type (see there), its `needs` says what they take (see `tttnn.needs.kinds`).
     """
 
-    kind: str
-    embedder: str
-    factory: str
+    kind: str  # follows from factory
+    embedder: str  # a model of the catalogue
+    factory: str  # faiss's index string
     share: float = Field(default=1.0, gt=0, le=1)  # of the passages, drawn by their ids
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0)  # of the draw of the share
 
     FORMS: ClassVar[tuple[str, ...]] = ()
     """How index strings of this type look, for messages."""

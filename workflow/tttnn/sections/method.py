@@ -47,11 +47,12 @@ class Method(Placement):
     `resume` is given a `tttnn.methods.snapshot.Snapshot` to save a query half done.
     """
 
-    kind: str
-    num_neighbors: int = Field(default=50, ge=0)
+    kind: str  # a folder of tttnn.methods
+    num_neighbors: int = Field(default=50, ge=0)  # texts a document is adapted to, at most
+    # numbers of them after which it is measured, from 0 up
     evaluate_at: list[int] = [0, 1, 2, 5, 10, 20, 50]
     window: int | None = Field(default=None, gt=1)  # tokens; null: the model's context length
-    seed: int = 1216
+    seed: int = 1216  # of dropout, where the model has some
 
     @model_validator(mode="after")
     def _evaluates_what_it_uses(self) -> Method:

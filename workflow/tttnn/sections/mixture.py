@@ -14,7 +14,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Mixture(Method):
     """The neighbours' predictions mixed with the model's, with every share alpha of a grid."""
 
-    alphas: list[Share] = Field(min_length=1)
+    alphas: list[Share] = Field(min_length=1)  # the grid; the best on validation documents is used
 
     @model_validator(mode="after")
     def _measures_a_share_once(self) -> Mixture:

@@ -11,7 +11,7 @@ from tttnn.sections.pooling import Pooling
 class Representing(Model):
     """A model that is fetched; what is null is as its files say, else as in the paper."""
 
-    pooling: Pooling | None = None
+    pooling: Pooling | None = None  # of token vectors
     normalize: bool | None = None  # vectors are scaled to length 1
     prompt: str | Literal[False] | None = None  # before each text; false: none, whatever they say
 

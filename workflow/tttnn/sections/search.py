@@ -18,4 +18,5 @@ class Search(Section):
     indexes: Names  # of the catalogue: which to build
     candidates: int = Field(default=200, gt=0)  # K, kept for each query
     recall_queries: int = Field(default=1000, gt=0)  # checked against exact search
+    # the k of recall@k
     recall_at: list[Annotated[int, Field(gt=0)]] = Field(default=[1, 10, 100], min_length=1)

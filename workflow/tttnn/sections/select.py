@@ -12,7 +12,7 @@ class Select(Section):
 
     fraction: float | None = Field(default=None, gt=0, le=1)
     count: int | None = Field(default=None, gt=0)
-    seed: int = Field(default=1216, ge=0)
+    seed: int = Field(default=1216, ge=0)  # of the draw, which is nested: more keep those that were
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Select:

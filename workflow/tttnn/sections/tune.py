@@ -24,8 +24,9 @@ class Tune(Section):
     """
 
     learning_rate: list[Positive] | None = None  # null: as the method says
-    noise: list[Positive] | None = None
-    stop: list[Stop | None] | None = None
+    noise: list[Positive] | None = None  # of the selection that candidates names
+    stop: list[Stop | None] | None = None  # of that selection; null is no stop
+    # of evaluate_at; no more of them are used
     num_neighbors: list[Annotated[int, Field(ge=0)]] | None = None
     by: Literal["all", "task"] = "all"  # all: by the mean that the Pile's weights give
 
@@ -55,6 +56,6 @@ class Chosen(Section):
 
     candidates: str | None  # whose neighbours: with the noise and the stop that were chosen
     learning_rate: float | None = None
-    noise: float | None = None
-    stop: float | None = None
-    num_neighbors: int | None = None
+    noise: float | None = None  # of the selection that candidates names
+    stop: float | None = None  # of that selection; null is no stop
+    num_neighbors: int | None = None  # of evaluate_at; no more of them are used

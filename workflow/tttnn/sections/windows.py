@@ -19,7 +19,7 @@ class Windows(Section):
 class Windowed(Section):
     """Searches every passage for those near the windows of a document."""
 
-    embedder: str
+    embedder: str  # whose vectors are compared
     # mean: near the windows' mean; any: near any of them, so those of all windows' searches that
     # are nearest to theirs; absolute: the inner product with the mean, of vectors of unit length,
     # is large or far below zero, as the authors' library has it (`also_query_opposite`)

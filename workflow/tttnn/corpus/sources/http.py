@@ -36,9 +36,10 @@ class HttpSource(DigestedSource):
     """The same layout below a base URL, as `.jsonl.zst` (or what `suffix` says)."""
 
     kind: Literal["http"]
-    base_url: str
+    base_url: str  # of the layout train/NN.*, val.*, test.*
+    # that the files' names end in
     suffix: Literal[".jsonl.zst", ".jsonl", ".parquet"] = ".jsonl.zst"
-    retries: int = Field(default=8, ge=0)
+    retries: int = Field(default=8, ge=0)  # attempts in a row that bring nothing new
     timeout: float = Field(default=60, gt=0)  # seconds without a byte
     # bytes a second, over every `timeout` seconds: a body that trickles more slowly is asked for
     # again from where it is, and an attempt that is slower counts as one that brought nothing

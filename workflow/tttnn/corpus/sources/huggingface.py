@@ -19,8 +19,8 @@ class HuggingFaceSource(DigestedSource):
     """Files of a data set on the Hugging Face hub, at one pinned revision."""
 
     kind: Literal["huggingface"]
-    dataset: str
-    revision: str
+    dataset: str  # its id on the hub
+    revision: str  # a commit, so that the same text comes back
     # shard ("00", "01", ..., "val", "test") -> its file in the data set
     files: dict[str, FileName]
 

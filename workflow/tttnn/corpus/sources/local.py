@@ -17,7 +17,7 @@ class LocalSource(DigestedSource):
     """A folder in the Pile's layout: `train/NN.*`, `val.*`, `test.*`; digests by names below it."""
 
     kind: Literal["local"]
-    path: str
+    path: str  # of the folder; relative ones start where Snakemake runs
 
     def files(self, shard: str) -> list[Path]:
         """The files that there are of a shard; there should be one."""

@@ -22,10 +22,12 @@ class Merging(Method):
 
     kind: Literal["experts"]
     experts: str  # an entry of `experts`
+    # split: only the second half is evaluated, and the first finds experts
     text: Literal["document", "split"] = "document"
-    most: int = Field(default=50, gt=0)
+    most: int = Field(default=50, gt=0)  # experts merged, those of most weight
+    # the softmax's temperature; smaller: the nearest counts more
     beta: float = Field(default=0.2, gt=0)
-    tau: float = Field(default=0.01, ge=0, lt=1)
+    tau: float = Field(default=0.01, ge=0, lt=1)  # experts of at most this share are left out
     then: str | None = None  # a method of kind ttt, by which the merge is trained on neighbours
 
     @model_validator(mode="after")

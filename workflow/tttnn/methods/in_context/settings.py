@@ -11,4 +11,4 @@ class InContext(Method):
     """Neighbours in front of the document, in the model's window (paper section 5)."""
 
     kind: Literal["in_context"]
-    as_released: bool = False
+    as_released: bool = False  # true: as the released code joins neighbours and document

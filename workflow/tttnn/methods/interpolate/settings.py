@@ -13,7 +13,7 @@ class Interpolate(Mixture):
     """The neighbours' unigrams mixed into the model's predictions (paper section 5)."""
 
     kind: Literal["interpolate"]
-    as_released: bool = False
+    as_released: bool = False  # true: alpha is the best of each task on the test documents
 
     @property
     def chooses_on_test(self) -> bool:

@@ -22,7 +22,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class Lora(Section):
     """Low-rank adapters beside frozen weights (Hu et al. 2022, arXiv 2106.09685)."""
 
-    rank: int = Field(default=16, gt=0)
+    rank: int = Field(default=16, gt=0)  # of the two matrices beside each weight
     alpha: float = Field(default=32.0, gt=0)  # adapters are scaled by alpha / rank
     targets: list[str] | Literal["all-linear"] = "all-linear"  # modules, by the end of their names
 
@@ -31,29 +31,33 @@ class Recipe(Method):
     """Test-time training of one document (paper section 4 and appendices A-C)."""
 
     kind: Literal["ttt"] = "ttt"
+    # split: the first half of a document finds neighbours, the second is evaluated
     text: Literal["document", "split"] = "document"
+    # query: the first half itself, as often as there are neighbours
     train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
+    # what one gradient step is taken on; batch: all neighbours together
     step: Literal["window", "neighbor", "batch"] = "window"
     # of each neighbour, and of a document's neighbours together, what comes first; null: all
     max_neighbor_tokens: int | None = Field(default=None, gt=1)
     max_total_neighbor_tokens: int | None = Field(default=None, gt=1)
     reuse: int = Field(default=1, ge=1)  # a repeated text's gradient is computed at each such step
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd needs a learning rate of its own
     momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
-    weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    epsilon: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)  # PyTorch's default
+    betas: tuple[Decay, Decay] = (0.9, 0.999)  # of adamw: PyTorch's defaults
+    epsilon: float = Field(default=1e-8, gt=0)  # of adamw: PyTorch's default
     clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
+    # as_model: as its configuration says, while training
     dropout: Literal["as_model", "none"] = "as_model"
     prefix: bool = False  # train, as is evaluated, on windows that follow an end-of-text token
     lora: Lora | None = None  # null: no adapters
     # checked after lora: with adapters, all is lora
     train: Train = Field(default="all", validate_default=True)
-    accumulate: bool = False
+    accumulate: bool = False  # true: the weights are not put back after a document
     # bfloat16: of steps; weights, moments and evaluation stay in float32 (see .precision)
     precision: Literal["float32", "bfloat16"] = "float32"
-    as_released: bool = False
+    as_released: bool = False  # true: what the released code does where the paper says otherwise
     budget: Budget | None = None  # null: all of num_neighbors are used, however long they take
 
     @field_validator("train", mode="after")

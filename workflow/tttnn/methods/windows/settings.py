@@ -33,20 +33,22 @@ class WindowRecipe(Method):
     carry: bool = False
     # null: scored windows are not trained on; what they taught stays until the document ends
     score_first: ScoreFirst | None = None
-    max_neighbor_tokens: int | None = Field(default=None, gt=1)
+    max_neighbor_tokens: int | None = Field(default=None, gt=1)  # of each; null: all
     # of the neighbours of one query: of all windows' with `query: document`
     max_total_neighbor_tokens: int | None = Field(default=None, gt=1)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    momentum: float = Field(default=0.0, ge=0, lt=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # as of kind ttt, and so are those that follow
+    momentum: float = Field(default=0.0, ge=0, lt=1)  # of sgd
     learning_rate: float | None = Field(default=None, gt=0)  # null: the model's own
-    weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[Decay, Decay] = (0.9, 0.999)
-    epsilon: float = Field(default=1e-8, gt=0)
-    clip_norm: float | None = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)  # as of kind ttt
+    betas: tuple[Decay, Decay] = (0.9, 0.999)  # of adamw
+    epsilon: float = Field(default=1e-8, gt=0)  # of adamw
+    clip_norm: float | None = Field(default=1.0, gt=0)  # null: gradients are not clipped
+    # as_model: as its configuration says, while training
     dropout: Literal["as_model", "none"] = "as_model"
     prefix: bool = False  # of neighbours; a chunk follows the token before it
-    lora: Lora | None = None
-    train: Train = "all"
+    lora: Lora | None = None  # null: no adapters
+    train: Train = "all"  # which weights
+    # of steps; weights and evaluation stay in float32
     precision: Literal["float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")

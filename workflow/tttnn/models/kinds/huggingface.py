@@ -11,6 +11,6 @@ class HubModel(Representing):
     """A model on the Hugging Face hub; safetensors weights only."""
 
     kind: Literal["huggingface"]
-    id: str
+    id: str  # as the hub has it, such as openai-community/gpt2
     revision: str  # a commit, so that the same weights come back in ten years
     tokenizer: str | None = None  # another repository's tokenizer, as `id@revision`

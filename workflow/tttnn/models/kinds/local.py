@@ -11,4 +11,4 @@ class LocalModel(Representing):
     """A folder in Hugging Face format."""
 
     kind: Literal["local"]
-    path: str
+    path: str  # of the folder; relative ones start where Snakemake runs

@@ -36,17 +36,17 @@ class TrainedModel(Model):
     architecture: dict[str, Any]
     vocabulary: int = Field(ge=260)  # of the byte-level BPE tokenizer, trained on the same text
     subsets: list[str] | None = None  # null: all of them
-    exclude: list[str] = []
+    exclude: list[str] = []  # subsets that it never sees
     documents: int = Field(gt=0)  # taken evenly from the train shards
     steps: int = Field(ge=0)  # 0: random weights, a control
-    batch_size: int = Field(gt=0)
-    sequence_tokens: int = Field(gt=1)
-    learning_rate: float = Field(gt=0)
-    warmup_steps: int = Field(default=0, ge=0)
-    weight_decay: float = Field(default=0.01, ge=0)
+    batch_size: int = Field(gt=0)  # sequences of a step, of all processes together
+    sequence_tokens: int = Field(gt=1)  # of a training sequence
+    learning_rate: float = Field(gt=0)  # of its training, not of test-time training
+    warmup_steps: int = Field(default=0, ge=0)  # up to the learning rate, from 0
+    weight_decay: float = Field(default=0.01, ge=0)  # of adamw
     mask_probability: float = Field(default=0.15, gt=0, lt=1)  # `masked` only
     save_steps: int = Field(default=500, gt=0)  # a killed job goes on from the last one
-    seed: int = 1216
+    seed: int = 1216  # of weights, order and dropout
 
     @field_validator("architecture")
     @classmethod

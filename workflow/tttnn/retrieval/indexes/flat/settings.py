@@ -11,7 +11,7 @@ class Flat(Index):
     """Exact, the paper's: the embeddings themselves, of which every one is compared."""
 
     kind: Literal["flat"]
-    factory: Literal["Flat"]
+    factory: Literal["Flat"]  # exact
 
     FORMS: ClassVar[tuple[str, ...]] = ("Flat",)
     LEARNS: ClassVar[bool] = False
