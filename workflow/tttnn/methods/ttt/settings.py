@@ -37,8 +37,9 @@ class Recipe(Method):
     train_on: Literal["neighbors", "query", "query_then_neighbors"] = "neighbors"
     # what one gradient step is taken on; batch: all neighbours together
     step: Literal["window", "neighbor", "batch"] = "window"
-    # of each neighbour, and of a document's neighbours together, what comes first; null: all
+    # of each neighbour, what comes first; null: all
     max_neighbor_tokens: int | None = Field(default=None, gt=1)
+    # of a document's neighbours together, what comes first; null: all
     max_total_neighbor_tokens: int | None = Field(default=None, gt=1)
     reuse: int = Field(default=1, ge=1)  # a repeated text's gradient is computed at each such step
     optimizer: Literal["adamw", "sgd"] = "adamw"  # sgd needs a learning rate of its own
