@@ -337,7 +337,7 @@ def test_quality_time_leaves_second_halves_out_and_has_a_panel_a_model(tables, d
     text = words(drawn["quality_time"][0])
     shown, note = text.split("Not shown")
     assert "second_half" not in shown and "dynamic" not in shown
-    assert "they start elsewhere: second_half, dynamic." in note
+    assert "they are of other text or fewer tasks: second_half, dynamic." in note
     for method in ("nearest", "shuffled", "sift", "lora", "batch", "farthest", "in_context"):
         assert f" {method} " in f"{text} "
     assert "36 of small in 3 tasks" in text

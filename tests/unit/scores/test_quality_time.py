@@ -116,6 +116,21 @@ def test_methods_that_start_elsewhere_are_told_apart(tmp_path):
     assert list(on) == ["lora"]  # as dear as ttt, and better
 
 
+def test_a_method_on_one_task_takes_no_task_from_the_others(tmp_path):
+    """Three of four have both; the fourth, on Github alone, is not beside them."""
+    curve = {0: [1.0, 1.4], 5: [0.9, 1.0]}
+    files = [
+        evaluate(tmp_path, method, task, curve)
+        for method in ("ttt", "lora", "mmr")
+        for task in ("pile_github", "pile_arxiv")
+    ]
+    table = quality(tmp_path, [*files, evaluate(tmp_path, "ttt_20", "pile_github", curve)])
+    alike = table.groupby("method")["alike"].first().to_dict()
+    assert alike == {"ttt": True, "lora": True, "mmr": True, "ttt_20": False}
+    counts = table.groupby("method")["tasks"].first()
+    assert counts.to_dict() == {"ttt": 2, "lora": 2, "mmr": 2, "ttt_20": 1}
+
+
 def on_front(points, before):
     """Of points (seconds, bits), those that no other one dominates; of equal ones the first."""
     return [

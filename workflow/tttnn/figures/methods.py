@@ -154,7 +154,11 @@ def _label(
     kept = clean["documents"].get(row.name, 0)
     label = row["method"] if row["against"] == main else f"{row['method']} against {row['against']}"
     unusual = {"num_neighbors": "neighbours", "tasks": "tasks"}
-    more = [f"{row[key]} {word}" for key, word in unusual.items() if row[key] != usual[key]]
+    more = [
+        f"{row[key]} {word if row[key] != 1 else word[:-1]}"
+        for key, word in unusual.items()
+        if row[key] != usual[key]
+    ]
     idle = round(same[row.name] * row["documents"])
     if idle == row["documents"]:
         more.append("changed nothing")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tttnn.figures import few, style, tables
 from tttnn.figures.panels import dots, whiskers
@@ -72,6 +73,7 @@ def _draw_whole(axes: Axes, whole: pd.DataFrame, looks: dict[str, dict[str, Any]
             elinewidth=0.8,
         )
     axes.axvline(0, color="black", linewidth=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(
         "difference from one search\n\N{LEFTWARDS ARROW} better | worse \N{RIGHTWARDS ARROW}"
     )

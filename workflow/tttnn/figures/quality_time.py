@@ -271,7 +271,9 @@ def _note(table: pd.DataFrame, looks: dict[str, dict[str, Any]], idle: list[str]
     if thin:
         sentences.append(f"Thin: {', '.join(thin)}.")
     if others:
-        sentences.append(f"Not shown, for they start elsewhere: {', '.join(others)}.")
+        sentences.append(
+            f"Not shown, for they are of other text or fewer tasks: {', '.join(others)}."
+        )
     return " ".join(sentences)
 
 

@@ -9,6 +9,7 @@ is not counted: its job is mostly the start of the model.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,21 +127,28 @@ def selection_of(
 
 
 def _alike(names: list[str], main: str, scores: Scores, model: str) -> list[str]:
-    """The methods that start where the main one does, and share a task with all before them."""
+    """The methods that start where the main one does, on the tasks that most of these have.
+
+    A method on fewer tasks is left out, or the others were measured on these alone.
+    """
     if (model, main) not in scores:
         return []
-    found, shared = [], set(scores[model, main]) & set(TASKS)
-    for name in names:
-        own = scores[model, name]
-        common = shared & set(own)
-        starts = (
-            (part[task][METRICS[0]].value[0] for part in (own, scores[model, main]))
-            for task in common
-        )
-        if common and all(abs(one - other) <= SAME * other for one, other in starts):
-            found.append(name)
-            shared = common
-    return found
+    of_main = scores[model, main]
+    shared = {name: {*TASKS} & {*of_main} & {*scores[model, name]} for name in names}
+    starting = [
+        name
+        for name, tasks in shared.items()
+        if tasks and all(_is_same_start(scores[model, name], of_main, task) for task in tasks)
+    ]
+    having = Counter(task for name in starting for task in shared[name])
+    least = min(max(having.values()), len(starting) // 2 + 1)
+    wanted = {task for task, count in having.items() if count >= least}
+    return [name for name in starting if wanted <= shared[name]]
+
+
+def _is_same_start(one: Mapping[str, Any], other: Mapping[str, Any], task: str) -> bool:
+    own, its = (part[task][METRICS[0]].value[0] for part in (one, other))
+    return bool(abs(own - its) <= SAME * its)
 
 
 def _curve(
@@ -207,8 +215,8 @@ def quality_rows(
     """A row for each model, method and number of neighbours.
 
     Methods that are `alike` start where the first one does, and are measured on the tasks that all
-    of these were evaluated on; the front is theirs. Others, which evaluate other text, are on their
-    own tasks. Bounds of `difference`, from before, are paired.
+    of these were evaluated on; the front is theirs. Others, which evaluate other text or lack some
+    of these tasks, are on their own. Bounds of `difference`, from before, are paired.
     """
     main = next(iter(dict.fromkeys(method for _, method, _, _ in spec.cells)))
     by_name, seconds = {cell.name: cell for cell in cells}, _seconds(cells, spec)
