@@ -14,15 +14,16 @@ import pytest
 import tttnn.corpus.passages
 import tttnn.retrieval.approximate
 import tttnn.retrieval.candidates
-import tttnn.retrieval.choose
-import tttnn.retrieval.choose_windows
+import tttnn.retrieval.chosen
 import tttnn.retrieval.distances
 import tttnn.retrieval.embed
 import tttnn.retrieval.gather
 import tttnn.retrieval.indexes.ivf.engine
 import tttnn.retrieval.indexes.ivf.needs
 import tttnn.retrieval.needs
+import tttnn.retrieval.scored_needs
 import tttnn.retrieval.search_windows
+import tttnn.retrieval.text_needs
 import tttnn.retrieval.texts
 import tttnn.retrieval.words
 from configured import read
@@ -72,7 +73,7 @@ def test_every_rule_asks_for_what_its_own_formula_gives():
 
 def test_no_two_rooms_have_a_formula_of_one_rule():
     # a kind with rules of its own has their formulas beside its settings
-    files = [file.read_text(encoding="utf-8") for file in PACKAGE.glob("**/needs.py")]
+    files = [file.read_text(encoding="utf-8") for file in PACKAGE.glob("**/*needs.py")]
     mappings = [text.partition("FORMULAS: dict[str, Formula] = {")[2] for text in files]
     named = list(chain(*(re.findall(r'"(\w+)":', text) for text in mappings)))
     assert sorted(named) == sorted(FORMULAS)
@@ -88,7 +89,7 @@ def test_no_stage_and_no_kind_reaches_a_formula():
         modules |= {engine(where, kind) for kind in kinds(where)}
 
     def formulas(module: str) -> list[str]:
-        return [name for name in reached(module) if "needs" in name.split(".")]
+        return [name for name in reached(module) if re.search(r"[._]needs\b", name)]
 
     assert {module: formulas(module) for module in modules} == {module: [] for module in modules}
     assert len(formulas("tttnn.operations.costs")) > 7  # what is looked for can be found
@@ -100,10 +101,10 @@ def test_formulas_stand_on_the_ground():
     for file in PACKAGE.glob("needs/*.py"):
         names = reached(f"tttnn.needs.{file.stem}") if file.stem != "__init__" else {}
         assert {name.split(".")[1] for name in names} <= ground, file
-    for file in [*PACKAGE.glob("*/needs.py"), *PACKAGE.glob("*/**/needs.py")]:
+    for file in PACKAGE.glob("*/**/*needs.py"):
         module = ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts)
         names = {name for name in reached(module) if name.split(".")[1] not in ground} - {module}
-        own = r"\.settings$|\.models\.kinds\.|\.exact_memory$|^tttnn\.methods\.needs$"
+        own = r"\.settings$|\.models\.kinds\.|\.exact_memory$|^tttnn\.(methods|retrieval)\.needs$"
         settings = {name for name in names if re.search(own, name)}
         assert names == settings, file
 
@@ -149,22 +150,22 @@ def test_a_model_of_a_kind_that_nobody_knows_says_so():
 
 def test_sizes_that_formulas_repeat_are_the_stages_own():
     needs, retrieval = tttnn.retrieval.needs, tttnn.retrieval
+    texts, scored = retrieval.text_needs, retrieval.scored_needs
     assert needs.SORTED_AT_ONCE == retrieval.embed.SORTED_AT_ONCE
     assert needs.SPARE == retrieval.approximate.SPARE
     assert needs.GROUP_BYTES == retrieval.candidates.GROUP_BYTES
     assert needs.VECTOR_BYTES == retrieval.candidates.VECTOR_BYTES
-    assert needs.CENTER_OF == retrieval.choose.CENTER_OF
-    assert needs.CENTER_OF == retrieval.choose_windows.CENTER_OF
-    assert needs.WORDS_AT_ONCE == retrieval.words.MOST_ROWS
-    assert needs.WORD_BYTES == retrieval.words.WORD_BYTES
-    assert needs.WINDOW_ROWS == retrieval.search_windows.MOST_ROWS
-    assert needs.WINDOW_BYTES == retrieval.search_windows.NUMBER_BYTES
+    assert needs.CENTER_OF == retrieval.chosen.CENTER_OF
+    assert scored.WORDS_AT_ONCE == retrieval.words.MOST_ROWS
+    assert scored.WORD_BYTES == retrieval.words.WORD_BYTES
+    assert scored.WINDOW_ROWS == retrieval.search_windows.MOST_ROWS
+    assert scored.WINDOW_BYTES == retrieval.search_windows.NUMBER_BYTES
     assert needs.DISTANCE_COPIES == retrieval.distances.COPIES
-    assert needs.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
-    assert needs.GATHERED_TEXT == retrieval.gather.BYTES_AT_ONCE
-    assert needs.COPIED_AT_ONCE == retrieval.texts.TEXTS_AT_ONCE
-    assert needs.COPIED_TEXT == retrieval.texts.BYTES_AT_ONCE
-    assert needs.ROW_GROUP == tttnn.corpus.passages.ROW_GROUP
+    assert texts.GATHERED_AT_ONCE == retrieval.gather.QUERIES_AT_ONCE
+    assert texts.GATHERED_TEXT == retrieval.gather.BYTES_AT_ONCE
+    assert texts.COPIED_AT_ONCE == retrieval.texts.TEXTS_AT_ONCE
+    assert texts.COPIED_TEXT == retrieval.texts.BYTES_AT_ONCE
+    assert texts.ROW_GROUP == tttnn.corpus.passages.ROW_GROUP
     blocks = retrieval.vectors.VectorStore.blocks
     assert blocks.__defaults__ == (needs.BLOCK, 1.0)
     ivf = retrieval.indexes.ivf

@@ -25,13 +25,15 @@ from tttnn.operations.sizes import scale
 from tttnn.published.needs import FORMULAS as PUBLISHED
 from tttnn.report.needs import FORMULAS as REPORT
 from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
+from tttnn.retrieval.scored_needs import FORMULAS as SCORED
+from tttnn.retrieval.text_needs import FORMULAS as TEXTS
 from tttnn.scores.needs import FORMULAS as SCORES
 from tttnn.sections.kinds import INDEXES, METHODS
 from tttnn.sections.long import QUERIES as WINDOW_QUERIES
 from tttnn.sections.memory import BASE, SLACK, room
 from tttnn.stages import with_signature
 
-FORMULAS = CORPUS | MODELS | RETRIEVAL | METHOD_RULES | EXPERT_RULES
+FORMULAS = CORPUS | MODELS | RETRIEVAL | SCORED | TEXTS | METHOD_RULES | EXPERT_RULES
 FORMULAS |= SCORES | FIGURES | PUBLISHED | REPORT
 """By rule."""
 
