@@ -160,10 +160,11 @@ def long_documents(
         & table["model"].isin(run.models)
     ]
     last = kept.groupby(["model", "method"])["num_neighbors"].transform("max")
-    times = "times" if query == "none" else "neighbours"
+    counted = "time" if query == "none" else "neighbour"
     return [
         Measured(
-            label=f"{row['model']}, `{row['method']}`, {row['num_neighbors']} {times}",
+            label=f"{row['model']}, `{row['method']}`, {row['num_neighbors']} {counted}"
+            + "s" * (row["num_neighbors"] != 1),
             value=row[value],
             low=row[f"{value}_low"],
             high=row[f"{value}_high"],
