@@ -252,3 +252,25 @@ def test_the_control_is_compared_after_as_many_neighbours(tmp_path):
     table.to_csv(file, index=False)
     with pytest.raises(ValueError, match="after no number of neighbours in common: give"):
         draw("control", made)
+
+
+def test_long_names_and_many_models_are_all_in_the_legend_and_within_the_figure(tmp_path):
+    names = ("long-" * 19, *(f"model-{number}" for number in range(11)))
+    made = make_run(tmp_path / "many", {"pile_arxiv": 2}, models=names, resamples=10)
+    assert legend(draw("curves", made))[: len(names)] == list(names)
+    made = make_run(tmp_path / "long", {"pile_arxiv": 2}, models=names[:1], resamples=10)
+    for name in ("curves", "before_after", "overlap"):
+        figure = draw(name, made)
+        figure.canvas.draw()
+        inside = [axes.get_title() for axes in figure.axes]
+        inside += [
+            text.get_text()
+            for axes in figure.axes
+            if (one := axes.get_legend())
+            for text in one.get_texts()
+        ]
+        assert names[0] in " ".join(inside).replace("\n", "")
+        sheet = figure.bbox
+        for axes in figure.axes:
+            box = axes.title.get_window_extent()
+            assert sheet.x0 <= box.x0 and box.x1 <= sheet.x1
