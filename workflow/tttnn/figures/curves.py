@@ -173,7 +173,7 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
         *(told if len(told) > 1 else []),
         *([] if documents is None else [few.handle(f"a document ({methods[0]})")]),
     ]
-    _write_legend(grid[len(tasks)], handles, methods[0] if len(told) == 1 else None)
+    _write_legend(figure, grid[len(tasks)], handles, methods[0] if len(told) == 1 else None)
     scale = (
         "Each panel has its own vertical axis, which does not start at 0 and spans "
         f"{100 * SPAN:g} % of its highest value or more"
@@ -184,11 +184,11 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
     return figure
 
 
-def _write_legend(place: Axes, handles: list[Line2D], title: str | None) -> None:
+def _write_legend(figure: Figure, place: Axes, handles: list[Line2D], title: str | None) -> None:
     """In an empty panel, or above all panels what has no room in one."""
     inside = [style.broken(str(handle.get_label())) for handle in handles]
     if sum(label.count("\n") + 1 for label in inside) > ENTRIES:
-        style.legend_above(place.get_figure(root=True), handles)
+        style.legend_above(figure, handles)
         return
     for handle, label in zip(handles, inside, strict=True):
         handle.set_label(label)
