@@ -221,6 +221,15 @@ def test_an_unknown_stage_ends_with_two(capsys):
     assert "select_documents" in capsys.readouterr().err
 
 
+def test_an_unknown_name_is_answered_with_the_nearest(capsys):
+    for name, said in (("generat", " Did you mean 'generate'?"), ("qqq", "")):
+        with pytest.raises(SystemExit):
+            main([name])
+        assert (
+            f"there is no command {name!r}.{said} `tttnn --help` lists" in capsys.readouterr().err
+        )
+
+
 def test_help_is_the_functions_docstring(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["select_documents", "--help"])

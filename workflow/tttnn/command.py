@@ -21,6 +21,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -203,11 +204,14 @@ def _reader_is_gone(error: BaseException) -> bool:
 def _main(arguments: list[str] | None) -> None:
     """Run one stage or command: see `main`."""
     parser = _Parser(prog="tttnn", description="Run one command, or one stage of the workflow.")
-    parser.add_argument(
-        "name", choices=[*COMMANDS, *MODULES], metavar="NAME", help="one of those below"
-    )
+    parser.add_argument("name", metavar="NAME", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
+    if chosen.name not in (known := [*COMMANDS, *MODULES]):
+        near = "".join(
+            f" Did you mean {name!r}?" for name in get_close_matches(chosen.name, known, n=1)
+        )
+        parser.error(f"there is no command {chosen.name!r}.{near} `tttnn --help` lists them all")
     caches.settle()
     module = COMMANDS.get(chosen.name) or MODULES[chosen.name]
     try:

@@ -43,7 +43,7 @@ def continued(
     """
     ids = tokens(tokenizer, prompt)
     if not ids:
-        raise ValueError("the tokenizer has no token for the prompt")
+        raise ValueError("the tokenizer has no token for the prompt: give one of a word or more")
     room = context_length(model) - len(ids)
     if room < new_tokens:
         raise ValueError(

@@ -526,3 +526,15 @@ def test_experts_are_weighed_against_what_trains_on_the_same_text():
     assert config.weighed_against("experts_ttt") == ["ttt", "slow"]
     assert load(default()).weighed_against("experts") == []
     assert "break_even" in drawn(config)
+
+
+@pytest.mark.parametrize("said", [{"pooling": "cls"}, {"normalize": False}, {"prompt": False}])
+def test_how_vectors_are_made_is_refused_of_a_model_that_embeds_nothing(said):
+    entry = {"kind": "local", "path": "a/folder", "adapt_learning_rate": 1e-5, **said}
+    evaluated = {
+        "models": {"mine": entry},
+        "evaluate": {"models": ["mine"], "ablations": None},
+    }
+    assert f"models.mine.{next(iter(said))}: is of embedders, and mine is" in fault(evaluated)
+    load(overlaid({"models": {"mine": entry}}))  # at hand, and not used
+    load(overlaid(evaluated, {"indexes": {"another": {"like": "flat", "embedder": "mine"}}}))

@@ -230,3 +230,47 @@ def test_a_method_that_could_do_nothing_is_told_and_not_drawn_as_worse(idle):
     figure = draw("quality_time", idle)
     assert "lora" not in legend(figure) and "in_context" in legend(figure)
     assert "Not shown, for they left every document exactly as it was before: lora." in note(figure)
+
+
+def test_the_control_is_compared_after_as_many_neighbours(tmp_path):
+    made = make_run(tmp_path, {"pile_arxiv": 3}, models=("small",), resamples=20)
+    file = made / "differences.csv"
+    table = pd.read_csv(file)
+    most = table["num_neighbors"].max()
+    fewer = table.loc[table["num_neighbors"] < most, "num_neighbors"].max()
+    of_control = table["candidates"] == "random"
+    table[~of_control | (table["num_neighbors"] < most)].to_csv(file, index=False)
+    assert [name.partition(" (")[2] for name in legend(draw("control", made))[:2]] == [
+        f"{fewer} neighbours)",
+        f"{fewer} random neighbours)",
+    ]
+    wanted = documents(made, method="nearest", num_neighbors=fewer)
+    change = 100 * (wanted["after"] / wanted["before"] - 1)
+    drawn = [x for x, _ in dots(draw("control", made).axes[0])]
+    assert set(change.round(9)) <= {round(x, 9) for x in drawn}
+    table.loc[of_control, "num_neighbors"] += 1000
+    table.to_csv(file, index=False)
+    with pytest.raises(ValueError, match="after no number of neighbours in common: give"):
+        draw("control", made)
+
+
+def test_long_names_and_many_models_are_all_in_the_legend_and_within_the_figure(tmp_path):
+    names = ("long-" * 19, *(f"model-{number}" for number in range(11)))
+    made = make_run(tmp_path / "many", {"pile_arxiv": 2}, models=names, resamples=10)
+    assert legend(draw("curves", made))[: len(names)] == list(names)
+    made = make_run(tmp_path / "long", {"pile_arxiv": 2}, models=names[:1], resamples=10)
+    for name in ("curves", "before_after", "overlap"):
+        figure = draw(name, made)
+        figure.canvas.draw()
+        inside = [axes.get_title() for axes in figure.axes]
+        inside += [
+            text.get_text()
+            for axes in figure.axes
+            if (one := axes.get_legend())
+            for text in one.get_texts()
+        ]
+        assert names[0] in " ".join(inside).replace("\n", "")
+        sheet = figure.bbox
+        for axes in figure.axes:
+            box = axes.title.get_window_extent()
+            assert sheet.x0 <= box.x0 and box.x1 <= sheet.x1

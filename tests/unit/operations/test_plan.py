@@ -353,3 +353,10 @@ def test_a_damaged_note_of_a_run_is_named(damaged, content, tmp_path, monkeypatc
         main(["plan", "--against", str(tmp_path)])
     (line,) = str(caught.value.code).splitlines()
     assert line.startswith(f"tttnn plan: {tmp_path / damaged} ")
+
+
+def test_a_configfile_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.yaml").write_text("run: mine\n")
+    with pytest.raises(SystemExit, match=r"--configfile: there is no file mine\.yaml: its path"):
+        main(["plan", "--configfile", "there.yaml", "mine.yaml"])

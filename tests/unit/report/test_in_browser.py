@@ -161,3 +161,16 @@ def test_lists_and_the_search_filter(opened, run):
     )
     assert sorted(shown.evaluate(ORDER.format(2))) == sorted(table["task"])
     assert opened.faults == []
+
+
+def test_names_of_any_length_fit_a_narrow_window(browser, page, tmp_path):
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 400, "height": 800})
+    tab.goto((tmp_path / "report.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    tab.evaluate(
+        "document.querySelectorAll('.model, .numbers li, dd, h1, h2, h3')"
+        ".forEach((one) => { one.textContent = 'a'.repeat(100); })"
+    )
+    assert width(tab) == (400, 400)
+    tab.close()

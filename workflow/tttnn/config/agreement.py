@@ -10,6 +10,7 @@ from tttnn.config.tuning import check_numbers
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.pile import SPLITS, TASKS
 from tttnn.sections.base import nearest
+from tttnn.sections.representing import Representing
 from tttnn.sections.search import RANDOM
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def check(config: Config) -> None:
         if name in config.merging:
             _check_merging(config, name)
     _check_embedders(config)
+    _check_representations(config)
     _check_depths(config)
 
 
@@ -224,6 +226,20 @@ def _check_embedders(config: Config) -> None:
         _models(config, [config.split.tokenizer], "causal", "split.tokenizer")
     if config.window_cells:
         _models(config, [config.long.tokenizer], "causal", "long.tokenizer")
+
+
+def _check_representations(config: Config) -> None:
+    """How vectors are made is said of embedders only, for elsewhere it would do nothing."""
+    embedders = {*config.embedded_by.values(), *config.embeddings.published}
+    embedders |= {experts.embedder for experts in config.experts.values()}
+    ablations = config.evaluate.ablations
+    for name in [*config.evaluate.models, *(ablations.models if ablations else [])]:
+        model = config.models[name]
+        if isinstance(model, Representing) and name not in embedders and (given := model.given()):
+            raise ValueError(
+                f"models.{name}.{next(iter(given))}: is of embedders, and {name} is evaluated and "
+                "embeds nothing: set it to null"
+            )
 
 
 def _check_depths(config: Config) -> None:

@@ -34,6 +34,9 @@ ROOMY = (0, 1, 5, 20, 100, 500)
 SPAN = 0.1
 """Of its highest value, what a panel's vertical axis spans at least."""
 
+ENTRIES = 10
+"""Lines of a legend that stands in a panel, at most."""
+
 PITCH = 0.085
 """Inches of a model's line in the figure `models`."""
 
@@ -165,15 +168,12 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
     models = tables.names(scores, "model")
     # grey, for no line is drawn in black; of one method its name is the title
     told = [style.line_handle(m, color=style.GREY, linestyle=line) for m, line in lines.items()]
-    grid[len(tasks)].legend(
-        handles=[
-            *_model_handles({model: looks[model] for model in models}),
-            *(told if len(told) > 1 else []),
-            *([] if documents is None else [few.handle(f"a document ({methods[0]})")]),
-        ],
-        title=methods[0] if len(told) == 1 else None,
-        loc="center left",
-    )
+    handles = [
+        *_model_handles({model: looks[model] for model in models}),
+        *(told if len(told) > 1 else []),
+        *([] if documents is None else [few.handle(f"a document ({methods[0]})")]),
+    ]
+    _write_legend(figure, grid[len(tasks)], handles, methods[0] if len(told) == 1 else None)
     scale = (
         "Each panel has its own vertical axis, which does not start at 0 and spans "
         f"{100 * SPAN:g} % of its highest value or more"
@@ -182,6 +182,17 @@ def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> 
     axis = f"{scale}{', or is logarithmic' if log else ''}."
     _write_note(figure, folder, shown, "Bands", view, axis)
     return figure
+
+
+def _write_legend(figure: Figure, place: Axes, handles: list[Line2D], title: str | None) -> None:
+    """In an empty panel, or above all panels what has no room in one."""
+    inside = [style.broken(str(handle.get_label())) for handle in handles]
+    if sum(label.count("\n") + 1 for label in inside) > ENTRIES:
+        style.legend_above(figure, handles)
+        return
+    for handle, label in zip(handles, inside, strict=True):
+        handle.set_label(label)
+    place.legend(handles=handles, title=title, loc="center left")
 
 
 def _write_note(

@@ -199,22 +199,22 @@ def _tasks_of_clean(raw: pd.DataFrame, kept: pd.DataFrame) -> list[str]:
 
 
 def control(folder: Path) -> Figure:
-    """The gain from nearest neighbours beside that from random ones."""
+    """The gain from nearest neighbours beside that from as many random ones."""
     differences = tables.read(folder, "differences")
     main, random = tables.main_method(differences), tables.control_method(differences)
-    nearest, drawn = tables.trained(differences, main), tables.trained(differences, random)
+    count = tables.most_in_common(differences, main, random)
+    nearest, drawn = (tables.trained(differences, name, at=count) for name in (main, random))
     tasks = [task for task in tables.present(nearest) if task in tables.present(drawn)]
     if nearest.xs(ALL, level="task")["tasks"].max() != drawn.xs(ALL, level="task")["tasks"].max():
         tasks.remove(ALL)  # means over different tasks do not compare
     models = tables.looked_models(differences, drawn)
     shown = nearest[nearest.index.get_level_values("task").isin(tasks)]
-    counts = [rows["num_neighbors"].iloc[0] for rows in (nearest, drawn)]
     documents = [few.documents_of_few(folder, rows) for rows in (shown, drawn)]
     documents = [None if each is None else each.assign(copied=False) for each in documents]
     return compare_changes(
         [
-            Series(f"{main} ({counts[0]} neighbours)", nearest, True, documents[0]),
-            Series(f"{random} ({counts[1]} random neighbours)", drawn, False, documents[1]),
+            Series(f"{main} ({count} neighbours)", nearest, True, documents[0]),
+            Series(f"{random} ({count} random neighbours)", drawn, False, documents[1]),
         ],
         [tables.label(nearest, task) for task in tasks],
         tasks,

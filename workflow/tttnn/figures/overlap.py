@@ -59,7 +59,7 @@ def overlap(folder: Path) -> Figure:
             )
             points.set_in_layout(False)  # or its markers at the edge would push panels apart
         axes.axhline(0, color="black", linewidth=0.6)
-        axes.set_title(f"{model} (n = {len(shown):,})")
+        axes.set_title(style.broken(f"{model} (n = {len(shown):,})"))
         axes.set_xscale("symlog", linthresh=0.01, linscale=0.4)
         axes.axvspan(EDGES[0], -0.00075, color="#f3f3f3", linewidth=0, zorder=0)
         axes.set_xlim(*EDGES)

@@ -25,10 +25,12 @@ def new_panels(models: Collection[str], labels: list[str]) -> tuple[Figure, list
     columns = -(-len(models) // rows)
     width = style.PAGE if columns > 1 else 0.75 * style.PAGE
     pitch = 0.19 if rows == 1 else 0.15  # two rows of panels have to fit a page
-    figure = style.new_figure(width, rows * (pitch * len(labels) + 0.7) + 0.7)
+    titles = [style.broken(model) for model in models]
+    above = 0.7 + 0.14 * max(title.count("\n") for title in titles)  # inches, with what is below
+    figure = style.new_figure(width, rows * (pitch * len(labels) + above) + 0.7)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, model in zip(grid, models, strict=False):
-        axes.set_title(model)
+    for axes, title in zip(grid, titles, strict=False):
+        axes.set_title(title)
         axes.tick_params(axis="x", labelbottom=True)
     for axes in grid[len(models) :]:
         axes.remove()

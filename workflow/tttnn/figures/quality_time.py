@@ -55,7 +55,7 @@ def quality_time(folder: Path) -> Figure:
         own = table[(table["model"] == model) & table["alike"]]
         found = {} if documents is None else _of_few(own, documents, looks)
         curves.append(_panel(axes, own, looks, colour, found))
-        axes.set_title(model)
+        axes.set_title(style.broken(model))
         if place % columns == 0:
             axes.set_ylabel("bits per byte")
         axes.set_xlabel("seconds a document")

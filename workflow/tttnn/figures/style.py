@@ -29,6 +29,9 @@ from tttnn.files import replacing
 PAGE, COLUMN = 6.75, 3.3
 """Widths in inches."""
 
+NAME_LINE = 26
+"""Characters of a name in a line."""
+
 # the first three are of Okabe & Ito's palette (jfly.uni-koeln.de/color, 2008); the first seven are
 # well apart for all kinds of colour vision, the others are for names that nobody foresaw. Black is
 # nobody's: it stands for all models
@@ -185,6 +188,11 @@ def legend_above(figure: Figure, handles: list) -> None:
     rows = -(-len(labels) // columns)
     figure.set_size_inches(inches, height + (rows - 1) * 0.16)
     figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def broken(name: str) -> str:
+    """A name in lines of at most `NAME_LINE` characters, so that it fits a panel or a legend."""
+    return textwrap.fill(name, NAME_LINE)
 
 
 def line_handle(label: str, **style: Any) -> Line2D:

@@ -84,11 +84,26 @@ def control_method(differences: pd.DataFrame) -> str:
     )
 
 
-def trained(differences: pd.DataFrame, method: str, kind: str = "raw") -> pd.DataFrame:
-    """Rows of a method at its largest number of neighbours, by model and task."""
+def trained(
+    differences: pd.DataFrame, method: str, kind: str = "raw", at: int | None = None
+) -> pd.DataFrame:
+    """Rows of a method after `at` neighbours, without it the most, by model and task."""
     rows = differences[(differences["method"] == method) & (differences["documents_kind"] == kind)]
-    rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
+    rows = rows[rows["num_neighbors"] == (rows["num_neighbors"].max() if at is None else at)]
     return rows.set_index(["model", "task"]).sort_index()
+
+
+def most_in_common(differences: pd.DataFrame, *methods: str) -> int:
+    """The largest number of neighbours, above 0, after which all of these methods were measured."""
+    counts = [
+        set(differences.loc[differences["method"] == method, "num_neighbors"]) for method in methods
+    ]
+    if not (common := set.intersection(*counts) - {0}):
+        raise ValueError(
+            f"{' and '.join(map(repr, methods))} were measured after no number of neighbours in "
+            "common: give their evaluate_at one, or take the figure out of `figures`"
+        )
+    return max(common)
 
 
 def looked_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, style.Look]:

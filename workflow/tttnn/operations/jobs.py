@@ -57,6 +57,12 @@ def ask(configfiles: Sequence[Path], settings: Sequence[str]) -> tuple[Config, l
     """
     if not DAG.is_file():
         raise ValueError(f"{DAG} is missing: call tttnn from a checkout of the workflow")
+    for file in configfiles:
+        if not file.is_file():
+            raise ValueError(
+                f"--configfile: there is no file {file}: its path starts in the folder where the "
+                f"command is given, {Path.cwd()}"
+            )
     command = [sys.executable, str(DAG), "--configfile", *map(str, configfiles)]
     asked = subprocess.run([*command, "--config", *settings], capture_output=True, encoding="utf-8")
     if asked.returncode:
