@@ -491,6 +491,8 @@ def test_a_damaged_file_is_named_in_one_line(stage, pipeline, monkeypatch):
     monkeypatch.delenv("TTTNN_TRACEBACK", raising=False)
     call = pipeline.calls[stage]
     assert call.reads
+    for kept in pipeline.folder.glob("evaluation/**/.*.documents.gz"):
+        kept.unlink()  # of documents whose rows are there, no model is read
     faults = []
     for path in call.reads:
         whole = path.read_bytes()
