@@ -16,13 +16,15 @@ VECTORS = dict.fromkeys(
     if any(method == evaluated for _, evaluated, _ in CELLS)
 )
 
+# From here, not from the root: a project that is moved or copied has the same inputs.
+PACKAGE = Path(os.path.relpath(BESIDE))
 # of tables; of figures they are in the package
 CAPTION_FILES = [
     str(file)
-    for file in sorted(Path(BESIDE, "report").glob("*.rst"))
+    for file in sorted((PACKAGE / "report").glob("*.rst"))
     if file.stem not in ("figure", "workflow")
 ]
-CITATION = [str(file) for file in Path(BESIDE).parent.glob("CITATION.cff")]
+CITATION = [str(file) for file in PACKAGE.parent.glob("CITATION.cff")]
 
 
 rule score:
@@ -207,7 +209,7 @@ rule write_report:
             if file.endswith(".csv")
         ],
         captions=CAPTION_FILES,
-        page=collect(f"{BESIDE}/tttnn/report/page.{{kind}}", kind=["html", "css", "js"]),
+        page=collect(f"{PACKAGE}/tttnn/report/page.{{kind}}", kind=["html", "css", "js"]),
         citation=CITATION,
     output:
         html="<results>/report.html",

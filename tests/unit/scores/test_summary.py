@@ -55,7 +55,7 @@ def test_absent_tasks_and_places_are_named(tables, tmp_path, capsys):
     assert "renormalised over the 20 tasks evaluated" in out
     assert f"Tables   {tables}\n" in out
     assert "Figures  figures/made-up\n" in out
-    assert out.endswith(f"Report   {tmp_path / 'report.zip'}\n")
+    assert out.endswith(f"Report   {tmp_path / 'report.html'}\n")
 
 
 def test_a_complete_run_has_no_note(tmp_path, capsys):
