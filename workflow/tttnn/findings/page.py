@@ -134,4 +134,5 @@ def findings(runs: list[Path], /, output: Path) -> None:
     command = shlex.join(["tttnn", "findings", *map(str, runs), "--output", str(output)])
     _write(output / "findings.md", lines(found, output, command))
     _write(output / APPENDIX, appendix.lines(found, command))
-    print(f"{output / 'findings.md'} and {output / APPENDIX}: of {', '.join(r.name for r in found)}")
+    names = ", ".join(run.name for run in found)
+    print(f"{output / 'findings.md'} and {output / APPENDIX}: of {names}")
