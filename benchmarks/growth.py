@@ -125,7 +125,7 @@ def draw(
     with rc_context(style.RC):
         figure = style.new_figure(style.PAGE, 2.1)
         for axes, (grows, points) in zip(
-            figure.subplots(1, len(found)), found.items(), strict=True
+            figure.subplots(1, len(found), sharey=True), found.items(), strict=True
         ):
             sizes = [point.size for point in points]
             floor = [point.operations / rate for point in points]
@@ -135,7 +135,7 @@ def draw(
             axes.minorticks_off()
             labels = [f"{size / 1000:g}k" if size % 1000 == 0 else f"{size:.4g}" for size in sizes]
             axes.set_xticks(sizes, labels, fontsize=style.SMALL - 0.5)
-            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            axes.yaxis.set_major_locator(LogLocator())
             axes.yaxis.set_major_formatter("{x:g}")
             axes.grid(visible=True)
         figure.axes[0].set_ylabel("processor seconds")

@@ -49,13 +49,20 @@ def test_columns_stand_below_their_heads(tables, capsys):
 
 
 def test_absent_tasks_and_places_are_named(tables, tmp_path, capsys):
-    summary(tables, tmp_path / "report.html")
+    report = tmp_path / "report.html"
+    report.touch()
+    summary(tables, report)
     out = capsys.readouterr().out
     assert "No documents: pile_books3, pile_enron\n" in out
     assert "renormalised over the 20 tasks evaluated" in out
     assert f"Tables   {tables}\n" in out
     assert "Figures  figures/made-up\n" in out
-    assert out.endswith(f"Report   {tmp_path / 'report.html'}\n")
+    assert out.endswith(f"Report   {report}\n")
+
+
+def test_a_report_that_is_not_there_is_not_told_as_if_it_were(tables, tmp_path, capsys):
+    summary(tables, tmp_path / "report.html")
+    assert capsys.readouterr().out.endswith("report.html (not written yet)\n")
 
 
 def test_a_complete_run_has_no_note(tmp_path, capsys):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from tqdm import tqdm
 
 from tttnn.corpus.omissions import left_out
 from tttnn.tables import open_table, read_table
@@ -226,7 +227,9 @@ def read_cells(paths: list[Path], selected: dict[str, int]) -> list[Cell]:
         parts.setdefault(name, []).append(path)
     cells = [
         cell
-        for name, files in parts.items()
+        for name, files in tqdm(
+            parts.items(), desc="reading", unit=" cells", mininterval=5, delay=5
+        )
         if (cell := _read_cell(name, files, selected[name.task])) is not None
     ]
     first_on: dict[str, Cell] = {}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from tqdm import tqdm
 
 from tttnn.pile import ALL, TASKS
 from tttnn.scores.bootstrap import Estimate, resample_counts, weighted_mean
@@ -52,15 +53,14 @@ def estimate_all(cells: list[Cell], spec: Score, keep: dict[str, set[int]] | Non
     has bits per byte only.
     """
     scores: Scores = {cell.name[:2]: {} for cell in cells}
-    for task in TASKS:  # outermost, for all of a task's cells share its resamples
-        for cell in cells:
-            if cell.name.task != task:
-                continue
-            mask = np.full(len(cell.documents), True)
-            if keep is not None:
-                mask = np.isin(cell.documents, list(keep[task]))
-            if mask.any():
-                scores[cell.name[:2]][task] = estimate(cell, mask, spec)
+    # by task, for all of a task's cells share its resamples
+    by_task = [cell for task in TASKS for cell in cells if cell.name.task == task]
+    for cell in tqdm(by_task, desc="resampling", unit=" cells", mininterval=5, delay=5):
+        mask = np.full(len(cell.documents), True)
+        if keep is not None:
+            mask = np.isin(cell.documents, list(keep[cell.name.task]))
+        if mask.any():
+            scores[cell.name[:2]][cell.name.task] = estimate(cell, mask, spec)
     for tasks in scores.values():
         if tasks:
             parts = [(w, tasks[t][METRICS[0]]) for t, w in pile_weights(tasks).items()]

@@ -75,7 +75,7 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
     yield f"Tables   {tables}"
     yield f"Figures  {Path('figures') / run}"
     if report is not None:
-        yield f"Report   {report}"
+        yield f"Report   {report}{'' if report.is_file() else ' (not written yet)'}"
 
 
 def summary(tables: Path, report: Path | None = None) -> None:
