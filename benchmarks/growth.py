@@ -134,6 +134,8 @@ def draw(
             axes.set_xlabel(grows)
             axes.minorticks_off()
             labels = [f"{size / 1000:g}k" if size % 1000 == 0 else f"{size:.4g}" for size in sizes]
+            if any(size % 1 for size in sizes):
+                labels = [f"{size:.2g}" for size in sizes]
             axes.set_xticks(sizes, labels, fontsize=style.SMALL - 0.5)
             axes.yaxis.set_major_locator(LogLocator())
             axes.yaxis.set_major_formatter("{x:g}")
