@@ -86,20 +86,27 @@ PAGE = re.compile(r"\]\(([^)#:]+\.(?:md|ipynb))\)")
 
 
 class Notebook(MystParser):
-    """Reads a notebook as the page that its cells make; outputs are not kept in it."""
+    """Reads a notebook as the page that its cells and their outputs make."""
 
     supported = ("notebook",)
 
     def parse(self, inputstring: str, document: nodes.document) -> None:
-        """Markdown as it stands, code in fences."""
-        cells = json.loads(inputstring)["cells"]
-        texts = ("".join(cell["source"]) for cell in cells)
-        kinds = (cell["cell_type"] for cell in cells)
-        page = (
-            text if kind == "markdown" else f"```python\n{text}\n```"
-            for kind, text in zip(kinds, texts, strict=True)
-        )
+        """Markdown as it stands, code and printed text in fences."""
+        page = []
+        for cell in json.loads(inputstring)["cells"]:
+            text = "".join(cell["source"])
+            page.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+            page.extend(map(_shown, cell.get("outputs", [])))
         super().parse("\n\n".join(page), document)
+
+
+def _shown(output: dict[str, Any]) -> str:
+    """An output of a cell, as Markdown: its picture, or its text."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        picture = "".join(data["image/png"]).replace("\n", "")
+        return f"![What the cell above draws](data:image/png;base64,{picture})"
+    return f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```"
 
 
 def contents(text: str) -> str:
