@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from math import fsum
-from typing import NamedTuple
 
 from tttnn.config.load import ConfigError
 from tttnn.config.root import Config
@@ -30,16 +29,12 @@ EVERY = 1.0
 """The fraction that is all documents: of a task that has more than the plan expects, too."""
 
 
-class _Seconds(NamedTuple):
-    """Of a model and method on a task: of its jobs without a document, and of a document."""
-
-    task: str
-    jobs: float
-    document: float
+DIGITS = 6
+"""Of seconds: versions of Python differ in the last digit of a sum."""
 
 
-def _seconds(config: Config, sized: Scale) -> Iterator[_Seconds]:
-    """Of each evaluation, whose seconds are as many more for every document as for the first."""
+def _seconds(config: Config, sized: Scale) -> Iterator[tuple[str, float, float]]:
+    """By evaluation the task, its jobs' seconds without a document, and those of each document."""
     none, one = (
         replace(sized, texts=sized.texts._replace(selected=dict.fromkeys(TASKS, number)))
         for number in (0.0, 1.0)
@@ -48,7 +43,7 @@ def _seconds(config: Config, sized: Scale) -> Iterator[_Seconds]:
         formula, parts = FORMULAS[config.evaluated_by(method)], len(config.parts(method, task))
         job = {"model": model, "method": method, "task": task, "part": "0"}
         jobs = parts * formula(none, job).seconds
-        yield _Seconds(task, jobs, parts * formula(one, job).seconds - jobs)
+        yield task, jobs, parts * formula(one, job).seconds - jobs
 
 
 def _sized(config: Config) -> Scale:
@@ -59,12 +54,15 @@ def _sized(config: Config) -> Scale:
 def _fitting(config: Config, sized: Scale, hours: float) -> Afforded:
     """As `affordable`, of a run of this size."""
     cells = list(_seconds(config, sized))
-    tasks = list(dict.fromkeys(cell.task for cell in cells))
+    tasks = list(dict.fromkeys(task for task, _, _ in cells))
     there = {task: round(sized.texts.selected[task]) for task in tasks}
+    # a sum that is the same whatever the order of models and methods
+    jobs = {t: round(fsum(jobs for task, jobs, _ in cells if task == t), DIGITS) for t in tasks}
+    document = {t: round(fsum(one for task, _, one in cells if task == t), DIGITS) for t in tasks}
 
-    def takes(count: int) -> float:  # the same sum whatever the order of models and methods
-        counts = {task: min(count, documents) for task, documents in there.items()}
-        return fsum(part for c in cells for part in (c.jobs, counts[c.task] * c.document)) / 3600
+    def takes(count: int) -> float:
+        seconds = (jobs[task] + min(count, there[task]) * document[task] for task in tasks)
+        return fsum(seconds) / 3600
 
     most, seed = max(there.values()), config.select.seed
     if takes(most) <= hours:
@@ -77,13 +75,7 @@ def _fitting(config: Config, sized: Scale, hours: float) -> Afforded:
             "(select.hours, or --hours), evaluate fewer models, methods or tasks, or give the "
             "methods a budget"
         )
-    return Afforded(
-        hours=hours,
-        select=select,
-        documents=there,
-        jobs={task: fsum(c.jobs for c in cells if c.task == task) for task in tasks},
-        document={task: fsum(c.document for c in cells if c.task == task) for task in tasks},
-    )
+    return Afforded(hours=hours, select=select, documents=there, jobs=jobs, document=document)
 
 
 def affordable(config: Config, hours: float) -> Afforded:
@@ -98,7 +90,10 @@ def affordable(config: Config, hours: float) -> Afforded:
 def _check_known(config: Config, sized: Scale) -> None:
     """Raise `ConfigError` for what a plan would take for something else."""
     if sized.texts.provisional:
-        raise ConfigError(f"select.hours: {sized.texts.known}. Put them there, or give select.count")
+        raise ConfigError(
+            "select.hours: how many documents there are is not known "
+            f"({sized.texts.known}): put the files there, or give select.count"
+        )
     for model, _, _ in config.cells():
         if sized.shapes[model].known == UNKNOWN.known:
             raise ConfigError(
