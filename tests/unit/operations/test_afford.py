@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,8 +113,8 @@ def test_the_order_of_names_moves_no_document():
     found = []
     for methods, models in (names, [each[::-1] for each in names]):
         chosen = f"evaluate={{models: {models}, methods: {methods}}}"
-        found.append(within_hours(within(0.05, *SMALL, chosen))[1])
-    assert found[0].select.count not in (None, 1)
+        found.append(within_hours(within(0.0216, *SMALL, chosen))[1])
+    assert found[0].select.count == 5
     assert found[0] == found[1]
 
 
@@ -192,5 +192,5 @@ def test_the_plan_says_what_hours_led_to_and_its_jobs_have_those_documents():
     counted = Costs(chosen)
     assert counted.selected("pile_enron") == 5
     without, jobs = asked(settings=SMALL)
-    assert not any("hours" in line for line in list(lines(without, jobs))[1:3])
+    assert next(islice(lines(without, jobs), 1, None)) == ""
     assert not any("hours.csv" in output for job in jobs for output in job.outputs)

@@ -31,11 +31,11 @@ def test_a_task_s_row_has_what_is_there_drawn_and_left_out(tmp_path):
     assert list(table.columns) == COLUMNS
     assert table.to_dict("records") == [
         {
-            "run": "mine", "task": "pile_enron", "documents": 30, "selected": 6, "left_out": 24,
-            "hours": 2.0, "expected_hours": pytest.approx((72 + 6 * 180) / 3600),
-        },
-        {
             "run": "mine", "task": "pile_arxiv", "documents": 10, "selected": 2, "left_out": 8,
             "hours": 2.0, "expected_hours": pytest.approx((36 + 2 * 900) / 3600),
+        },
+        {
+            "run": "mine", "task": "pile_enron", "documents": 30, "selected": 6, "left_out": 24,
+            "hours": 2.0, "expected_hours": pytest.approx((72 + 6 * 180) / 3600),
         },
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.files import replacing
+from tttnn.pile import TASKS
 from tttnn.scores.inventory import read_selection
 from tttnn.sections.base import Section
 from tttnn.sections.hours import Afforded
@@ -23,7 +24,7 @@ class HoursSpec(Section):
 
 
 def list_hours(spec: HoursSpec, selection: Path, table: Path) -> None:
-    """Write a row for each evaluated task: the documents there are, drawn, and left out.
+    """Write a row for each evaluated task, in the Pile's order: documents there, drawn, left out.
 
     `selection` is `queries/test/selection.json`. `hours` are those asked for, of all tasks;
     `expected_hours` what the task's evaluations take by the plan's rates, with as many documents as
@@ -40,7 +41,8 @@ def list_hours(spec: HoursSpec, selection: Path, table: Path) -> None:
             "hours": afforded.hours,
             "expected_hours": afforded.expected(task, selected) / 3600,
         }
-        for task in afforded.documents
+        for task in TASKS
+        if task in afforded.documents
     ]
     with replacing(table) as beside:
         pd.DataFrame(rows, columns=COLUMNS).to_csv(beside, index=False, lineterminator="\n")
