@@ -28,7 +28,6 @@ FORMULAS = METHOD_RULES | EXPERT_RULES
 EVERY = 1.0
 """The fraction that is all documents: of a task that has more than the plan expects, too."""
 
-
 DIGITS = 6
 """Of seconds: versions of Python differ in the last digit of a sum."""
 
