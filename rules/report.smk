@@ -24,6 +24,8 @@ CAPTION_FILES = [
     for file in sorted((PACKAGE / "report").glob("*.rst"))
     if file.stem not in ("figure", "workflow")
 ]
+# asked for where select.hours chose how many documents there are
+HOURS = ["<results>/tables/hours.csv"] if afforded else []
 CITATION = [str(file) for file in PACKAGE.parent.glob("CITATION.cff")]
 
 
@@ -139,6 +141,38 @@ rule score:
         " > {log:q} 2>&1"
 
 
+rule list_hours:
+    input:
+        selection="<results>/queries/test/selection.json",
+    output:
+        hours=report(
+            "<results>/tables/hours.csv",
+            caption="../workflow/report/hours.rst",
+            category="Tables",
+            labels={"table": "hours"},
+        ),
+    log:
+        "<logs>/list_hours.log",
+    benchmark:
+        "<benchmarks>/list_hours.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=cost.mem_mb("list_hours"),
+        runtime=cost.runtime("list_hours"),
+    params:
+        spec=spec.list_hours,
+        code=code("list_hours"),
+    message:
+        "List what hours leave out"
+    shell:
+        "python -m tttnn list_hours --spec {params.spec:q}"
+        " --selection {input.selection:q}"
+        " --table {output.hours:q}"
+        " > {log:q} 2>&1"
+
+
 rule draw_figure:
     input:
         scores="<results>/tables/scores.csv",
@@ -201,6 +235,7 @@ rule write_report:
                 *rules.score.output,
                 *rules.measure_distances.output,
                 *(["<results>/tables/tuning.csv"] if CHOICES else []),
+                *HOURS,
                 *POSITIONS,
                 *EXPERT_TABLES,
                 *SIDE_BY_SIDE,

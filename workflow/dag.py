@@ -69,7 +69,7 @@ def quicken(workflow: Workflow) -> None:
     overwrite_function_params(Resource.evaluate, signature(Resource.evaluate).parameters)
     if workflow.modifier.is_main_snakefile():  # else whoever takes this as a module has the names
         names = workflow.globals
-        workflow.modifier.globals = {name: names[name] for name in ("config", "cfg")}
+        workflow.modifier.globals = {name: names[name] for name in ("config", "asked", "cfg")}
 
 
 def first_folder() -> Path:
@@ -108,7 +108,7 @@ def _ask(configfiles: list[Path], settings: list[str]) -> dict[str, Any]:
         except Exception as error:
             api.print_exception(error)
             sys.exit(1)
-        checked = workflow.globals["cfg"]
+        checked = workflow.globals["asked"]
         return {
             "config": checked.model_dump(mode="json"),
             "jobs": listed(workflow.dag, workflow),

@@ -21,6 +21,7 @@ from tttnn.command import COMMANDS, _add_options, function_of, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
+from tttnn.operations.afford import within_hours
 from tttnn.stages import MODULES, Specs
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,9 @@ def spec_of(stage: str) -> str:
     )  # fmt: skip
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     values["models"]["published"] = {"kind": "huggingface", "id": "gpt2", "revision": "607a30d"}
-    return getattr(Specs(load(values)), named[stage][1])(wildcards)
+    if stage == "list_hours":
+        values["select"] |= {"count": None, "hours": 1.0}
+    return getattr(Specs(*within_hours(load(values))), named[stage][1])(wildcards)
 
 
 def options_of(stage: str) -> tuple[list[str], dict]:

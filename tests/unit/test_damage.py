@@ -328,6 +328,14 @@ def build(made: Pipeline) -> None:
         "choose_settings", held_out, spec=grid | {"resamples": 10}, results=at,
         selection=at / "queries/val/selection.json", model=MODEL, method="ttt", output=chosen,
     )  # fmt: skip
+    afforded = {
+        "hours": 1, "select": {"count": 2}, "documents": {TASK: 4}, "jobs": {TASK: 1},
+        "document": {TASK: 1},
+    }  # fmt: skip
+    run(
+        "list_hours", spec={"run": "some", "afforded": afforded},
+        selection=at / "queries/test/selection.json", table=at / "tables/hours.csv",
+    )  # fmt: skip
     run("list_choices", records=[chosen], table=at / "tables/tuning.csv")
     run(
         "evaluate_tuned", *used[MODEL], chosen, texts,

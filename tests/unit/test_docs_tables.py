@@ -11,7 +11,7 @@ from documented import COLUMNS, ROOT, check_columns, columns_of
 from synthetic_run import make_run
 from tttnn.published import compare, follow_ups
 from tttnn.retrieval.distances import PAIRS_SCHEMA
-from tttnn.scores import experts, positions, tuning
+from tttnn.scores import experts, hours, positions, tuning
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def test_of_the_tables_that_every_run_has(tables):
     ("table", "written"),
     [
         ("experts", experts.COLUMNS),
+        ("hours", hours.COLUMNS),
         ("positions", positions.COLUMNS),
         ("tuning", tuning.CHOICE_COLUMNS),
         ("side_by_side", compare.COLUMNS),

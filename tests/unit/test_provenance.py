@@ -81,7 +81,10 @@ def test_two_values_that_change_places_are_a_change(values):
         (
             "run",
             "other",
-            {"score", "score_windows", "choose_settings", "weigh_experts", "write_report"},
+            {
+                *("score", "score_windows", "choose_settings", "weigh_experts", "list_hours"),
+                "write_report",
+            },
         ),
         ("corpus.on_bad_record", "fail", {"download_shard"}),
         ("chunk.stride_tokens", 100, {"chunk_shard"}),

@@ -18,9 +18,11 @@ from tttnn.methods.needs import with_rates
 from tttnn.needs.rates import CPU, GPU
 from tttnn.provenance import canonical, fingerprint, merged
 from tttnn.sections.experts import Clustering, Training
+from tttnn.sections.hours import Afforded
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
 from tttnn.sections.method import Placement
 from tttnn.sections.pool import POOLS
+from tttnn.sections.select import Select
 
 MODULES = {
     "download_shard": "tttnn.corpus.download",
@@ -61,6 +63,7 @@ MODULES = {
     "choose_settings": "tttnn.scores.tuning",
     "evaluate_tuned": "tttnn.methods.tuned",
     "list_choices": "tttnn.scores.tuning",
+    "list_hours": "tttnn.scores.hours",
     "score": "tttnn.scores.score",
     "score_windows": "tttnn.scores.positions",
     "cluster_passages": "tttnn.retrieval.clusters",
@@ -156,11 +159,12 @@ class Codes:
 class Specs:
     """The `spec` params: for each stage, the canonical JSON of exactly what it reads.
 
-    Methods take Snakemake's wildcards, whether or not the stage's spec depends on them.
+    Methods take Snakemake's wildcards, whether or not the stage's spec depends on them. `afforded`
+    is what `select.hours` led to; `config` has the draw.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, afforded: Afforded | None = None) -> None:
+        self._config, self._afforded = config, afforded
         self._evaluation = cache(self._make_evaluation)  # thousands of jobs share some dozens
         self._embed = canonical(config.embed)
         for name in [name for name in vars(Specs) if not name.startswith("_")]:
@@ -198,11 +202,15 @@ class Specs:
         return canonical({"index": self._config.indexes[wildcards.index].built()})
 
     def select_documents(self, wildcards: Any) -> str:
-        is_val = wildcards.queries == "val"
-        return canonical(self._config.validation if is_val else self._config.select)
+        return self._select(self._config.validation if wildcards.queries == "val" else None)
 
     def compare_published(self, wildcards: Any) -> str:
-        return canonical(self._config.select)
+        return self._select()
+
+    def _select(self, select: Select | None = None) -> str:
+        """Of a draw, of the test documents where none is given: its own keys, and not the hours."""
+        chosen = select or self._config.select
+        return canonical(chosen.model_dump(mode="json", include=set(Select.model_fields)))
 
     def split_documents(self, wildcards: Any) -> str:
         # the tokenizer is an input
@@ -386,6 +394,9 @@ class Specs:
                 windows=[name for name in methods if config.by_windows(name)],
             )
         )
+
+    def list_hours(self, wildcards: Any) -> str:
+        return canonical({"run": self._config.run, "afforded": self._afforded})
 
     def score_windows(self, wildcards: Any) -> str:
         config = self._config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 from tttnn.config.figures import FIGURES
 from tttnn.findings.claims import CLAIMS
 from tttnn.reading import ReadingError
+from tttnn.records.runs import Results
 from tttnn.report import grids
 from tttnn.report.captions import CaptionError, parted
 from tttnn.report.cost import duration
 from tttnn.report.headings import CLAIMED, SAID, printed
+from tttnn.report.landing import missing
 from tttnn.spent import GPU_RULES
 
 ROOT = Path(__file__).parents[3]
@@ -88,6 +91,21 @@ def test_it_says_what_is_missing(text):
     assert "3 records of the corpus were rejected" in missing
     assert "No GPU was used." in missing  # by the environments, whatever the configuration says
     assert "Figures that this run has no data for: positions." in missing
+
+
+def test_it_says_what_hours_left_out_of_the_run_that_has_them(run, tmp_path):
+    copied = tmp_path / "mine"
+    shutil.copytree(run, copied)
+    rows = [("pile_enron", 30, 6, 24, 2.0, 0.25), ("pile_arxiv", 2, 2, 0, 2.0, 1.5)]
+    columns = ["task", "documents", "selected", "left_out", "hours", "expected_hours"]
+    pd.DataFrame(rows, columns=columns).to_csv(copied / "tables/hours.csv", index=False)
+    (said,) = missing(Results(copied), ["hours"], [])
+    assert said == (
+        "2 hours of evaluation left out 24 of 32 documents: 6 of each task were drawn, or as many "
+        "as there are, and the plan expects them to take 1.75 hours."
+    )
+    # a table that lies there from before the key was taken out
+    assert missing(Results(copied), [], []) == ["Nothing that was asked for."]
 
 
 def test_it_says_how_to_cite(text):

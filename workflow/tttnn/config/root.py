@@ -31,6 +31,7 @@ from tttnn.sections.embeddings import Embeddings
 from tttnn.sections.evaluate import Ablations, Evaluate
 from tttnn.sections.experts import Experts
 from tttnn.sections.gather import Gather
+from tttnn.sections.hours import Draw
 from tttnn.sections.index import Index
 from tttnn.sections.lexical import Lexical
 from tttnn.sections.long import Long
@@ -92,7 +93,7 @@ class Config(Section):
     pools: dict[str, AnyPool] = {}
     selections: dict[str, AnySelection] = {}
     gather: Gather
-    select: Select
+    select: Draw
     validation: Select
     split: Split
     long: Long

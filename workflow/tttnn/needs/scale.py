@@ -35,7 +35,7 @@ class Texts(NamedTuple):
     """The corpus: of a train shard, and of the test documents of each task.
 
     `known` says where that is from; `fetched` how many bytes of text arrive a second, and
-    `fetched_from` where that is from.
+    `fetched_from` where that is from. `provisional`: another corpus' sizes, until there are files.
     """
 
     documents: float
@@ -45,6 +45,7 @@ class Texts(NamedTuple):
     known: str
     fetched: float
     fetched_from: str
+    provisional: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ HUB = {
     "openai-community/gpt2-large": Shape(36, 1280, 50257, 708e6),
     "openai-community/gpt2-xl": Shape(48, 1600, 50257, 1475e6),
     "EleutherAI/gpt-neo-1.3B": Shape(24, 2048, 50257, 1208e6),
+    "HuggingFaceTB/SmolLM2-135M": Shape(30, 576, 49152, 106e6),
     "Qwen/Qwen2.5-0.5B": Shape(24, 896, 151936, 358e6),
     "Qwen/Qwen2.5-1.5B": Shape(28, 1536, 151936, 1310e6),
     "meta-llama/Llama-3.2-1B": Shape(16, 2048, 128256, 973e6),

@@ -21,6 +21,7 @@ from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
 from tttnn.needs.rates import MB
 from tttnn.needs.scale import Formula
+from tttnn.operations.afford import within_hours
 from tttnn.operations.sizes import scale
 from tttnn.published.needs import FORMULAS as PUBLISHED
 from tttnn.report.needs import FORMULAS as REPORT
@@ -65,11 +66,15 @@ class Costs:
     `mem_mb` and `runtime` make the functions that a rule's resources are; they take Snakemake's
     wildcards and the number of the attempt, and ask for more each time.
 
+    `afforded` is what `select.hours` led to, or None.
+
     Raises `ValueError` if an evaluated kind of method, or a built type of index, does not say what
-    it needs; `of`, `mem_mb` and `runtime` raise it for a rule without a formula.
+    it needs, and as `within_hours` does; `of`, `mem_mb` and `runtime` raise it for a rule without a
+    formula.
     """
 
     def __init__(self, config: Config) -> None:
+        config, self.afforded = within_hours(config)
         self._scale = scale(config)
         for name in config.evaluated:
             load(METHODS, config.methods[name].kind)

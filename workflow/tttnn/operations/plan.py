@@ -8,7 +8,7 @@ from pathlib import Path
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.needs.need import Need
-from tttnn.operations.afford import affordable
+from tttnn.operations.afford import affordable, said
 from tttnn.operations.costs import Costs
 from tttnn.operations.embedders import representations
 from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
@@ -73,6 +73,8 @@ def lines(config: Config, listed: list[Job]) -> Iterator[str]:
     """The plan's lines: a rule each; then the evaluations, a model and method each."""
     costs = Costs(config)
     yield f"Run {config.run}. Sizes: {costs.known()}."
+    if costs.afforded is not None:
+        yield from said(costs.afforded)
     yield ""
     yield ROW.format("rule", "jobs", "disk", "memory", "on the GPU", "hours", "of", "from")
     hours = {"CPU": 0.0, "GPU": 0.0}
@@ -166,13 +168,14 @@ def plan(
     --configfile, --config  as Snakemake's: overlays over config.yaml, and single keys
     --against results/RUN   what that run was expected to use, beside what it used
     --hours 10              how many documents can be evaluated in so many hours of a processor, or
-                            of a GPU: the `select` to put into the configuration
+                            of a GPU: the `select` that `select: {hours: 10}` leads to
     """
     if against is not None:
         started_with = read_json(against / "config.json")
         printed = _against(load(started_with), kept(against / "jobs.json"))
     elif hours is not None:
-        printed = affordable(*ask(configfile or [], config or []), hours)
+        asked, _ = ask(configfile or [], config or [])
+        printed = said(affordable(asked, hours))
     else:
         printed = lines(*ask(configfile or [], config or []))
     for line in printed:

@@ -129,7 +129,9 @@ def _sample(file: Path) -> _Sample:
 def _local_texts(config: Config, source: LocalSource) -> Texts:
     """From the sizes of a folder's files, and the start of its test documents."""
     pile = _pile_texts(config)
-    nothing = pile._replace(known=f"no files of text in {source.path} yet: taken for {pile.known}")
+    nothing = pile._replace(
+        known=f"no files of text in {source.path} yet: taken for {pile.known}", provisional=True
+    )
     found = (source.input_file(shard) for shard in config.shards)
     train = [file for file in found if file is not None]
     held = source.input_file("test")

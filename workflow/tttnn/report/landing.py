@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import pandas as pd
@@ -124,6 +124,17 @@ def _budgets(run: Run) -> Iterator[str]:
             )
 
 
+def _hours(run: Run) -> Iterator[str]:
+    table = run.table("hours")
+    if out := int(table["left_out"].sum()):
+        yield (
+            f"{table['hours'].iloc[0]:g} hours of evaluation left out {out} of "
+            f"{table['documents'].sum()} documents: {table['selected'].max()} of each task were "
+            "drawn, or as many as there are, and the plan expects them to take "
+            f"{table['expected_hours'].sum():.3g} hours."
+        )
+
+
 def _corpus(run: Run) -> Iterator[str]:
     table = run.table("corpus")
     if rejected := int(table["rejected"].sum()):
@@ -139,18 +150,23 @@ def _made(run: Run) -> Iterator[str]:
         yield "No GPU was used."
 
 
-def missing(run: Run, left_out: list[str]) -> list[str]:
-    """What the run does not have, a sentence each; `left_out` are figures that it cannot fill."""
+def missing(run: Run, tables: Collection[str], left_out: list[str]) -> list[str]:
+    """What the run does not have, a sentence each.
+
+    `tables` are those of the run as it is now, some of which may lie there from before; `left_out`
+    are figures that it cannot fill.
+    """
     said = [
         line
         for part, of in (
             ("tasks", _tasks),
             ("scores", _cells),
             ("budget", _budgets),
+            ("hours", _hours),
             ("corpus", _corpus),
             ("environment", _made),
         )
-        if run.has(part)
+        if part in tables
         for line in of(run)
     ]
     if left_out:

@@ -160,7 +160,7 @@ def write_report(
         main=shown[0] if shown else None,
         others=shown[1:],
         facts=ran(run, spec.models, spec.source),
-        missing=missing(run, spec.left_out),
+        missing=missing(run, {file.stem for file in tables}, spec.left_out),
         citations=[line for file in citation for line in citations(file)],
         tables=listed,
         data=_data(listed),

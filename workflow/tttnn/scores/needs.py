@@ -48,10 +48,15 @@ def list_choices(scale: Scale, wildcards: Mapping[str, str]) -> Need:
     return Need(PYTHON + PANDAS, START, ROW_DISK * POINTS, "records")
 
 
+def list_hours(scale: Scale, wildcards: Mapping[str, str]) -> Need:
+    return Need(PYTHON + PANDAS, START, ROW_DISK * len(scale.texts.selected), "a row a task")
+
+
 FORMULAS: dict[str, Formula] = {
     "score": score,
     "score_windows": score_windows,
     "choose_settings": choose_settings,
     "list_choices": list_choices,
+    "list_hours": list_hours,
 }
 """By rule."""

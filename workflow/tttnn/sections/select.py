@@ -10,8 +10,8 @@ from tttnn.sections.base import Section
 class Select(Section):
     """Which test documents of each task are evaluated: a fraction (the paper's) or a count."""
 
-    fraction: float | None = Field(default=None, gt=0, le=1)
-    count: int | None = Field(default=None, gt=0)
+    fraction: float | None = Field(default=None, gt=0, le=1)  # of each task's documents, or ...
+    count: int | None = Field(default=None, gt=0)  # ... a number of them
     seed: int = Field(default=1216, ge=0)  # of the draw, which is nested: more keep those that were
 
     @model_validator(mode="after")
