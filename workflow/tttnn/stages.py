@@ -14,9 +14,10 @@ from typing import Any
 
 from tttnn.config.figures import FIGURES, caption, drawn
 from tttnn.config.root import Config
+from tttnn.fingerprints import of_package
 from tttnn.methods.needs import with_rates
 from tttnn.needs.rates import CPU, GPU
-from tttnn.provenance import canonical, fingerprint, merged
+from tttnn.provenance import canonical, merged
 from tttnn.sections.experts import Clustering, Training
 from tttnn.sections.hours import Afforded
 from tttnn.sections.kinds import INDEXES, METHODS, SELECTIONS, SOURCES, engine
@@ -146,6 +147,7 @@ class Codes:
 
         Such a stage's param covers the module of its own kind, and of no other.
         """
+        fingerprint = of_package()
         if stage not in KINDS:
             return fingerprint(MODULES[stage])
 
