@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tttnn.adapting import LEARNING_RATE, adapted, recipe_for
 from tttnn.files import replacing
-from tttnn.library import LEARNING_RATE, adapted, recipe_for
 from tttnn.live.query import neighbors_of, table
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Lora, Recipe

@@ -23,7 +23,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 
-from tttnn.library import LEARNING_RATE, adapted, opened_run, recipe_for
+from tttnn.adapting import LEARNING_RATE, adapted, recipe_for
+from tttnn.library import opened_run
 from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Recipe
