@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import tttnn
 from documented import ROOT
@@ -339,6 +341,16 @@ def test_tables_are_read_by_name(tmp_path, monkeypatch):
         assert set(found) == {"scores", "documents"} and found["scores"].equals(frame)
     with pytest.raises(ValueError, match="holds no tables"):
         tttnn.read_tables("yours")
+
+
+def test_the_page_has_the_learning_rates_of_the_demo_s_models():
+    page = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    models = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["models"]
+    said = re.findall(r"([\d.]+e-3) \(`(\w+)`\)", page)
+    rates = {name: float(rate) for rate, name in said}
+    assert rates == {name: float(models[name]["adapt_learning_rate"]) for name in rates}
+    assert set(rates) == {"small", "large", "neo"}
+    assert f"learning_rate={said[0][0]}" in page  # of the example, whose model is `small`
 
 
 def test_a_record_s_tables_are_read_by_name_and_compared_with_their_digests(tmp_path):
