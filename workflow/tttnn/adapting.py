@@ -130,8 +130,8 @@ def log_likelihood(
         found = likelihood.log_likelihood(model, windows)
     if math.isnan(found):
         raise ValueError(
-            "the model's likelihood of the text is NaN: load the model again, in float32; if it "
-            "was trained here, with a lower learning rate"
+            "the model's likelihood of the text is NaN: lower the learning rate if the model was "
+            "trained here, else load it again, in float32"
         )
     return found
 
