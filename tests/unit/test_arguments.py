@@ -188,3 +188,20 @@ def test_k_may_be_more_than_there_is_and_must_be_a_number(tmp_path, monkeypatch)
     for k in (0, True, 2.0, "2"):
         with pytest.raises(ValueError, match=r"^k is "):
             tttnn.search(TEXT, "live", k)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tttnn.load_model(None), "the model's folder is None: give its name or its path"),
+        (lambda: tttnn.load_model("any", "meta"), "device meta holds no weights: take cpu"),
+        (lambda: tttnn.read_tables(3), "the run is 3: give its name or its path"),
+        (lambda: tttnn.search(TEXT, None), "the run is None: give its name or its path"),
+        (lambda: tttnn.search(TEXT, "none"), r"results/none is no run's folder: give the name of"),
+        (lambda: tttnn.search(TEXT, "results/none"), "results/none is no run's folder: give the n"),
+    ],
+)
+def test_what_names_nothing_is_said(call, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        call()

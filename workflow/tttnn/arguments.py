@@ -7,9 +7,11 @@ numpy would take in silence, too.
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable
 from itertools import chain
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,13 @@ def positive(value: Any, what: str) -> float:
     if not (isfinite(number) and number > 0):
         raise ValueError(f"{what} is {value!r}: give a number above 0")
     return number
+
+
+def checked_path(path: Any, what: str) -> Path:
+    """Raises `ValueError` for what names no file or folder."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{what} is {path!r}: give its name or its path")
+    return Path(path)
 
 
 def checked_text(text: Any, what: str = "the text") -> str:

@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.adapting import adapt, adapted, bits_per_byte, log_likelihood, recipe_for
-from tttnn.arguments import checked_text, checked_vectors, positive, whole
+from tttnn.arguments import checked_path, checked_text, checked_vectors, positive, whole
 from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
 from tttnn.methods.measure import Query
@@ -59,18 +59,25 @@ def load_model(
     except (RuntimeError, AssertionError) as error:  # a name that is none; none of that name here
         said = f"device {device!r} cannot be used ({one_line(error)}): take cpu"
         raise ValueError(said) from error
-    return load_causal(Path(folder), device=device)
+    if torch.device(device).type == "meta":
+        raise ValueError("device meta holds no weights: take cpu, or cuda")
+    return load_causal(checked_path(folder, "the model's folder"), device=device)
 
 
 def opened_run(run: str | Path, index: str | None = None) -> Run:
     """A run by its name in the current folder, or by the path of its `results/NAME`."""
-    path = Path(run)
+    path = checked_path(run, "the run")
+    whole_path = Path(os.path.abspath(path))  # noqa: PTH100 — results/NAME may be a link
     if len(path.parts) == 1:
-        return Run(path.name, index)
-    whole = Path(os.path.abspath(path))  # noqa: PTH100 — results/NAME may be a link
-    if whole.parent.name != "results":
+        whole_path = Path.cwd() / "results" / path
+    elif whole_path.parent.name != "results":
         raise ValueError(f"{run} is no run's folder, which is results/NAME: name that, or NAME")
-    return Run(whole.name, index, folder=whole.parent.parent)
+    if not (whole_path / "config.json").is_file():
+        raise ValueError(
+            f"{whole_path} is no run's folder: give the name of a run that was started in the "
+            "current folder, or the path of its results/NAME"
+        )
+    return Run(whole_path.name, index, folder=whole_path.parent.parent)
 
 
 def search(text: str, run: str | Path, k: int = 20, index: str | None = None) -> pd.DataFrame:
@@ -139,7 +146,7 @@ def read_tables(run: str | Path) -> Mapping[str, pd.DataFrame]:
     `run` is as for `search`, or the path of a record of a run, whose tables are compared with their
     digests. Raises `ValueError` where there are none yet.
     """
-    path = Path(run)
+    path = checked_path(run, "the run")
     if is_record(path):
         record = Record(path)
         return {name: record.table(name) for name in record.manifest.tables}
