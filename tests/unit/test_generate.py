@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import os
+import re
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 
 import tttnn
 from live_run import write_run
 from tiny import save_causal, save_encoder, write_manifest
 from tttnn.command import main
 from tttnn.files import sha256
-from tttnn.generate import continued, write_adapter
+from tttnn.generate import _base, continued, generate, write_adapter
+from tttnn.live.query import query
 from tttnn.methods.ttt.settings import Lora
 
 D = 32
@@ -64,7 +68,11 @@ def test_it_prints_the_neighbours_and_both_continuations(here, capsys):
     assert f"before: {PROMPT}⟫{_greedy(model, tokenizer, PROMPT, 5)}\n" in out
     with tttnn.adapted(model, tokenizer, neighbors, tttnn.recipe_for(3, 0.05, seed=0)):
         after = _greedy(model, tokenizer, PROMPT, 5)
+        then = tttnn.bits_per_byte(model, tokenizer, PROMPT)
     assert f"after 3 neighbours: {PROMPT}⟫{after}\n" in out
+    first = tttnn.bits_per_byte(model, tokenizer, PROMPT)
+    assert f"the prompt: {first:.3f} bits per byte before, {then:.3f} after\n" in out
+    assert then < first - 0.1
 
 
 def test_draws_are_repeated_by_their_seed(here, capsys):
@@ -99,18 +107,80 @@ def test_the_command_saves_an_adapter_and_overwrites_nothing(here, capsys, tmp_p
         _generate(capsys, "--save-adapter", str(folder))
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_who_may_read_an_adapter_is_as_for_any_file(here, capsys, tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        _generate(capsys, "-k", "1", "--save-adapter", str(tmp_path / "adapter"))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "adapter").iterdir()} == {mode}
+
+
+def test_an_adapter_s_own_model_is_found_from_any_folder(here, capsys, tmp_path, monkeypatch):
+    words = ("-k", "2", "--rank", "3", "--learning-rate", "0.05")
+    out = _generate(capsys, *words, "--save-adapter", str(tmp_path / "adapter"))
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):
+        loaded = AutoPeftModelForCausalLM.from_pretrained("adapter")
+    assert loaded.peft_config["default"].r == 3
+    _, tokenizer = tttnn.load_model(here / "model")
+    assert f"after 2 neighbours: {PROMPT}⟫{_greedy(loaded.eval(), tokenizer, PROMPT, 5)}\n" in out
+
+
+def test_an_adapter_names_a_model_of_the_hub_as_the_hub_does(tmp_path):
+    commit = tmp_path / "hub/models--some--model/snapshots/abc123"
+    assert _base("some/model", commit, None) == ("some/model", "abc123")
+    assert _base("some/model", commit, "main") == ("some/model", "main")
+    assert _base("model", tmp_path / "model", None) == (str(tmp_path / "model"), None)
+
+
+@pytest.mark.parametrize("function", [generate, query])
+def test_every_option_has_a_line_in_the_help(function):
+    said = inspect.getdoc(function) or ""
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            assert re.search(rf"\b{name.upper()}\b", said), name
+        else:
+            option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+            assert re.search(rf"^{option} ", said, re.M), option
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--model", "./nowhere"), r"there is no folder \./nowhere, and no model on the hub"),
         (("--tokens", "500"), "leaves room for 5"),
-        (("-k", "0"), "it must be 1 or more"),
+        (("-k", "0"), "-k is 0: it must be 1 or more"),
+        (("--tokens", "0"), "--tokens is 0: it must be 1 or more"),
+        (("--rank", "4"), "--rank is of adapters: name a folder for them"),
+        (("--rank", "0", "--save-adapter", "new"), "--rank is 0: it must be 1 or more"),
+        (("--rank", "33", "--save-adapter", "new"), "the model's matrices have 32 at most, lower"),
+        (("--temperature", "1e-300"), r"--temperature is 1e-300: it must be 0, or 0\.01 or more"),
+        (("--temperature", "nan"), "--temperature is nan: it must be 0"),
+        (("--seed", "-1"), "--seed is -1: it must be 0 or more"),
+        (("--learning-rate", "0"), r"--learning-rate is 0\.0: give a number above 0"),
+        (
+            ("--tokens", "5", "--learning-rate", "1e38"),
+            "weights of the model are not finite: lower the learning rate",
+        ),
+        (
+            ("-k", "1", "--tokens", "5", "--learning-rate", "1e10"),
+            "is NaN: lower the learning rate",
+        ),
+        (("--revision", "main"), "--revision main is of a model on the hub, and model is a folder"),
         (("--run", "other"), "is missing: give --run the name of a run"),
     ],
 )
 def test_what_does_not_go_is_said(here, words, message):
     with pytest.raises(SystemExit, match=message):
         main(["generate", PROMPT, "--run", "live", "--model", "model", *words])
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_a_blank_prompt_is_said_before_anything_is_read(here, prompt):
+    with pytest.raises(SystemExit, match="the prompt is empty: give one of a word or more"):
+        main(["generate", prompt, "--run", "none", "--model", "none"])
 
 
 def test_a_prompt_needs_tokens(here):

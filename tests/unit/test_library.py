@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import tttnn
+from documented import ROOT
 from tiny import save_causal
 from tttnn import library
 from tttnn.methods.ttt.engine import adapt as reference
@@ -127,6 +131,100 @@ def test_the_caller_s_mode_and_random_numbers_do_not_matter_and_go_on(loaded, mo
     model.eval()
 
 
+def _within(model, tokenizer, how) -> None:
+    with tttnn.adapted(model, tokenizer, NEIGHBORS, how) as now:
+        now(input_ids=torch.tensor([[1, 2]]), labels=torch.tensor([[1, 2]])).loss.backward()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, tokenizer, how: tttnn.bits_per_byte(model, tokenizer, TEXT),
+        lambda model, tokenizer, how: tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how),
+        _within,
+    ],
+    ids=["bits_per_byte", "adapt", "adapted"],
+)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"precision": "bfloat16"}, {"lora": {"rank": 2}}, {"train": "last_quarter"}],
+    ids=str,
+)
+def test_modes_and_gradients_are_as_they_were_found(loaded, call, settings):
+    model, tokenizer = loaded
+    model.train()
+    model.zero_grad()
+    model.model.layers[1].eval()  # as who freezes a part of a model has it
+    modes = {name: module.training for name, module in model.named_modules()}
+    first, *rest = model.parameters()
+    first.grad = torch.full_like(first, 3.0)
+    try:
+        call(model, tokenizer, tttnn.recipe_for(3, RATE, **settings))
+        assert {name: module.training for name, module in model.named_modules()} == modes
+        assert first.grad is not None and (first.grad == 3.0).all()
+        assert all(parameter.grad is None for parameter in rest)
+    finally:
+        first.grad = None
+        model.eval()
+
+
+def test_gradients_that_were_there_are_not_trained_on(loaded):
+    model, tokenizer = loaded
+    how = tttnn.recipe_for(3, RATE)
+    expected = tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)["log_likelihood"]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        assert tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)["log_likelihood"].equals(
+            expected
+        )
+    finally:
+        model.zero_grad()
+
+
+def test_a_text_is_measured_without_dropout(tmp_path):
+    model, tokenizer = tttnn.load_model(save_causal(tmp_path, "gpt2"))
+    expected = tttnn.bits_per_byte(model, tokenizer, TEXT)
+    model.train()
+    assert tttnn.bits_per_byte(model, tokenizer, TEXT) == expected
+    with torch.no_grad():
+        ids = torch.tensor([tokenizer(TEXT[:40])["input_ids"]])
+        assert not model(ids).logits.equal(model(ids).logits)  # what is left to the caller
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"precision": "bfloat16"}, {"lora": {"rank": 2}}], ids=str
+)
+def test_training_that_diverges_is_said_and_put_back(loaded, settings):
+    model, tokenizer = loaded
+    before = _state(model)
+    how = tttnn.recipe_for(3, 1e38, **settings)
+    with pytest.raises(ValueError, match=r"after [123] neighbours is nan: lower the learning rate"):
+        tttnn.adapt(model, tokenizer, TEXT, NEIGHBORS, how)
+    assert _same(model, before)
+    with pytest.raises(
+        ValueError, match=r"after 3 neighbours weights .* not finite: lower the lear"
+    ):
+        _within(model, tokenizer, how)
+    assert _same(model, before) and not model.training
+
+
+def test_a_model_that_is_broken_is_said(loaded):
+    model, tokenizer = loaded
+    weight = model.model.norm.weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight[0] = math.nan
+    try:
+        with pytest.raises(
+            ValueError, match=r"likelihood of the text is NaN: lower the .* else load it"
+        ):
+            tttnn.bits_per_byte(model, tokenizer, TEXT)
+    finally:
+        with torch.no_grad():
+            weight.copy_(kept)
+
+
 def test_models_are_adapted_within_one_another(loaded, tmp_path):
     model, tokenizer = loaded
     other, its = tttnn.load_model(save_causal(tmp_path / "other"))
@@ -217,7 +315,7 @@ def test_dropout_is_drawn_as_for_a_document_of_that_id(loaded):
     ("settings", "message"),
     [
         ({"evaluate_at": [0, 9]}, "evaluate_at asks for 9 neighbours"),
-        ({"learning_rate": -1.0}, "learning_rate: Input should be greater than 0"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0: give a number above 0"),
         ({"evaluate_at": 2}, "evaluate_at: Input should be a valid list"),
         ({"learning": 1}, "unknown key 'learning'. Did you mean 'learning_rate'"),
     ],
@@ -245,3 +343,25 @@ def test_tables_are_read_by_name(tmp_path, monkeypatch):
         assert set(found) == {"scores", "documents"} and found["scores"].equals(frame)
     with pytest.raises(ValueError, match="holds no tables"):
         tttnn.read_tables("yours")
+
+
+def test_the_page_has_the_learning_rates_of_the_demo_s_models():
+    page = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    models = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))["models"]
+    said = re.findall(r"([\d.]+e-3) \(`(\w+)`\)", page)
+    rates = {name: float(rate) for rate, name in said}
+    assert rates == {name: float(models[name]["adapt_learning_rate"]) for name in rates}
+    assert set(rates) == {"small", "large", "neo"}
+    assert f"learning_rate={said[0][0]}" in page  # of the example, whose model is `small`
+
+
+def test_a_record_s_tables_are_read_by_name_and_compared_with_their_digests(tmp_path):
+    recorded = ROOT / "docs/records/demo"
+    found = tttnn.read_tables(recorded)
+    assert set(found) == {path.stem for path in recorded.glob("*.parquet")} >= {"scores"}
+    assert found["scores"].equals(pd.read_parquet(recorded / "scores.parquet"))
+    broken = tmp_path / "demo"
+    shutil.copytree(recorded, broken)
+    shutil.copy(broken / "costs.parquet", broken / "scores.parquet")
+    with pytest.raises(ValueError, match=r"scores\.parquet"):
+        tttnn.read_tables(broken)

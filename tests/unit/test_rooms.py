@@ -25,6 +25,8 @@ ORDER = [
     "report",
     "config",
     "live",
+    "arguments",
+    "adapting",
     "library",
     "generate",
     "harness",
@@ -35,11 +37,13 @@ ORDER = [
 ]
 LAST = {
     "figures": {"records", "operations"},
-    "records": {"findings", "report", "operations"},
+    "records": {"findings", "report", "operations", "library"},
     "findings": {"report"},
     "report": {"operations"},
     "config": {"live", "stages", "operations"},
     "live": {"library", "generate", "harness"},
+    "arguments": {"adapting", "library", "generate", "harness"},
+    "adapting": {"library", "generate", "harness"},
     "library": {"generate", "harness"},
     "generate": set(),
     "harness": set(),

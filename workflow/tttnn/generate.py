@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tttnn.adapting import LEARNING_RATE, adapted, bits_per_byte, recipe_for
+from tttnn.arguments import positive
 from tttnn.files import replacing
-from tttnn.library import LEARNING_RATE, adapted, recipe_for
 from tttnn.live.query import neighbors_of, table
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Lora, Recipe
@@ -26,6 +27,8 @@ from tttnn.models.tokens import tokens
 from tttnn.sections.base import nearest
 
 LORA_LEARNING_RATE = 2e-4  # config/modern.yaml's
+COLDEST = 0.01
+"""A temperature by which logits can be divided: below, numbers overflow."""
 
 
 def continued(
@@ -68,10 +71,16 @@ def continued(
     return str(tokenizer.decode(made[0, len(ids) :], skip_special_tokens=True))
 
 
-def write_adapter(model: PreTrainedModel, lora: Lora, folder: Path, base: str) -> None:
-    """Write the adapters that stand in the model, in PEFT's format, into a new folder."""
+def write_adapter(
+    model: PreTrainedModel, lora: Lora, folder: Path, base: str, revision: str | None = None
+) -> None:
+    """Write the adapters that stand in the model, in PEFT's format, into a new folder.
+
+    `base` is where PEFT finds the model that they are for: a folder, or a model of the hub, at
+    `revision`.
+    """
     from peft import LoraConfig
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # PEFT names a weight by where it stands in the model that it wraps, without the adapter's name
     found = {
@@ -84,20 +93,31 @@ def write_adapter(model: PreTrainedModel, lora: Lora, folder: Path, base: str) -
         lora_alpha=lora.alpha,  # type: ignore[arg-type]
         target_modules=lora.targets,
         base_model_name_or_path=base,
+        revision=revision,
         task_type="CAUSAL_LM",
         inference_mode=True,
     )
     with replacing(folder, directory=True) as beside:
-        save_file(found, beside / "adapter_model.safetensors", metadata={"format": "pt"})
+        # not by save_file, whose files none but their owner may read
+        weights = save(found, metadata={"format": "pt"})
+        (beside / "adapter_model.safetensors").write_bytes(weights)
         config.save_pretrained(str(beside))
 
 
 def _model(run: Run, name: str, revision: str | None) -> tuple[Path, float | None]:
-    """A model of the run, a folder or of the hub, and the learning rate the run gives it."""
+    """A model of the run, a folder or of the hub, and the learning rate the run gives it.
+
+    Raises `ValueError` where there is none, and for a revision of what has none.
+    """
     if name in run.config.models:
         folder = run.folder / "models" / name
         if not folder.is_dir():
             raise ValueError(f"{folder} is missing: run the workflow to its models first")
+        if revision is not None:
+            raise ValueError(
+                f"--revision {revision} is of a model on the hub, and {name} is one of the run's: "
+                "leave one of them out"
+            )
         return folder, run.config.models[name].adapt_learning_rate
     if not Path(name).is_dir() and (near := nearest(name, run.config.evaluate.models)):
         print(f"the run has no model {name}.{near}", file=sys.stderr)
@@ -117,51 +137,75 @@ def generate(
     seed: int = 0,
     learning_rate: float | None = None,
     window: int | None = None,
-    rank: int = 16,
+    rank: int | None = None,
     save_adapter: Path | None = None,
     revision: str | None = None,
 ) -> None:
     """Continue PROMPT before and after training on its nearest passages, then put the model back.
 
+    It also says how well the model predicts the prompt itself, before and after.
+
     --run            the run, as in results/RUN, whose index is searched
     --model          one of the run's models, a folder in Hugging Face format, or, where there is
-                     none of that name, a model of the hub (--revision; without: its latest)
+                     none of that name, a model of the hub
+    --revision       a commit of that model's page on the hub; without: its latest
     -k               how many passages, nearest first
     --index          the run's index; without: its first
     --tokens         of the continuation, at most
-    --temperature    0: the likeliest token each time; 1: drawn as the model says, by --seed
+    --temperature    0: the likeliest token each time; 1: drawn as the model says
+    --seed           of what is drawn, and of dropout, if the model has any
     --learning-rate  without: the run's for that model, or the paper's 2e-5; 2e-4 of adapters
     --window         tokens of a gradient step; without: the model's context length
-    --save-adapter   train low-rank adapters (--rank) in place of the weights, and write them into
-                     this new folder in PEFT's format
+    --save-adapter   train low-rank adapters in place of the weights, and write them into this new
+                     folder in PEFT's format
+    --rank           of these adapters; without: 16
     """
+    if not prompt.strip():
+        raise ValueError("the prompt is empty: give one of a word or more")
     if save_adapter is not None and save_adapter.exists():
         raise ValueError(f"{save_adapter} is there already: name a new folder for the adapter")
-    for name, value, is_good in (
-        ("-k", k, k >= 1),
-        ("--tokens", tokens, tokens >= 1),
-        ("--rank", rank, rank >= 1),
-    ):
-        if not is_good:
+    if rank is not None and save_adapter is None:
+        raise ValueError("--rank is of adapters: name a folder for them (--save-adapter), too")
+    adapters = 16 if rank is None else rank
+    for name, value in (("-k", k), ("--tokens", tokens), ("--rank", adapters)):
+        if value < 1:
             raise ValueError(f"{name} is {value}: it must be 1 or more")
-    if not 0 <= temperature < inf:
-        raise ValueError(f"--temperature is {temperature}: it must be 0 or more")
+    if temperature and not COLDEST <= temperature < inf:
+        raise ValueError(f"--temperature is {temperature}: it must be 0, or {COLDEST} or more")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed is {seed}: it must be 0 or more, and below 2^63")
+    if learning_rate is not None:
+        positive(learning_rate, "--learning-rate")
     opened = Run(run, index)
     folder, rate = _model(opened, model, revision)
     network, tokenizer = load_causal(folder, device="cuda" if torch.cuda.is_available() else "cpu")
+    width = network.config.get_text_config().hidden_size
+    if adapters > width:
+        raise ValueError(
+            f"--rank is {adapters}: the model's matrices have {width} at most, lower it"
+        )
     before = continued(network, tokenizer, prompt, tokens, temperature, seed)
+    bits = [bits_per_byte(network, tokenizer, prompt)]
     rows = neighbors_of(opened, prompt, k)
     print("\n".join(table(rows, shutil.get_terminal_size((120, 24)).columns)))
-    lora = None if save_adapter is None else Lora(rank=rank, alpha=2 * rank)
+    lora = None if save_adapter is None else Lora(rank=adapters, alpha=2 * adapters)
     how = _recipe(len(rows), lora, learning_rate, rate, window, seed)
     with adapted(network, tokenizer, [row["text"] for row in rows], how):
+        bits.append(bits_per_byte(network, tokenizer, prompt))  # NaN is an error there
         after = continued(network, tokenizer, prompt, tokens, temperature, seed)
         if save_adapter is not None:
             assert lora is not None
-            write_adapter(network, lora, save_adapter, str(folder))
+            write_adapter(network, lora, save_adapter, *_base(model, folder, revision))
     print(f"\nbefore: {prompt}⟫{before}\n\nafter {len(rows)} neighbours: {prompt}⟫{after}")
+    print(f"\nthe prompt: {bits[0]:.3f} bits per byte before, {bits[1]:.3f} after")
     if save_adapter is not None:
         print(f"\nadapter: {save_adapter}")
+
+
+def _base(name: str, folder: Path, revision: str | None) -> tuple[str, str | None]:
+    """Where whoever loads an adapter finds its model: by its name on the hub, or a whole path."""
+    is_cached = folder.parent.name == "snapshots"
+    return (name, revision or folder.name) if is_cached else (str(folder.resolve()), None)
 
 
 def _recipe(

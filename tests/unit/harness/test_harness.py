@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import subprocess
 import sys
 
@@ -28,6 +30,7 @@ from lm_eval.tasks import TaskManager  # noqa: E402
 from tttnn.harness.model import TTTNN  # noqa: E402
 
 D, RATE, NEIGHBORS = 32, 1e-2, 3
+POSITIONS, WINDOW = 64, 24  # of the models; of the method `short`
 VECTORS = np.random.default_rng(0).normal(size=(20, D)).astype(np.float32)
 TEXTS = {11: "passage 1 and passage 2 and what comes then", 12: "a passage, " * 12}
 
@@ -40,6 +43,9 @@ def root(request, tmp_path_factory):
     embedder = save_encoder(folder / "models/embedder")
     write_manifest(embedder)
     write_run(root, [[20]], VECTORS, embedder=sha256(embedder / "manifest.json"))
+    config = json.loads((folder / "config.json").read_text())
+    config["methods"]["short"] = {"like": "ttt", "window": WINDOW}
+    (folder / "config.json").write_text(json.dumps(config))
     model = save_causal(folder / "models/small", request.param)
     write_manifest(model)
     queries = pa.table({"query_id": pa.array(TEXTS, pa.int64()), "text": list(TEXTS.values())})
@@ -59,8 +65,9 @@ def model_of(root, **settings) -> TTTNN:
     return TTTNN(folder, run=str(root / "results/live"), device="cpu", **given)
 
 
-def hf_of(root) -> HFLM:
-    return HFLM(str(root / "results/live/models/small"), device="cpu", dtype="float32")
+def hf_of(root, **settings) -> HFLM:
+    folder = str(root / "results/live/models/small")
+    return HFLM(folder, device="cpu", **({"dtype": "float32"} | settings))
 
 
 def request(kind: str, *arguments, doc=None, place: int = 0) -> Instance:
@@ -90,6 +97,49 @@ def answers(model) -> list:
 
 def test_without_neighbours_it_is_the_harness_s_own_model(here):
     assert answers(model_of(here, neighbors=0)) == answers(hf_of(here))
+
+
+def test_without_neighbours_the_method_s_window_is_the_harness_s_max_length(here):
+    found = answers(model_of(here, neighbors=0, method="short"))
+    assert found == answers(hf_of(here, max_length=WINDOW))
+    assert found != answers(hf_of(here)) == answers(hf_of(here, max_length=POSITIONS))
+    assert answers(model_of(here, neighbors=0, method="short", max_length=32)) == answers(
+        hf_of(here, max_length=32)
+    )
+
+
+@pytest.mark.parametrize("neighbors", [0, NEIGHBORS])
+def test_a_batch_s_size_is_found_once_where_there_are_neighbours(here, monkeypatch, neighbors):
+    seen = []
+    find = HFLM._detect_batch_size
+    monkeypatch.setattr(
+        HFLM, "_detect_batch_size", lambda *given: seen.append(given[1:]) or find(*given)
+    )
+    model = model_of(here, neighbors=neighbors, batch_size="auto", max_batch_size=2)
+    found = answers(model)
+    if neighbors:
+        assert len(seen) == 1 and model.batch_size == 2
+    else:
+        assert len(seen) > 1 and model.batch_size == "auto"  # as the harness's own
+    alone = answers(model_of(here, neighbors=neighbors))
+    assert found[0] == pytest.approx(alone[0], rel=1e-5)
+    assert [a for a, _ in found[1]] == pytest.approx([a for a, _ in alone[1]], rel=1e-4)
+    assert found[2] == alone[2]
+
+
+def test_one_bar_says_how_far_it_is_and_what_is_left(here, capsys, monkeypatch):
+    monkeypatch.setattr("tttnn.harness.model.SECONDS", 0)
+    model = model_of(here)
+    capsys.readouterr()
+    model.loglikelihood_rolling(rolling())
+    bars = [line for line in re.split(r"[\r\n]", capsys.readouterr().err) if "%|" in line]
+    assert all(line.startswith("adapted to: ") for line in bars)
+    assert re.search(r"50%.* 1/2 \[\d\d:\d\d<\d\d:\d\d", "\n".join(bars))  # passed<left
+    assert re.search("2/2 .* documents/s|2/2 .*s/ documents", bars[-1])
+    model.loglikelihood([request("loglikelihood", *pair) for pair in CHOICES])
+    assert "3/3" in capsys.readouterr().err  # contexts of four requests
+    model.loglikelihood([request("loglikelihood", *CHOICES[0])], disable_tqdm=True)
+    assert "%|" not in capsys.readouterr().err
 
 
 def test_with_neighbours_documents_have_the_workflow_s_numbers(here):

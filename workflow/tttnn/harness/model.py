@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from math import isfinite
@@ -22,10 +22,13 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
+from tqdm import tqdm
 
-from tttnn.library import LEARNING_RATE, adapted, opened_run, recipe_for
+from tttnn.adapting import LEARNING_RATE, adapted, recipe_for
+from tttnn.library import opened_run
 from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
+from tttnn.methods.progress import SECONDS
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.sections.base import nearest
 from tttnn.sections.method import Placement
@@ -98,7 +101,8 @@ class TTTNN(HFLM):
     A document of `loglikelihood_rolling` is adapted to once, on its own neighbours; requests of
     `loglikelihood` and `generate_until` once for each distinct context, on the context's. The
     weights are put back after each, so no answer depends on another. With `neighbors=0`, or an
-    empty context, it is the harness's own `hf`.
+    empty context, it is the harness's own `hf` in float32, with the method's `window`, where it has
+    one, as `max_length`.
 
     `run` is a run's folder, `results/NAME`, whose index is searched; `method` one of its methods of
     kind `ttt`; `neighbors` how many; `index` one of its indexes, its first by default;
@@ -149,6 +153,26 @@ class TTTNN(HFLM):
             )
         super().set_cache_hook(cache_hook)
 
+    def _detect_batch_size(self, requests: Sequence | None = None, pos: int = 0) -> int:
+        """With neighbours once, for the longest inputs: it is asked again for every context."""
+        if not self._neighbors:
+            return super()._detect_batch_size(requests, pos)
+        found = super()._detect_batch_size()
+        self.batch_size_per_gpu = found  # in the place of `auto`, so that it is not asked again
+        return found
+
+    def _loglikelihood_tokens(
+        self, requests: list, disable_tqdm: bool = False, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        """With neighbours without a bar for each document: there is one over all of them."""
+        quiet = disable_tqdm or self._neighbors > 0
+        return super()._loglikelihood_tokens(requests, quiet, override_bs)
+
+    def _bar(self, total: int, unit: str, disable: bool) -> tqdm:
+        return tqdm(
+            total=total, desc="adapted to", unit=f" {unit}", disable=disable, mininterval=SECONDS
+        )
+
     @contextmanager
     def _adapted(self, text: str, document: int | str = 0) -> Iterator[None]:
         if not self._neighbors or not text.strip():
@@ -162,15 +186,20 @@ class TTTNN(HFLM):
         with adapted(self.model, self.tokenizer, found, self._recipe, document):
             yield
 
-    def _by_context(self, requests: list[Instance], answer: Callable[..., list]) -> list:
+    def _by_context(
+        self, requests: list[Instance], answer: Callable[..., list], disable_tqdm: bool
+    ) -> list:
         """Answers in the order of the requests; those of one context are given together."""
         answers: dict[int, Any] = {}
         order = sorted(range(len(requests)), key=lambda i: requests[i].args[0])
-        for context, members in groupby(order, key=lambda i: requests[i].args[0]):
-            places = list(members)
-            with self._adapted(context):
-                found = answer([requests[i] for i in places], disable_tqdm=True)
-            answers |= dict(zip(places, found, strict=True))
+        contexts = len({request.args[0] for request in requests})
+        with self._bar(contexts, "contexts", disable_tqdm) as bar:
+            for context, members in groupby(order, key=lambda i: requests[i].args[0]):
+                places = list(members)
+                with self._adapted(context):
+                    found = answer([requests[i] for i in places], disable_tqdm=True)
+                answers |= dict(zip(places, found, strict=True))
+                bar.update()
         return [answers[i] for i in range(len(requests))]
 
     def loglikelihood_rolling(
@@ -180,10 +209,12 @@ class TTTNN(HFLM):
         if not self._neighbors:
             return super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
         found = []
-        for request in requests:
-            document = request.doc.get("query_id", 0) if isinstance(request.doc, dict) else 0
-            with self._adapted(request.args[0], document):
-                found += super().loglikelihood_rolling([request], disable_tqdm=True)
+        with self._bar(len(requests), "documents", disable_tqdm) as bar:
+            for request in requests:
+                document = request.doc.get("query_id", 0) if isinstance(request.doc, dict) else 0
+                with self._adapted(request.args[0], document):
+                    found += super().loglikelihood_rolling([request], disable_tqdm=True)
+                bar.update()
         return found
 
     def loglikelihood(
@@ -192,10 +223,10 @@ class TTTNN(HFLM):
         """Of continuations, after training on what the context's neighbours are."""
         if not self._neighbors:
             return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
-        return self._by_context(requests, super().loglikelihood)
+        return self._by_context(requests, super().loglikelihood, disable_tqdm)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Continuations, after training on what the context's neighbours are."""
         if not self._neighbors:
             return super().generate_until(requests, disable_tqdm=disable_tqdm)
-        return self._by_context(requests, super().generate_until)
+        return self._by_context(requests, super().generate_until, disable_tqdm)

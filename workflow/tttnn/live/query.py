@@ -144,8 +144,9 @@ def query(
 ) -> None:
     """Find the passages of a run nearest to a text, by the run's own embedder and index.
 
-    TEXT is the text; or --file names a file with it (- is the standard input).
+    TEXT is the text, where there is no --file.
 
+    --file         a file with the text (- is the standard input)
     -k             how many
     --run          the run, as in results/RUN; its embedder makes the text's vector
     --index        the run's index; without: its first

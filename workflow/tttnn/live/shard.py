@@ -194,6 +194,7 @@ class OpenShard:
 
     def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Distances and ids, both (n, at most k), by (distance, id)."""
+        k = min(k, max(1, self.rows))  # no room is wanted for more than there are
         if self._index is None:
             return self._exact(vectors, k)
         return self._engine.find(
