@@ -47,7 +47,7 @@ from tttnn.retrieval.search import merged  # noqa: E402
 QUESTIONS = 500
 K = 20
 TOKEN = "benchmark-of-no-secret"
-CONNECTING = 12  # seconds, in which clients start and find their servers; not measured
+CONNECTING = 120  # seconds, at most, in which clients start and find their servers; not measured
 PROCESSES = 4  # that the clients are threads of
 
 
@@ -104,13 +104,12 @@ def answers(live: LiveRun, questions: np.ndarray) -> dict[str, tuple[np.ndarray,
 
 
 class Load(NamedTuple):
-    """What clients do, from one time to another."""
+    """What clients do."""
 
     file: Path
     questions: np.ndarray
     right: dict[str, tuple[np.ndarray, np.ndarray]]
-    begin: float
-    until: float
+    seconds: float
     kills: bool
     apart: bool
 
@@ -137,15 +136,18 @@ def connected(load: Load, partial: bool) -> Servers:
     return Servers(load.file, token=TOKEN, deadline=20.0, allow_partial=partial)
 
 
-def client(load: Load, seed: int, told: Told, shared: Servers | None) -> None:
+def client(
+    load: Load, seed: int, told: Told, shared: Servers | None, ready: threading.Barrier
+) -> None:
     """Ask until the time is over."""
     latencies, of_texts, answered, outcomes, faults = told
     questions, partial = load.questions, load.kills and seed % 2 == 1
     rng = random.Random(seed)
     with nullcontext(shared) if shared else connected(load, partial) as servers:
         servers.build()
-        time.sleep(max(0.0, load.begin - time.time()))
-        while time.time() < load.until:
+        ready.wait()
+        until = time.monotonic() + load.seconds
+        while time.monotonic() < until:
             row = rng.randrange(len(questions))
             started = time.perf_counter()
             try:
@@ -193,19 +195,29 @@ def compared(load: Load, answered: list[Answer]) -> Counter[str]:
     return outcomes
 
 
-def clients(load: Load, first: int, count: int, ended: Any, results: Any) -> None:
+def clients(
+    load: Load, first: int, count: int, ready: Any, ended: Any, results: Any
+) -> None:  # fmt: skip
     """A process of clients, a thread each; tells its processor seconds, and then what became."""
     raise_descriptor_limit()
     told = Told([], [], [], Counter(), [])
     shared = [None, None] if load.apart else [connected(load, False), connected(load, load.kills)]
+    used = 0.0
+
+    def all_start() -> None:
+        nonlocal used
+        ready.wait()
+        used = time.process_time()
+
+    all_ready = threading.Barrier(count, all_start, CONNECTING)
     threads = [
-        threading.Thread(target=client, args=(load, first + number, told, shared[number % 2]))
+        threading.Thread(
+            target=client, args=(load, first + number, told, shared[number % 2], all_ready)
+        )
         for number in range(count)
     ]
     for thread in threads:
         thread.start()
-    time.sleep(max(0.0, load.begin - time.time()))
-    used = time.process_time()
     for thread in threads:
         thread.join()
     ended.put(time.process_time() - used)
@@ -414,19 +426,19 @@ def measure(
     spawn = multiprocessing.get_context("spawn")
     ended, results = spawn.SimpleQueue(), spawn.SimpleQueue()
     each = options.clients // PROCESSES
-    begun, before = time.time() + CONNECTING, megabytes(servers)
-    until = begun + options.seconds
-    load = Load(file, questions, right, begun, until, options.kill, options.apart)
+    before, ready = megabytes(servers), spawn.Barrier(PROCESSES + 1, timeout=CONNECTING)
+    load = Load(file, questions, right, options.seconds, options.kill, options.apart)
     processes = [
-        spawn.Process(target=clients, args=(load, number * each, each, ended, results))
+        spawn.Process(target=clients, args=(load, number * each, each, ready, ended, results))
         for number in range(PROCESSES)
     ]
     for process in processes:
         process.start()
-    time.sleep(begun - time.time())
+    ready.wait()
+    begun = time.time()
     used, busy = 0.0 if options.kill else processor_seconds(servers), busy_seconds()
     if options.kill:
-        print("\n".join(kill(servers, until - time.time())))
+        print("\n".join(kill(servers, options.seconds)))
     if options.abuse:
         time.sleep(3)
         print("\n".join(abuse(servers[0], questions)))
