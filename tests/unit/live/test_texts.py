@@ -110,7 +110,7 @@ def test_a_text_that_changed_in_memory_is_noticed(files):
     changed = pa.array(["another", *rows.column(2).to_pylist()[1:]])
     columns = [rows.column(0), rows.column(1), changed, rows.column(3)]
     kept.keep((files[0], 0), pa.record_batch(columns, names=rows.schema.names), 1)
-    with pytest.raises(DamagedError, match="passage 0 has a text of SHA-256 .* remove it and run"):
+    with pytest.raises(DamagedError, match=r"passage 0 has a text of SHA-256 .* remove it and run"):
         store.fetch([0])
     assert store.fetch([5]) == {5: ("passage 5", SUBSET)}
 
@@ -129,18 +129,24 @@ def test_nothing_large_is_imported_by_the_first_question(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from live_run import NAME, servers_file, serving
-from tttnn.live.client import Servers
-from tttnn.live.shard import Run
 import numpy as np
+from tttnn.live.client import Servers
+from tttnn.live.limits import Limits
+from tttnn.live.server import Server
+from tttnn.live.shard import OpenShard, Run
 root = Path(sys.argv[1])
-with serving(Run(NAME, folder=root), "00") as server:
-    with Servers(servers_file(root / "servers", server)) as servers:
-        before = set(sys.modules)
-        found = servers.search(np.zeros((1, 4), np.float32), 3)
-        assert len(servers.texts(found.build, found.ids[0].tolist())) == 3
-        new = {name.partition(".")[0] for name in set(sys.modules) - before}
-        assert "pandas" not in new, new
+run = Run("live", folder=root)
+shard = OpenShard(run, "00")
+assert "pandas" not in sys.modules
+server = Server("grpc://127.0.0.1:0", run.build(), [shard], Limits(grace_seconds=1.0))
+(root / "servers").write_text(f"127.0.0.1:{server.port}")
+with Servers(root / "servers") as servers:
+    before = set(sys.modules)
+    found = servers.search(np.zeros((1, 4), np.float32), 3)
+    assert len(servers.texts(found.build, found.ids[0].tolist())) == 3
+    new = {name.partition(".")[0] for name in set(sys.modules) - before}
+server.stop()
+assert "pandas" not in new, new
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],

@@ -5,7 +5,8 @@ it from every vector, whoever asks. Of few vectors that is most of the work; and
 outnumber the cores, each thread's turn is waited for. So this keeps the vectors less their centre,
 and does the same in the thread that asks: more than K by float32's products, these by their
 distance in float64, and the bound that says which queries are done: of a few beyond K, and of as
-many as the workflow ranks where these prove nothing. The others are for the workflow's search; what is found is the same, bit for bit.
+many as the workflow ranks where these prove nothing. The others are for the workflow's search; what
+is found is the same, bit for bit.
 """
 
 from __future__ import annotations
