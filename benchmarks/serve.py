@@ -3,7 +3,8 @@
 python benchmarks/serve.py [--seconds 60] [--servers 8] [--clients 200] [--kill | --abuse]
 
 Each server is a process that holds a shard of a made index; a client asks all of them, merges, and
-asks again as soon as it has its answer. Every tenth question asks for the texts too. With --kill,
+asks again as soon as it has its answer. Every tenth question asks for the texts too. Answers are
+kept, and compared when the time is over: servers and clients share the processor. With --kill,
 one server after another is killed (SIGKILL) under load and started again at the same port. With
 --abuse, whatever should be refused is sent to a server while the others ask on.
 """
@@ -36,7 +37,7 @@ ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "workflow"), str(ROOT / "tests")]
 
 from live_run import LiveRun, write_run  # noqa: E402
-from tttnn.live.client import IncompleteError, Servers  # noqa: E402
+from tttnn.live.client import Found, IncompleteError, Servers  # noqa: E402
 from tttnn.live.connections import raise_descriptor_limit  # noqa: E402
 from tttnn.live.messages import search_request, texts_request  # noqa: E402
 from tttnn.live.remote import Remote, RemoteError  # noqa: E402
@@ -46,7 +47,7 @@ from tttnn.retrieval.search import merged  # noqa: E402
 QUESTIONS = 500
 K = 20
 TOKEN = "benchmark-of-no-secret"
-CONNECTING = 12  # seconds, in which clients start and find their servers; not measured
+CONNECTING = 120  # seconds, at most, in which clients start and find their servers; not measured
 PROCESSES = 4  # that the clients are threads of
 
 
@@ -103,15 +104,22 @@ def answers(live: LiveRun, questions: np.ndarray) -> dict[str, tuple[np.ndarray,
 
 
 class Load(NamedTuple):
-    """What clients do, from one time to another."""
+    """What clients do."""
 
     file: Path
     questions: np.ndarray
     right: dict[str, tuple[np.ndarray, np.ndarray]]
-    begin: float
-    until: float
+    seconds: float
     kills: bool
     apart: bool
+
+
+class Answer(NamedTuple):
+    """To a question, by its row."""
+
+    row: int
+    found: Found
+    texts: dict[int, tuple[str, str | None]]
 
 
 class Told(NamedTuple):
@@ -119,6 +127,7 @@ class Told(NamedTuple):
 
     latencies: list[float]
     of_texts: list[float]
+    answers: list[Answer]
     outcomes: Counter[str]
     faults: list[str]
 
@@ -127,21 +136,24 @@ def connected(load: Load, partial: bool) -> Servers:
     return Servers(load.file, token=TOKEN, deadline=20.0, allow_partial=partial)
 
 
-def client(load: Load, seed: int, told: Told, shared: Servers | None) -> None:
+def client(
+    load: Load, seed: int, told: Told, shared: Servers | None, ready: threading.Barrier
+) -> None:
     """Ask until the time is over."""
-    latencies, of_texts, outcomes, faults = told
+    latencies, of_texts, answered, outcomes, faults = told
     questions, partial = load.questions, load.kills and seed % 2 == 1
     rng = random.Random(seed)
     with nullcontext(shared) if shared else connected(load, partial) as servers:
         servers.build()
-        time.sleep(max(0.0, load.begin - time.time()))
-        while time.time() < load.until:
+        ready.wait()
+        until = time.monotonic() + load.seconds
+        while time.monotonic() < until:
             row = rng.randrange(len(questions))
             started = time.perf_counter()
             try:
                 found = servers.search(questions[row : row + 1], K)
                 searched = time.perf_counter()
-                texts: dict[int, Any] = {}
+                texts: dict[int, tuple[str, str | None]] = {}
                 if rng.random() < 0.1:
                     wanted = found.ids[0].tolist()
                     texts = servers.texts(found.build, wanted)
@@ -160,42 +172,68 @@ def client(load: Load, seed: int, told: Told, shared: Servers | None) -> None:
                 faults.append(repr(error)[:500])
                 continue
             latencies.append(searched - started)
-            there = [
-                (d[row : row + 1], i[row : row + 1])
-                for name, (d, i) in load.right.items()
-                if name not in found.missing
-            ]
-            distances, ids = merged(there, K)
-            is_right = (
-                found.ids.tobytes() == ids.tobytes()
-                and found.distances.tobytes() == distances.tobytes()
-                and all(text == f"passage {each}" for each, (text, _) in texts.items())
-            )
-            kind = "partial" if found.missing else "whole"
-            outcomes[f"{'right' if is_right else 'wrong'}, {kind}"] += 1
+            answered.append(Answer(row, found, texts))
 
 
-def clients(load: Load, first: int, count: int, results: Any) -> None:
-    """A process of clients, a thread each."""
+def compared(load: Load, answered: list[Answer]) -> Counter[str]:
+    """How many answers are right, and wrong."""
+    outcomes: Counter[str] = Counter()
+    for row, found, texts in answered:
+        there = [
+            (d[row : row + 1], i[row : row + 1])
+            for name, (d, i) in load.right.items()
+            if name not in found.missing
+        ]
+        distances, ids = merged(there, K)
+        is_right = (
+            found.ids.tobytes() == ids.tobytes()
+            and found.distances.tobytes() == distances.tobytes()
+            and all(text == f"passage {each}" for each, (text, _) in texts.items())
+        )
+        kind = "partial" if found.missing else "whole"
+        outcomes[f"{'right' if is_right else 'wrong'}, {kind}"] += 1
+    return outcomes
+
+
+def clients(
+    load: Load, first: int, count: int, ready: Any, ended: Any, results: Any
+) -> None:  # fmt: skip
+    """A process of clients, a thread each; tells its processor seconds, and then what became."""
     raise_descriptor_limit()
-    told = Told([], [], Counter(), [])
+    told = Told([], [], [], Counter(), [])
     shared = [None, None] if load.apart else [connected(load, False), connected(load, load.kills)]
+    used = 0.0
+
+    def all_start() -> None:
+        nonlocal used
+        ready.wait()
+        used = time.process_time()
+
+    all_ready = threading.Barrier(count, all_start, CONNECTING)
     threads = [
-        threading.Thread(target=client, args=(load, first + number, told, shared[number % 2]))
+        threading.Thread(
+            target=client, args=(load, first + number, told, shared[number % 2], all_ready)
+        )
         for number in range(count)
     ]
     for thread in threads:
         thread.start()
-    time.sleep(max(0.0, load.begin - time.time()))
-    used = time.process_time()
     for thread in threads:
         thread.join()
-    results.put((told, time.process_time() - used))
+    ended.put(time.process_time() - used)
+    told.outcomes.update(compared(load, told.answers))
+    results.put(told._replace(answers=[]))
 
 
 def processor_seconds(servers: list[Process]) -> float:
     times = [server.ps.cpu_times() for server in servers]
     return sum(each.user + each.system for each in times)
+
+
+def busy_seconds() -> float:
+    """Of all processors, whoever keeps them busy."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system
 
 
 def megabytes(servers: list[Process]) -> list[int]:
@@ -386,33 +424,33 @@ def measure(
     right: dict,
 ) -> None:  # fmt: skip
     spawn = multiprocessing.get_context("spawn")
-    results = spawn.SimpleQueue()
+    ended, results = spawn.SimpleQueue(), spawn.SimpleQueue()
     each = options.clients // PROCESSES
-    begun, before = time.time() + CONNECTING, megabytes(servers)
-    until = begun + options.seconds
-    load = Load(file, questions, right, begun, until, options.kill, options.apart)
+    before, ready = megabytes(servers), spawn.Barrier(PROCESSES + 1, timeout=CONNECTING)
+    load = Load(file, questions, right, options.seconds, options.kill, options.apart)
     processes = [
-        spawn.Process(target=clients, args=(load, number * each, each, results))
+        spawn.Process(target=clients, args=(load, number * each, each, ready, ended, results))
         for number in range(PROCESSES)
     ]
     for process in processes:
         process.start()
-    time.sleep(begun - time.time())
-    used = 0.0 if options.kill else processor_seconds(servers)
+    ready.wait()
+    begun = time.time()
+    used, busy = 0.0 if options.kill else processor_seconds(servers), busy_seconds()
     if options.kill:
-        print("\n".join(kill(servers, until - time.time())))
+        print("\n".join(kill(servers, options.seconds)))
     if options.abuse:
         time.sleep(3)
         print("\n".join(abuse(servers[0], questions)))
-    found = [results.get() for _ in processes]
+    of_clients = sum(ended.get() for _ in processes)
     wall = time.time() - begun
-    of_servers = processor_seconds(servers) - used
+    of_servers, busy = processor_seconds(servers) - used, busy_seconds() - busy
+    found = [results.get() for _ in processes]
     for process in processes:
         process.join()
-    latencies = np.sort(np.concatenate([np.array(told.latencies) for told, _ in found]))
-    of_texts = np.sort(np.concatenate([np.array(told.of_texts) for told, _ in found]))
-    outcomes = sum((told.outcomes for told, _ in found), Counter())
-    of_clients = sum(seconds for _, seconds in found)
+    latencies = np.sort(np.concatenate([np.array(told.latencies) for told in found]))
+    of_texts = np.sort(np.concatenate([np.array(told.of_texts) for told in found]))
+    outcomes = sum((told.outcomes for told in found), Counter())
     p50, p90, p99 = np.quantile(latencies, [0.5, 0.9, 0.99])
     print(
         f"{options.servers} servers, {each * PROCESSES} clients, {wall:.0f} s: {len(latencies)} "
@@ -422,13 +460,16 @@ def measure(
     p50, p99 = np.quantile(of_texts, [0.5, 0.99])
     print(f"texts of {K} passages, {len(of_texts)} times: p50 {p50:.3f} s, p99 {p99:.3f} s")
     print(f"outcomes: {json.dumps(outcomes)}")
-    cores = os.cpu_count() or 1
-    print(
-        f"processor: servers {of_servers:.0f} s, clients {of_clients:.0f} s, "
-        f"{(of_servers + of_clients) / wall / cores:.0%} of {cores} cores"
-    )
+    if not options.kill:
+        milli = 1000 / len(latencies)
+        cores = os.cpu_count() or 1
+        print(
+            f"processor: servers {of_servers:.0f} s, clients {of_clients:.0f} s, others "
+            f"{busy - of_servers - of_clients:.0f} s, {busy / wall / cores:.0%} of {cores} cores; "
+            f"an answer {of_servers * milli:.2f} + {of_clients * milli:.2f} ms"
+        )
     print(f"memory of servers, MB: {before} before, {megabytes(servers)} after")
-    for fault in [fault for told, _ in found for fault in told.faults][:5]:
+    for fault in [fault for told in found for fault in told.faults][:5]:
         print(f"  {fault}")
 
 

@@ -58,6 +58,24 @@ def test_where_the_bound_proves_nothing_the_workflows_search_is_asked(tmp_path, 
     assert searched == [1]
 
 
+def test_where_a_few_prove_nothing_as_many_as_the_workflow_ranks_are_ranked(tmp_path, monkeypatch):
+    generator = np.random.default_rng(5)
+    vectors = generator.standard_normal((400, 8), np.float32)
+    vectors[100:130] = vectors[100]  # more than K and a few, fewer than the workflow ranks
+    live, held, searched = opened(tmp_path, vectors, monkeypatch)
+    ranked, knn = [], at_hand.faiss.knn
+
+    def counted(queries, of, count):
+        ranked.append((len(queries), count))
+        return knn(queries, of, count)
+
+    monkeypatch.setattr(at_hand.faiss, "knn", counted)
+    queries = np.stack([-vectors[100], vectors[100] + np.float32(0.01)])
+    same(held.search(queries, K), brute_force(queries, live.vectors, live.ids, K))
+    assert ranked == [(2, K + at_hand.FEW), (1, K + at_hand.SPARE)]
+    assert not searched
+
+
 @pytest.mark.parametrize("scale", [1e15, 1e-30])
 def test_numbers_beyond_what_float32_can_multiply_are_found_as_well(scale, tmp_path, monkeypatch):
     generator = np.random.default_rng(2)

@@ -4,8 +4,9 @@ The workflow's search (`tttnn.retrieval.exact`) starts three threads, takes a ce
 it from every vector, whoever asks. Of few vectors that is most of the work; and where requests
 outnumber the cores, each thread's turn is waited for. So this keeps the vectors less their centre,
 and does the same in the thread that asks: more than K by float32's products, these by their
-distance in float64, and the bound that says which queries are done. The others are for the
-workflow's search; what is found is the same, bit for bit.
+distance in float64, and the bound that says which queries are done: of a few beyond K, and of as
+many as the workflow ranks where these prove nothing. The others are for the workflow's search; what
+is found is the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tttnn.retrieval.exact_memory import SPARE
 from tttnn.retrieval.vectors import VectorStore, squared_distances
 
 MOST = 32 << 20  # bytes of a shard's vectors in float32; they are held twice at most
+FEW = 8  # found beyond K at first, which nearly always proves as much as `SPARE`
 RANKED = 512 << 10  # bytes of vectors ranked at once: in a core's own cache
 
 
@@ -47,10 +49,21 @@ class AtHand:
 
         And which queries (m,) are proven to have no nearer ones.
         """
+        found = self._found(queries, k, FEW)
+        distances, ids, is_proven = found
+        if not is_proven.all():
+            again = np.flatnonzero(~is_proven)
+            distances[again], ids[again], is_proven[again] = self._found(queries[again], k, SPARE)
+        return found
+
+    def _found(
+        self, queries: np.ndarray, k: int, spare: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `find`, of k + spare vectors that the low-precision pass ranks."""
         dimension = queries.shape[1]
         with np.errstate(over="ignore"):
             centred = queries - self._centre
-        wanted = min(k + SPARE, len(self._ids))
+        wanted = min(k + spare, len(self._ids))
         scores, places = faiss.knn(centred, self._centred, wanted)
         distances = np.empty(places.shape)
         at_once = max(1, RANKED // (8 * wanted * dimension))

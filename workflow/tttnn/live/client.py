@@ -20,6 +20,7 @@ import numpy as np
 from tttnn.live.gate import Batches
 from tttnn.live.messages import (
     Search,
+    prepare,
     read_found,
     read_texts,
     search_request,
@@ -81,6 +82,7 @@ class Servers:
         self._remotes: dict[str, Remote] = {}
         self._lock = threading.Lock()
         self._table: Table | None = None
+        prepare()
         self._batches = Batches(self._search, TOGETHER)
 
     def close(self) -> None:

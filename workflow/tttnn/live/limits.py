@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tttnn.live.texts import KEPT
+
 
 class Refused(ValueError):
     """A request that is not answered; `name` is the fault in one word, for programs."""
@@ -28,6 +30,7 @@ class Limits:
     max_request_bytes: int = 8 << 20
     max_answer_bytes: int = 8 << 20  # clients ask again for the texts that are left out
     unread_bytes: int = 64 << 20  # of all answers that are being made or have not been read
+    text_bytes: int = KEPT  # of texts and their files that were asked for last, in memory
     in_flight: int = 64  # requests worked on at once
     waiting: int = 512
     wait_seconds: float = 10.0

@@ -40,6 +40,14 @@ class Search(NamedTuple):
     shards: tuple[str, ...]
 
 
+def prepare() -> None:
+    """Make an array, at the first of which pyarrow imports pandas: half a second of a processor.
+
+    Without it the first question of many clients waits until they all, and the servers, have.
+    """
+    pa.array([], pa.int64())
+
+
 def _write(schema: pa.Schema, columns: list[pa.Array], said: dict[str, Any]) -> pa.Buffer:
     schema = schema.with_metadata({KEY: json.dumps(said)})
     sink = pa.BufferOutputStream()

@@ -20,6 +20,7 @@ from tttnn.live.metrics import Log
 from tttnn.live.registry import joined, split_location
 from tttnn.live.server import Server
 from tttnn.live.shard import Build, OpenShard, Run
+from tttnn.live.texts import Kept
 from tttnn.reading import read_json
 from tttnn.sections.base import nearest
 
@@ -94,6 +95,7 @@ def serve(
     max_request_bytes: int = Limits.max_request_bytes,
     max_answer_bytes: int = Limits.max_answer_bytes,
     unread_bytes: int = Limits.unread_bytes,
+    text_bytes: int = Limits.text_bytes,
     in_flight: int = Limits.in_flight,
     waiting: int = Limits.waiting,
     wait_seconds: float = Limits.wait_seconds,
@@ -119,8 +121,9 @@ def serve(
     --max-answer-bytes. Of all: large answers are sent while no more than --unread-bytes of them
     have not been read; --in-flight are worked on at once, --waiting wait for at most
     --wait-seconds and are refused as busy then; a client has --read-seconds to read an answer, and
-    of more --connections than these those are closed that never asked. SIGTERM and SIGINT end it,
-    after what is in flight, for which it has --grace-seconds.
+    of more --connections than these those are closed that never asked. Of texts, those that were
+    asked for last stay in memory, --text-bytes of them. SIGTERM and SIGINT end it, after what is in
+    flight, for which it has --grace-seconds.
     """
     stopping = threading.Event()
     signals: list[int] = []
@@ -136,6 +139,7 @@ def serve(
         max_request_bytes=max_request_bytes,
         max_answer_bytes=max_answer_bytes,
         unread_bytes=unread_bytes,
+        text_bytes=text_bytes,
         in_flight=in_flight,
         waiting=waiting,
         wait_seconds=wait_seconds,
@@ -154,7 +158,8 @@ def serve(
     names = _names(shards, build)
     log = Log(run=build.run, index=build.index, shards=names)
     log("opening", build=build.digest)
-    held = [OpenShard(opened, each) for each in names]
+    kept = Kept(text_bytes)
+    held = [OpenShard(opened, each, kept) for each in names]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     scheme = "grpc+tls" if tls else "grpc"

@@ -26,7 +26,7 @@ from tttnn.live import security
 from tttnn.live.connections import Connections, peer_of
 from tttnn.live.gate import Batches, Gate
 from tttnn.live.limits import Limits, Refused
-from tttnn.live.messages import read_ids, read_search, search_answer, texts_answer
+from tttnn.live.messages import prepare, read_ids, read_search, search_answer, texts_answer
 from tttnn.live.metrics import Log, Metrics
 from tttnn.live.shard import Build, OpenShard, number_of
 from tttnn.retrieval.search import merged
@@ -70,6 +70,7 @@ class Server(flight.FlightServerBase):
             self.metrics.done("call", "token", 0.0)
             self.log("refused", name="token")
 
+        prepare()
         super().__init__(location, middleware=security.middleware(token, refused), **tls)
         self._connections = Connections(self.port, limits, self.metrics, self.log)
 

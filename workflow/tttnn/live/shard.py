@@ -12,10 +12,11 @@ import numpy as np
 
 from tttnn.config.load import ConfigError, load
 from tttnn.config.root import Config
-from tttnn.corpus.passages import ROW_BITS, PassageStore
+from tttnn.corpus.passages import ROW_BITS
 from tttnn.digests import check_file, read_record
 from tttnn.files import sha256
 from tttnn.live.at_hand import AtHand
+from tttnn.live.texts import Kept, KeptPassages
 from tttnn.reading import read_json
 from tttnn.retrieval import exact
 from tttnn.retrieval.faiss_files import checked, guards
@@ -168,15 +169,16 @@ def _adopted(listed: Path) -> VectorStore:
 class OpenShard:
     """One shard, all of whose vectors were read, and compared, when it was opened; see `AtHand`.
 
-    They are memory-mapped, and of a small one in memory as well.
+    They are memory-mapped, and of a small one in memory as well. `kept` holds the texts that were
+    asked for last, of all shards that are given the same.
     """
 
-    def __init__(self, run: Run, name: str) -> None:
+    def __init__(self, run: Run, name: str, kept: Kept | None = None) -> None:
         passages, embeddings = run.files(name)
         self.name = name
         listed = run.adopted(name)
         self._store = _adopted(listed) if listed else _Held(passages, embeddings)
-        self._passages = PassageStore(passages)
+        self._passages = KeptPassages(passages, kept or Kept())
         self._share = run.settings.share
         self.rows = self._store.held(self._share)
         self.dimension = self._store.dimension
