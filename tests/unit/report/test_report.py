@@ -79,6 +79,8 @@ def test_time_is_the_union_of_the_jobs_and_work_their_sum(text):
     # from 40 to 100 s and from 80 to 130 s; the evaluation and the training are on a GPU
     assert "1 min 30 s with jobs at work, from 1970-01-01 00:00 UTC to 1970-01-01 00:02 UTC" in text
     assert f"{130 / 3600:.3g} processor hours in 2 jobs {110 / 3600:.3g} GPU hours" in text
+    # a job's file is written anew by each of its runs
+    assert "GPU hours times are of each job's last run: what an earlier one took" in text
     assert "Energy not measured" in text
 
 

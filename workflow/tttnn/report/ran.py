@@ -17,6 +17,11 @@ from tttnn.report.cost import HOUR, cost, duration, moment
 SHORT = 12  # of a digest or a commit
 NAMED = 3
 NOT_RECORDED = "not recorded"
+LAST_RUNS = (
+    "times are of each job's last run: what an earlier one took, as of the documents that were "
+    "there before, is not in them"
+)
+"""For Snakemake writes a job's benchmark file anew each time that it runs."""
 
 
 class Fact(NamedTuple):
@@ -114,7 +119,7 @@ def _time(run: Run) -> Iterator[Fact]:
         ],
     )
     hours = [f"{spent.cpu / HOUR:.3g} processor hours in {spent.jobs} jobs"]
-    hours.append(f"{spent.gpu / HOUR:.3g} GPU hours")
+    hours += [f"{spent.gpu / HOUR:.3g} GPU hours", LAST_RUNS]
     yield Fact("Work", hours)
 
 
