@@ -8,8 +8,8 @@ import pytest
 
 from synthetic_run import ABLATIONS, draw_task, make_run, run_score, write_rows
 from tttnn.config.figures import FIGURES
-from tttnn.figures import few
 from tttnn.pile import ALL
+from tttnn.scores.few import FEW
 
 SELECTED = {"pile_arxiv": 3, "pile_github": 12, "pile_enron": 9, "pile_pile-cc": 3}
 DRAWN = ("before_after", "curves", "models", "control", "clean", "methods", "cost", "overlap")
@@ -82,7 +82,7 @@ def test_before_after_has_the_documents_of_few_and_whiskers_of_the_paired_change
         expected = sorted([*own["before"], *own["after"]])
         assert sorted(x for x, _ in dots(axes)) == pytest.approx(expected)
         rows = table[table["model"] == axes.get_title()]
-        sure = rows[rows["documents"] >= few.FEW]
+        sure = rows[rows["documents"] >= FEW]
         assert set(sure["task"]) == {"pile_github", ALL}
         ends = sorted(
             end

@@ -7,19 +7,22 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from recorded_run import SCORE, write_run
 from tttnn.config.figures import FIGURES
 from tttnn.findings.claims import CLAIMS
+from tttnn.findings.evidence import Evidence
 from tttnn.reading import ReadingError
 from tttnn.records.runs import Results
 from tttnn.report import grids
 from tttnn.report.captions import CaptionError, parted
 from tttnn.report.cost import duration
-from tttnn.report.headings import CLAIMED, SAID, printed
-from tttnn.report.landing import missing
+from tttnn.report.headings import CLAIMED, SAID, Heading, heading, printed
+from tttnn.report.landing import headlines, missing
 from tttnn.spent import GPU_RULES
 
 ROOT = Path(__file__).parents[3]
@@ -60,10 +63,30 @@ def data(page: str) -> dict:
 def test_the_headline_is_the_main_method_s_for_each_model(text):
     # the tasks' documents have 2.0 bits per byte in the mean, and all gain alike
     assert "after training on 20 neighbours" in text
-    assert "small \u221225.0 % 90 % interval \u221225.0 % to \u221225.0 %" in text
+    assert "small \u221225.0 % 7 documents: \u221225.0 % to \u221225.0 %" in text
     assert "2.000 → 1.500 bits per byte 7 documents, 3 of 22 tasks" in text
-    assert "large +10.0 % 90 % interval +10.0 % to +10.0 %" in text
+    assert "large +10.0 % 7 documents: +10.0 % to +10.0 %" in text
     assert "2.000 → 2.200 bits per byte" in text
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        (1, "1 document: no interval"),
+        (3, "3 documents: \u221230.0 % to \u221210.0 %"),
+        (9, "9 documents: \u221230.0 % to \u221210.0 %"),
+        (10, "90 % interval \u2212"),
+    ],
+)
+def test_few_documents_stand_for_themselves(tmp_path, documents, said):
+    after = [1.8, 1.6, 1.4]  # of 2.0: an interval of three would end at the same
+    curve = {0: [2.0] * documents, 20: [after[n % 3] for n in range(documents)]}
+    texts = {"pile_arxiv": ["x" * 100] * documents}
+    made = write_run(tmp_path / "results/mine", texts, {("small", "ttt", "pile_arxiv"): curve})
+    (found,) = headlines(Results(made)).models
+    assert found.interval.replace("\u00a0", " ").startswith(said)
+    assert found.documents == f"{documents} document{'s' if documents > 1 else ''}"
+    assert found.clean == "no document has a near-copy"
 
 
 def test_it_says_what_ran(text):
@@ -116,24 +139,101 @@ def test_it_says_how_to_cite(text):
     assert "The tttnn authors: tttnn:" in text
 
 
-def test_figures_are_headed_by_what_they_show_of_this_run(text):
-    # small gains on both tasks of more documents than one, large on none
-    assert f"Open in this run: {CLAIMED['curves']}" in text
-    assert f"Open in this run: {CLAIMED['before_after']}" in text
-    most = "ArXiv \u221225.0 %, Github \u221225.0 %"
-    assert f"100.0 %, holds (small, 2 of 2 tasks; most: {most})" in text
-    assert "0.0 %, does not hold (large, 0 of 2 tasks; most: none)" in text
+def test_nothing_is_claimed_of_few_documents(text):
+    for name in ("curves", "before_after"):
+        said = f"Not said of this run: \u201c{CLAIMED[name].sentence}\u201d It takes 10 documents"
+        assert said in text
+        assert f"In this run: {CLAIMED[name].sentence}" not in text
+    # of the first figure, too; and the caption heads it
+    assert text.index("Curves. Not said of this run") < text.index("7 parameters")
+
+
+CURVES = [
+    # model, tasks that all have the same 12 documents
+    ("small", ["pile_arxiv", "pile_github", "pile_enron"], {0: 2.0, 20: 1.5}),
+    ("large", ["pile_arxiv", "pile_github", "pile_enron"], {0: 1.6, 20: 1.7}),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What heads the figures of a run, made of so many tasks, by its models' curves."""
+
+    def heads(name: str, tasks: int, curves=CURVES, methods=("ttt",), **spec: object) -> Heading:
+        folder = tmp_path_factory.mktemp("run")
+        texts = {task: ["x" * 100] * 12 for task in curves[0][1][:tasks]}
+        cells = {
+            (model, method, task): {
+                k: [bits + 0.01 * (n % 4) for n in range(12)] for k, bits in curve.items()
+            }
+            for model, known, curve in curves
+            for method in methods
+            for task in known[:tasks]
+        }
+        run = Results(
+            write_run(folder / "results/mine", texts, cells, config={"score": SCORE}, **spec)
+        )
+        return heading(name, run, Evidence(run))
+
+    return heads
+
+
+def test_figures_are_headed_by_what_they_show_of_this_run(told):
+    found = told("curves", 1)
+    assert found.sentence == f"Open in this run: {CLAIMED['curves'].sentence}"
+    small, large = found.numbers[1:]
+    assert small.startswith("\u22120.5000, holds (small, 20 neighbours; 12 documents of 1 task)")
+    assert large.startswith("+0.1000, does not hold (large, 20 neighbours; 12 documents of")
+
+
+def test_how_many_tasks_gain_is_said_of_three_or_more(told):
+    most = "ArXiv \u2212"
+    found = told("before_after", 3)
+    assert found.sentence == f"Open in this run: {CLAIMED['before_after'].sentence}"
+    assert "small, 3 of 3 tasks" in found.numbers[1] and most in found.numbers[1]
+    few = told("before_after", 2)
+    assert few.sentence == "" and few.numbers[0].endswith(
+        "It takes 3 tasks of more than one document."
+    )
+
+
+def test_a_gap_that_is_more_than_closed_is_said_to_be(told):
+    beyond = told("models", 1)  # a gain of 0.5, a gap of 0.4
+    assert beyond.sentence.startswith("Training takes a small model past a larger one")
+    assert beyond.numbers[1].startswith("125.0\u00a0%")
+    within = told("models", 1, [(*CURVES[0][:2], {0: 2.0, 20: 1.8}), CURVES[1]])
+    assert within.sentence == CLAIMED["models"].sentence
+    none = told("models", 1, CURVES[::-1])  # the larger one stands first
+    assert none.sentence == ""
+    assert "certainly better, before training" in none.numbers[0]
+
+
+def test_all_clean_documents_are_not_compared_with_themselves(told):
+    found = told("clean", 3)
+    assert found.sentence == ""
+    assert found.numbers[0].endswith(
+        "documents with a near-copy among their neighbours, and others without."
+    )
+
+
+def test_that_an_exact_index_finds_all_is_not_said(told, run):
+    table = Results(run).table("recall")
+    assert set(table["factory"]) > {"Flat"}
+    assert heading("recall", Results(run), None).sentence.startswith("ivf finds")
+    only = SimpleNamespace(table=lambda name: table[table["factory"] == "Flat"])
+    assert heading("recall", only, None) is None
 
 
 def test_curves_come_first_and_new_figures_of_themselves(page, text):
     order = re.findall(r'<section class="figure" id="figure-(\w+)"', page)
     assert order == ["curves", "before_after", "new_one"]
     assert page.index("figure-curves") < page.index("heading-ran")
-    assert "Before & after. See scores ." in text
+    assert "Before & after. Not said" in text and "See scores ." in text
 
 
 def test_a_claim_that_does_not_hold_is_not_stated(write, run, monkeypatch):
-    only = f"Not in this run: {CLAIMED['curves']}"
+    monkeypatch.setattr("tttnn.report.headings.FEW", 2)
+    only = f"Not in this run: {CLAIMED['curves'].sentence}"
     assert only not in Elements(write()).text
     monkeypatch.setattr(
         "tttnn.report.headings.verdict", lambda measured, side, threshold: "does not hold"
@@ -262,7 +362,7 @@ def test_a_caption_s_beginning_is_its_heading(caption, heading, rest):
 
 def test_claims_and_figures_of_headings_are_there():
     sentences = [claim.sentence for claims in CLAIMS.values() for claim in claims]
-    assert all(sentences.count(sentence) == 1 for sentence in CLAIMED.values())
+    assert all(sentences.count(claimed.sentence) == 1 for claimed in CLAIMED.values())
     assert {*CLAIMED, *SAID} <= set(FIGURES)
 
 

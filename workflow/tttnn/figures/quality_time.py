@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tttnn.figures import few, style, tables
 from tttnn.figures.panels import whiskers
+from tttnn.scores.few import FEW
 
 BUDGETS = (0.75, 1.75, 2.0, 4.0)
 """Seconds a document that are marked: those of HullFT's published tables (arXiv 2605.30337)."""
@@ -286,7 +287,7 @@ def _uncertainty(alike: pd.DataFrame) -> str:
     )
     dots = (
         f"Small dots: the documents themselves after a method's most neighbours, where there are "
-        f"fewer than {few.FEW}, and no intervals; each one's change, from the mean before."
+        f"fewer than {FEW}, and no intervals; each one's change, from the mean before."
     )
     if not sparse.any():
         return said

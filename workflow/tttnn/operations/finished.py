@@ -41,5 +41,6 @@ def finished(run: str, seconds: float) -> str:
     cost = _duration(sum(one.seconds for one in spent))
     return (
         f"run {run}: {', '.join(made)}; {_duration(seconds)} this time, {cost} of a processor for "
-        f"the last runs of its {len(spent)} jobs" + (f"; the report: {report}" if report.is_file() else "")
+        f"the last runs of its {len(spent)} jobs"
+        + (f"; the report: {report}" if report.is_file() else "")
     )

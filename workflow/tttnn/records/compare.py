@@ -30,6 +30,7 @@ from tttnn.records.differences import lines, points_in_common
 from tttnn.records.runs import Run, open_all
 from tttnn.scores.bootstrap import Estimate, weighted_mean
 from tttnn.scores.estimates import METRICS, Scores, pile_weights
+from tttnn.scores.few import FEW
 from tttnn.scores.rows import SCORE_COLUMNS, ScoreSpec, difference_rows, score_rows
 
 DRAWN = 7
@@ -65,8 +66,8 @@ def _difference(rows: pd.DataFrame) -> str:
     """The difference at the most neighbours that both have, its interval, and from what."""
     for row in rows.dropna(subset="difference").iloc[-1:].itertuples():
         interval = f"[{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
-        if pd.isna(row.difference_low):
-            interval = "(no interval)"
+        if pd.isna(row.difference_low) or row.documents < FEW:
+            interval = f"(no interval: {row.documents} document{'s' * (row.documents != 1)})"
         return f"{row.difference:+.4f} {interval} at {row.num_neighbors}, from {row.against}"
     return ""
 
