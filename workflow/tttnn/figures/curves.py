@@ -200,7 +200,7 @@ def _write_note(
 ) -> None:
     """What stands in parentheses, what the intervals' `marks` mean, and which tasks are absent."""
     said = " ".join(["In parentheses: documents.", few.sentences(rows, marks), *more])
-    if ALL in rows.index.get_level_values("task"):
+    if ALL in tables.present(rows):
         tasks = rows.xs(ALL, level="task")["tasks"].min()
         said += tables.absence(tables.read(folder, "tasks"), tasks)
     style.write_note(figure, said + view.note)

@@ -89,7 +89,7 @@ def sentences(rows: pd.DataFrame, marks: str, kind: str = "bootstrap", drawn: bo
     if not sparse.any():
         return tables.intervals(rows, marks).replace("bootstrap", kind)
     if drawn:
-        dots = f"Small dots: the documents themselves, without an interval, where fewer than {FEW}"
+        dots = f"Small dots: single documents, where there are fewer than {FEW}: no interval"
     else:
         dots = f"No interval where there are fewer than {FEW} documents"
     if sparse.all():

@@ -114,15 +114,20 @@ def looked_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, style.Lo
 
 
 def present(rows: pd.DataFrame) -> list[str]:
-    """Tasks of a table indexed by model and task, the weighted mean first."""
+    """Tasks of a table indexed by model and task, the weighted mean first.
+
+    Of a single task there is no mean, which would be the same again.
+    """
     found = set(rows.index.get_level_values("task"))
+    if len(found - {ALL}) == 1:
+        found -= {ALL}
     return [task for task in [ALL, *TASKS] if task in found]
 
 
 def largest(tasks: list[str], number: int) -> list[str]:
     """The weighted mean, then the tasks with the largest weights in the Pile."""
     ranked = sorted((task for task in tasks if task != ALL), key=lambda t: -TASKS[t].weight)
-    return [ALL, *ranked[:number]]
+    return [*(task for task in tasks if task == ALL), *ranked[:number]]
 
 
 def title(task: str, tasks: int = len(TASKS)) -> str:
