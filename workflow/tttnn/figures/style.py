@@ -11,7 +11,7 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,9 +123,10 @@ class Look(NamedTuple):
 
     colour: str
     marker: str  # where panels are shared
+    line: str = ""  # of what is told apart by lines, or else its method's
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
+def looks(names: Collection[str]) -> dict[str, Look]:
     """Each name's look, which is its own: the same in all runs, wherever it is in their lists.
 
     Usual names have places in the palette (`KNOWN`), others one by their checksum. Where two names

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ LISTED = 8
 class View:
     """The part of its tables that a figure shows; what is empty leaves nothing out.
 
-    A model keeps the look that it has among all of the tables' models.
+    A model keeps the look that it has among all of the tables' models, or one that is given.
     """
 
     models: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class View:
     method: str = ""
     note: str = ""  # ends the figure's note
     clean: bool = True  # whether the tables tell clean documents apart
+    looks: Mapping[str, style.Look] = field(default_factory=dict)  # of all models, or of none
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of the chosen models and tasks, which are columns or levels of the index."""
@@ -106,10 +108,12 @@ def most_in_common(differences: pd.DataFrame, *methods: str) -> int:
     return max(common)
 
 
-def looked_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, style.Look]:
-    """Models of `rows`, each with its look among those of the whole `table`."""
+def looked_models(
+    table: pd.DataFrame, rows: pd.DataFrame, view: View = EVERYTHING
+) -> dict[str, style.Look]:
+    """Models of `rows`, each with its look among those of the whole `table`, or by the view."""
     found = set(rows.index.get_level_values("model"))
-    looks = style.looks(names(table, "model"))
+    looks = view.looks or style.looks(names(table, "model"))
     return {name: look for name, look in looks.items() if name in found}
 
 

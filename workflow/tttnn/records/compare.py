@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -99,10 +98,30 @@ def _main(runs: list[Run], order: list[Entry]) -> list[Entry]:
 
 def _names(runs: list[Run], shown: list[Entry]) -> dict[Entry, str]:
     """What entries are called in figures: the run's name, and what tells them apart there."""
-    models = Counter(entry.run for entry in shown)
     if len(runs) == 1:
         return {entry: f"{entry.model} {entry.method}" for entry in shown}
-    return {e: e.run if models[e.run] == 1 else f"{e.run} {e.model}" for e in shown}
+    models = {entry.model for entry in shown}
+    return {
+        entry: entry.run if len(models) == 1 else f"{entry.run} {entry.model}" for entry in shown
+    }
+
+
+def _looks(runs: list[Run], shown: list[Entry], found: Iterable[Entry]) -> dict[Entry, style.Look]:
+    """A colour is a model, as in each run's own figures; a line and a mark are a run.
+
+    Of one run alone, a method. Colours are those among the models of all entries that are `found`.
+    """
+    colours = style.looks([entry.model for entry in found])
+    told = [entry.method if len(runs) == 1 else entry.run for entry in shown]
+    order = {name: number for number, name in enumerate(dict.fromkeys(told))}
+    return {
+        entry: style.Look(
+            colours[entry.model].colour,
+            style.MARKERS[order[name] % len(style.MARKERS)],
+            style.LINES[order[name] % len(style.LINES)],
+        )
+        for entry, name in zip(shown, told, strict=True)
+    }
 
 
 def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None:
@@ -174,8 +193,13 @@ def _documents(model: str, method: str, task: str, part: Task, points: list[int]
     )
 
 
-def _draw(output: Path, found: Entries, names: dict[Entry, str]) -> list[Path]:
-    note = " The documents that all runs evaluated."
+def _draw(
+    output: Path, found: Entries, names: dict[Entry, str], looks: dict[Entry, style.Look]
+) -> list[Path]:
+    by_name = {name: looks[entry] for entry, name in names.items()}
+    note = " The documents that all runs evaluated. A colour is a model, a line and a mark a run."
+    if len({entry.run for entry in names}) == 1:
+        note = " A colour is a model, a line and a mark a method."
     methods = dict.fromkeys(entry.method for entry in names)
     if len(methods) > 1 and len({entry.run for entry in names}) > 1:
         note += f" Methods: {'; '.join(f'{name}: {e.method}' for e, name in names.items())}."
@@ -183,7 +207,7 @@ def _draw(output: Path, found: Entries, names: dict[Entry, str]) -> list[Path]:
     with tempfile.TemporaryDirectory() as folder, rc_context(style.RC):
         _write_tables(Path(folder), found, names)
         for name, draw in (("curves", curves), ("before_after", before_after)):
-            figure = draw(Path(folder), View(note=note, clean=False))
+            figure = draw(Path(folder), View(note=note, clean=False, looks=by_name))
             style.save(figure, output / f"{name}.svg", output / f"{name}.pdf")
             drawn.append(output / f"{name}.svg")
     return drawn
@@ -229,7 +253,8 @@ def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     ]
     drawn = [entry for entry in found if entry in main[:DRAWN]]
     if len(points_in_common({entry: found[entry] for entry in drawn})) > 1:
-        written += _draw(output, found, _names(opened, drawn))
+        looks = _looks(opened, drawn, found)
+        written += _draw(output, found, _names(opened, drawn), looks)
     for line in lines(opened, shared, other_text):
         print(line)
     for task in [ALL, *shared]:
