@@ -168,8 +168,6 @@ def _made(run: Run) -> Iterator[str]:
     mixed = sorted({word for words in table["mixed"].dropna() for word in str(words).split()})
     if mixed:
         yield f"Made with more than one of: {', '.join(mixed)}; see the table environment."
-    if not table["device"].astype(str).str.startswith("cuda").any():
-        yield "No GPU was used."
 
 
 def missing(run: Run, tables: Collection[str], left_out: list[str]) -> list[str]:
