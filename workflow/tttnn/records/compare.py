@@ -197,17 +197,18 @@ def _draw(
     output: Path, found: Entries, names: dict[Entry, str], looks: dict[Entry, style.Look]
 ) -> list[Path]:
     by_name = {name: looks[entry] for entry, name in names.items()}
-    note = " The documents that all runs evaluated. A colour is a model, a line and a mark a run."
-    if len({entry.run for entry in names}) == 1:
-        note = " A colour is a model, a line and a mark a method."
+    single = len({entry.run for entry in names}) == 1
+    note = "" if single else " The documents that all runs evaluated."
+    lines = f" A colour is a model, a line and a mark a {'method' if single else 'run'}."
     methods = dict.fromkeys(entry.method for entry in names)
-    if len(methods) > 1 and len({entry.run for entry in names}) > 1:
+    if len(methods) > 1 and not single:
         note += f" Methods: {'; '.join(f'{name}: {e.method}' for e, name in names.items())}."
     drawn = []
     with tempfile.TemporaryDirectory() as folder, rc_context(style.RC):
         _write_tables(Path(folder), found, names)
         for name, draw in (("curves", curves), ("before_after", before_after)):
-            figure = draw(Path(folder), View(note=note, clean=False, looks=by_name))
+            said = note + lines if name == "curves" else note
+            figure = draw(Path(folder), View(note=said, clean=False, looks=by_name))
             style.save(figure, output / f"{name}.svg", output / f"{name}.pdf")
             drawn.append(output / f"{name}.svg")
     return drawn
