@@ -190,12 +190,20 @@ def _named() -> dict[type[BaseModel], str]:
 SECTION_NAMES = _named()
 
 
+def _values() -> dict[str, typing.Any]:
+    """What config.yaml gives, each entry with what it has of those it is `like`."""
+    values: dict[str, typing.Any] = yaml.safe_load(
+        (ROOT / "config.yaml").read_text(encoding="utf-8")
+    )
+    for catalogue in INHERITING:
+        values[catalogue] = inherited(values[catalogue], catalogue, lambda kind: None)
+    return values
+
+
 def _comments() -> dict[tuple[str, str], str]:
     """By the place of a section and a key, what config.yaml says of it where it is given."""
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
-    for catalogue in INHERITING:
-        values[catalogue] = inherited(values[catalogue], catalogue, lambda kind: None)
+    values = _values()
     found: dict[tuple[str, str], str] = {}
     for path, _, comment in keys(text):
         first, *rest = path.split(".")
@@ -216,16 +224,44 @@ def _comments() -> dict[tuple[str, str], str]:
     return found
 
 
+def _required(place: str, key: str, values: dict[str, typing.Any]) -> str:
+    """Of a key without a default: what config.yaml gives, which lies below every configuration.
+
+    An entry of a catalogue has only what itself, or the one it is `like`, says; of those in
+    config.yaml the first is shown.
+    """
+    catalogue, _, kind = place.partition(", kind ")
+    if place != WHOLE and catalogue in {*PLACES, *CATALOGUES_OF_ONE_KIND}:
+        for name, entry in values[catalogue].items():
+            entry = with_index_kind(entry) if catalogue == "indexes" else entry
+            if entry.get("kind", "") == kind and key in entry:
+                return f"each entry has its own; `{name}`: {_default(entry[key])}"
+        return "each entry has its own"
+    found = values
+    for step in [] if place == WHOLE else reversed(place.split(" of ")):
+        found = found.get(step) or {}
+    if key not in found:
+        return "must be given"
+    if isinstance(found[key], dict):
+        return "as in config.yaml"
+    return f"config.yaml: {_default(found[key])}"
+
+
 def _sections() -> Iterator[str]:
     comments = _comments()
+    values = _values()
     for section, place in SECTION_NAMES.items():
         yield f"## {SECTION_NAMES[section]}\n"
         yield f"{_first_line(section)}\n"
-        yield "| key | may be | without it | |\n|---|---|---|---|"
+        yield "| key | may be | without it | what it is for |\n|---|---|---|---|"
         for key, field in section.model_fields.items():
             of_kinds = section is Config and key in PLACES
             given = _kinds(key) if of_kinds else _type(field.annotation, _limits(field.metadata))
-            default = "must be given" if field.is_required() else _default(field.get_default())
+            default = (
+                _required(place, key, values)
+                if field.is_required()
+                else _default(field.get_default())
+            )
             why = comments.get((place, key)) or _why_in_code(section, key)
             if not why and section is Config:
                 why = _about(field.annotation)
@@ -287,9 +323,10 @@ def keys_page() -> str:
             "# Keys of the configuration",
             "",
             "Made by `docs/reference.py` from the sections of the package, which refuse what is "
-            "not here: what each key may be, what it is without it, and why. The default "
-            "run's own values are in [reference.md](reference.md#configuration), and in "
-            "`config.yaml`, which gives every key.",
+            "not here: what each key may be, what it is without it, and why. "
+            "Every configuration is laid over `config.yaml`: where the code has no default of its "
+            "own, what that gives stands here. All of its values: "
+            "[reference.md](reference.md#configuration).",
             "",
             *_sections(),
         ]

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 import pytest
 
+from browser import chromium
 from documented import ROOT, pages
 
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
@@ -132,3 +134,22 @@ def test_the_readme_is_a_screen_to_the_first_result_and_has_a_figure():
     first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:30]
     assert "make demo    # needs a network" in first
     assert any(line.startswith("![") and "docs/img/" in line for line in first)
+
+
+def test_icons_stand_apart_in_a_narrow_window(site):
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is a tool of envs/dev.in")
+    if chromium() is None:
+        pytest.skip("no browser")
+    with api.sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium(), args=options)
+        tab = browser.new_page(viewport={"width": 400, "height": 700})
+        tab.goto((site / "docs/README.html").as_uri())
+        boxes = [
+            tab.locator(f".mobile-header {part}").bounding_box()
+            for part in (".nav-overlay-icon", ".brand", ".theme-toggle", ".toc-overlay-icon")
+        ]
+        browser.close()
+    for left, right in pairwise(boxes):
+        assert left["x"] + left["width"] + 5 <= right["x"]
+    assert boxes[-1]["x"] + boxes[-1]["width"] <= 400

@@ -61,10 +61,24 @@ def test_what_a_key_may_be_is_what_the_code_takes():
     assert ttt["clip_norm"][:2] == ["number > 0 or `null`", "`1.0`"]
     assert ttt["step"][:2] == ["`window`, `neighbor`, `batch`", "`window`"]
     assert ttt["lora"][0] == "[a section](#lora-of-methods-kind-ttt) or `null`"
-    assert chunk["chunks_per_shard"][:2] == ["integer > 0, ≤ 65536", "must be given"]
+    # what config.yaml gives, of one file and of a catalogue's first entry of a kind
+    assert chunk["chunks_per_shard"][:2] == ["integer > 0, ≤ 65536", "config.yaml: `1`"]
+    assert rows("The whole file")["chunk"][1] == "as in config.yaml"
+    assert rows("ablations of evaluate")["models"][1] == "config.yaml: `[small]`"
+    assert rows("models, kind train")["steps"][1] == "each entry has its own; `embedder`: `100`"
+    assert rows("sources, kind http")["base_url"][1] == "each entry has its own"
     assert rows("pools, kind union")["of"][0] == "a list of at least 2: text"
     assert rows("sources, kind local").keys() == {"sha256", "path"}
     assert "embedded side by side" in chunk["chunks_per_shard"][2]  # as config.yaml says it
+
+
+def test_every_column_has_a_head_and_what_config_yaml_gives_need_not_be_given():
+    page = (ROOT / "docs/keys.md").read_text(encoding="utf-8")
+    heads = {line for line in page.splitlines() if line.startswith("| key |")}
+    assert heads == {"| key | may be | without it | what it is for |"}
+    # but in sections that config.yaml leaves out
+    for part in page.split("\n## ")[1:]:
+        assert "must be given" not in part or " of " in part.partition("\n")[0], part[:40]
 
 
 def test_every_key_of_the_configuration_is_found_as_yaml_reads_it():

@@ -84,9 +84,9 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
     """The k passages of a finished run that are nearest to a text, nearest first.
 
     `run` is the name of a run in the current folder, or the path of its `results/NAME`; `index` one
-    of its indexes, None: its first. Columns: `rank`, `passage_id`, `distance` (squared Euclidean),
-    `subset`, `text`. There are fewer rows where the index has fewer passages. Raises `ValueError`
-    where the run has no embeddings yet, and for a text of white space alone.
+    of its indexes, None: its first. Columns: `rank` (from 0), `passage_id`, `distance` (squared
+    Euclidean), `subset`, `text`. There are fewer rows where the index has fewer passages. Raises
+    `ValueError` where the run has no embeddings yet, and for a text of white space alone.
     """
     if not checked_text(text).strip():
         raise ValueError("the text is empty: give one of a word or more")

@@ -8,8 +8,8 @@ import pytest
 
 from synthetic_run import ABLATIONS, draw_task, make_run, run_score, write_rows
 from tttnn.config.figures import FIGURES
-from tttnn.figures import few
 from tttnn.pile import ALL
+from tttnn.scores.few import FEW
 
 SELECTED = {"pile_arxiv": 3, "pile_github": 12, "pile_enron": 9, "pile_pile-cc": 3}
 DRAWN = ("before_after", "curves", "models", "control", "clean", "methods", "cost", "overlap")
@@ -81,8 +81,11 @@ def test_before_after_has_the_documents_of_few_and_whiskers_of_the_paired_change
         own = own[own["task"] != "pile_github"]  # twelve
         expected = sorted([*own["before"], *own["after"]])
         assert sorted(x for x, _ in dots(axes)) == pytest.approx(expected)
+        pairs = sorted(tuple(line.get_xdata()) for line in axes.lines if line.get_zorder() == 2.2)
+        known = sorted(zip([*own["before"]] * 2, [*own["after"]] * 2, strict=True))
+        assert np.array(pairs) == pytest.approx(np.array(known[::2]))  # each its own
         rows = table[table["model"] == axes.get_title()]
-        sure = rows[rows["documents"] >= few.FEW]
+        sure = rows[rows["documents"] >= FEW]
         assert set(sure["task"]) == {"pile_github", ALL}
         ends = sorted(
             end
@@ -95,10 +98,8 @@ def test_before_after_has_the_documents_of_few_and_whiskers_of_the_paired_change
         low, high = sure["before"] + sure["low"], sure["before"] + sure["high"]
         low, high = np.minimum(low, sure["after"]), np.maximum(high, sure["after"])
         assert ends == pytest.approx(sorted([*low, *high]))
-    assert "a document" in legend(figure)
-    assert "Small dots: the documents themselves, without an interval, where fewer than 10" in note(
-        figure
-    )
+    assert "a document, before and after" in legend(figure)
+    assert "Small dots: single documents, where there are fewer than 10: no" in note(figure)
     assert "paired bootstrap intervals elsewhere" in note(figure)
 
 
@@ -274,3 +275,53 @@ def test_long_names_and_many_models_are_all_in_the_legend_and_within_the_figure(
         for axes in figure.axes:
             box = axes.title.get_window_extent()
             assert sheet.x0 <= box.x0 and box.x1 <= sheet.x1
+
+
+def test_a_run_of_one_task_has_it_once(tmp_path):
+    tables = make_run(tmp_path, {"pile_arxiv": 3}, models=("small", "large"), resamples=20)
+    for name in ("before_after", "models", "control", "clean"):
+        figure = draw(name, tables)
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert len(labels) == 1 and labels[0].startswith("ArXiv (3"), name
+        assert "\u2020" not in note(figure), name
+    panels = [axes.get_title() for axes in draw("curves", tables).axes if axes.get_title()]
+    assert panels == ["ArXiv (3)"]
+
+
+def test_where_every_document_is_clean_the_note_says_so(tmp_path):
+    for copied in (False, True):
+        folder = tmp_path / str(copied)
+        rows = [
+            {**row, "overlap": 0.9 * (copied and row["document_id"] == 1000), "exact": False}
+            for row in draw_task("small", "nearest", "pile_arxiv", 3)
+        ]
+        file = write_rows(folder / "evaluation/small/nearest/pile_arxiv/0.parquet", rows)
+        tables = run_score(folder, [file], {"pile_arxiv": 3}, resamples=20)
+        said = "Every document is clean, so that the two marks are the same."
+        assert (said in note(draw("clean", tables))) == (not copied)
+
+
+def test_quality_time_tells_documents_by_their_method_s_mark_and_shows_what_is_worse(tables):
+    figure = draw("quality_time", tables)
+    table = pd.read_csv(tables / "quality_time.csv").query("alike and num_neighbors > 0")
+    axes = figure.axes[0]
+    assert axes.get_title() == "small"
+    marks = [line.get_marker() for line in axes.lines if line.get_zorder() == 2.5]
+    assert len(marks) == len(set(marks)) > 3
+    own = table[table["model"] == "small"]
+    worse = own[own["method"] == "shuffled"]
+    assert (worse["bits_per_byte"] > worse["before"]).any()
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    assert worse["bits_per_byte"].between(low, high).all()
+    assert worse["seconds"].between(left, right).all()
+    assert "Cut off" not in note(figure)
+
+
+def test_quality_time_names_what_is_far_worse_and_cut_off(tables, tmp_path):
+    table = pd.read_csv(tables / "quality_time.csv")
+    table.loc[(table["method"] == "batch") & (table["num_neighbors"] > 0), "bits_per_byte"] *= 2
+    table.to_csv(tmp_path / "quality_time.csv", index=False)
+    (tmp_path / "documents.parquet").write_bytes((tables / "documents.parquet").read_bytes())
+    figure = draw("quality_time", tmp_path)
+    assert "worse than before by more than the best is better: batch." in note(figure)

@@ -11,10 +11,13 @@ import pyarrow as pa
 import pytest
 import yaml
 from docutils.core import publish_parts
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from configured import read
 from synthetic_run import ABLATIONS, make_run
 from tttnn.config import figures as config
+from tttnn.figures import style
 from tttnn.figures.curves import curves
 from tttnn.figures.draw import FigureSpec, draw_figure
 from tttnn.methods.evaluate_windows import WINDOWS
@@ -419,7 +422,7 @@ def test_overlap_has_a_point_a_document_by_kind(tables):
         for line, kind in zip(axes.lines, (~shown["copied"], near, exact), strict=False):
             points = sorted(zip(line.get_xdata(), line.get_ydata(), strict=True))
             rows = shown[kind]
-            change = rows["after"] - rows["before"]
+            change = 100 * (rows["after"] / rows["before"] - 1)  # as its claim says it
             assert points == sorted(zip(rows["overlap"], change, strict=True))
             left, right = axes.get_xlim()
             assert all(left < x < right for x, _ in points)  # and none on the frame
@@ -438,6 +441,21 @@ def test_distances_are_shares_of_their_pairs(tables, tmp_path):
     assert near.get_xlim() == drawn.get_xlim() and nearest.get_xlim()[1] == pytest.approx(48 / 99)
     write_distances(tmp_path, SHARES, random=False)
     assert len(FIGURES["distances"](tmp_path).axes) == 2
+    # where the nearest of them are all of them, once is enough
+    pairs = pd.read_parquet(tables / "pairs.parquet")
+    pairs.groupby("candidates").head(25).to_parquet(tmp_path / "pairs.parquet")
+    titles = [axes.get_title() for axes in FIGURES["distances"](tmp_path).axes]
+    assert titles == ["nearest neighbour (n = 25)", "random pairs (n = 25)"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_notes_are_inside_the_figure_and_can_be_read(name, tables):
+    with rc_context(style.RC):
+        figure = FIGURES[name](tables)
+        note = figure.texts[-1]
+        box = note.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    assert box.x1 < figure.bbox.x1 and box.x0 >= 0 and box.y0 >= 0
+    assert note.get_fontsize() >= 7.5 and "\n" in note.get_text()
 
 
 def test_distance_by_rank_shows_the_shares_and_the_spread_of_the_largest(tables, tmp_path):

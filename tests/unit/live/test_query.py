@@ -87,7 +87,7 @@ def test_people_get_a_line_each_that_fits(here, capsys):
     main(["query", TEXT, "-k", "4", "--run", "live"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5 and lines[0].split() == [
-        "rank", "passage_id", "distance", "subset", "text",
+        "rank", "passage_id", "distance^2", "subset", "text",
     ]  # fmt: skip
     assert all(len(line) <= 80 for line in lines)
     assert f"passage {expected(here, 1)[0]['passage_id']}" in lines[1]

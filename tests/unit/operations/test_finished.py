@@ -35,7 +35,7 @@ def test_it_says_what_was_made_where_and_what_it_cost(tmp_path, monkeypatch):
     (tmp_path / "results/mine/report.html").touch()
     assert finished("mine", 62) == (
         "run mine: 2 tables in results/mine/tables, 1 figure in figures/mine; 1 min 2 s this "
-        "time, 1 min 16 s of a processor for its 2 jobs in all; the report: "
+        "time, 1 min 16 s of a processor for the last runs of its 2 jobs; the report: "
         "results/mine/report.html"
     )
 

@@ -8,8 +8,10 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 
 from recorded_run import write_run
+from tttnn.figures import style
 from tttnn.pile import TASKS
 from tttnn.records.compare import compare
 from tttnn.records.record import record
@@ -160,6 +162,47 @@ def test_what_is_not_comparable_is_said(folders, tmp_path, capsys, drawn):
     assert (tmp_path / "curves.svg").is_file() and (tmp_path / "before_after.svg").is_file()
     figure = (tmp_path / "curves.svg").read_text()
     assert ">one<" in figure and ">other<" in figure
+
+
+def test_a_colour_is_a_model_and_a_line_a_run(tmp_path, monkeypatch, drawn):
+    some = {key: curve for key, curve in ONE.items() if key[1] == "ttt"}
+    more = {("large", *key[1:]): curve for key, curve in some.items()}
+    texts = {"pile_github": GITHUB, "pile_arxiv": ARXIV}
+    runs = [
+        write_run(tmp_path / name, texts, some | more, run=name) for name in ("first", "second")
+    ]
+    kept = {}
+    monkeypatch.setattr(
+        "tttnn.records.compare.style.save",
+        lambda figure, svg, pdf: kept.setdefault(svg.stem, figure),
+    )
+    compare(runs, tmp_path / "out")
+    lines = [line for line in kept["curves"].axes[0].lines if line.get_linestyle() != "None"]
+    colours = {name: look.colour for name, look in style.looks(["small", "large"]).items()}
+    looks = sorted((line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines)
+    assert looks == sorted(
+        (colours[model], *run) for model in colours for run in (("-", "o"), ("--", "s"))
+    )
+    # the same in the legend, and each panel of bars has its model's
+    (legend,) = [axes.get_legend() for axes in kept["curves"].axes if axes.get_legend()]
+    told = {
+        text.get_text(): (line.get_color(), line.get_linestyle())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    assert told["second large"] == (colours["large"], "--")
+    for axes in kept["before_after"].axes:
+        model = axes.get_title().split()[1]
+        assert to_hex(axes.patches[0].get_edgecolor()) == colours[model].lower()
+    assert "A colour is a model, a line and a mark a run." in " ".join(
+        kept["curves"].texts[-1].get_text().split()
+    )
+
+
+def test_few_documents_have_no_interval_in_print(folders, tmp_path, capsys):
+    compare([folders / "one", folders / "other"], tmp_path)
+    said = capsys.readouterr().out
+    assert "(no interval: 3 documents) at 20, from one: small/ttt" in said
+    assert pd.read_csv(tmp_path / "comparison.csv")["difference_low"].notna().any()
 
 
 def test_methods_that_score_other_text_are_left_out(tmp_path, capsys):

@@ -32,6 +32,7 @@ JOBS = {"a": ("train_model", 100, 60, 90.0), "b": ("evaluate_part", 130, 50, 40.
 
 CONFIG = {
     "environment": "gpu",
+    "methods": {"ttt": {"kind": "ttt", "window": 512}, "in_context": {"window": None}},
     "score": SCORE | {"clean_below": 0.5, "clean_jaccard_below": 0.5},
     "gather": {"ngram": 13, "shingle": 5},
     "models": {

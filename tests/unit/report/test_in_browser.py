@@ -174,3 +174,48 @@ def test_names_of_any_length_fit_a_narrow_window(browser, page, tmp_path):
     )
     assert width(tab) == (400, 400)
     tab.close()
+
+
+def test_what_is_cut_off_says_so_until_its_end_is_seen(opened):
+    tab = opened.tab
+    frame = tab.locator("#figure-before_after .frame")
+    box, more = frame.locator(".scroll"), frame.locator(".more")
+    assert more.is_visible() == (opened.width < 1000)
+    if opened.width < 1000:
+        box.evaluate("(box) => box.scrollTo({ left: box.scrollWidth, behavior: 'instant' })")
+        more.wait_for(state="hidden")
+    # a wide table is cut at any width, a narrow one at none
+    wide = tab.locator("#table-quality_time")
+    wide.scroll_into_view_if_needed()
+    assert wide.locator(".more").is_visible()
+    assert tab.locator("#table-recall .more").is_visible() == (opened.width < 1000)
+    assert opened.faults == []
+
+
+@pytest.mark.parametrize("opened", WIDTHS[:1], indirect=True)
+def test_the_difference_is_seen_without_moving_a_table(opened):
+    for name in ("differences", "comparisons"):
+        place = opened.tab.locator(f"#table-{name}")
+        head = place.locator("thead th", has_text="difference").first.bounding_box()
+        box = place.locator(".dt-layout-table").bounding_box()
+        assert head["x"] + head["width"] <= box["x"] + box["width"]
+
+
+def test_counts_are_written_alike_in_captions_and_cells(browser, write, run):
+    path = run / "tables/corpus.csv"
+    before = path.read_bytes()
+    table = pd.read_csv(path)
+    rows = pd.concat([table.head(1)] * 1374).assign(documents=range(1000, 2374))
+    rows.to_csv(path, index=False)
+    try:
+        (run / "long.html").write_text(write(), encoding="utf-8")
+    finally:
+        path.write_bytes(before)
+    tab = browser.new_page(viewport={"width": 1280, "height": 800})
+    tab.goto((run / "long.html").as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    place = tab.locator("#table-corpus")
+    assert "1,374 rows: tables/corpus.csv" in place.locator(".file").inner_text()
+    assert "1 to 10 of 1,374 rows" in place.locator(".dt-info").inner_text()
+    assert "1,000" in place.locator("tbody tr").first.inner_text()
+    tab.close()

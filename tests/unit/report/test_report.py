@@ -7,19 +7,23 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from recorded_run import SCORE, write_run
 from tttnn.config.figures import FIGURES
 from tttnn.findings.claims import CLAIMS
+from tttnn.findings.evidence import Evidence
 from tttnn.reading import ReadingError
 from tttnn.records.runs import Results
 from tttnn.report import grids
 from tttnn.report.captions import CaptionError, parted
 from tttnn.report.cost import duration
-from tttnn.report.headings import CLAIMED, SAID, printed
-from tttnn.report.landing import missing
+from tttnn.report.headings import CLAIMED, SAID, Heading, heading, printed
+from tttnn.report.landing import headlines, missing
+from tttnn.report.ran import ran
 from tttnn.spent import GPU_RULES
 
 ROOT = Path(__file__).parents[3]
@@ -60,10 +64,30 @@ def data(page: str) -> dict:
 def test_the_headline_is_the_main_method_s_for_each_model(text):
     # the tasks' documents have 2.0 bits per byte in the mean, and all gain alike
     assert "after training on 20 neighbours" in text
-    assert "small \u221225.0 % 90 % interval \u221225.0 % to \u221225.0 %" in text
+    assert "small \u221225.0 % 7 documents: \u221225.0 % to \u221225.0 %" in text
     assert "2.000 → 1.500 bits per byte 7 documents, 3 of 22 tasks" in text
-    assert "large +10.0 % 90 % interval +10.0 % to +10.0 %" in text
+    assert "large +10.0 % 7 documents: +10.0 % to +10.0 %" in text
     assert "2.000 → 2.200 bits per byte" in text
+
+
+@pytest.mark.parametrize(
+    ("documents", "said"),
+    [
+        (1, "1 document: no interval"),
+        (3, "3 documents: \u221230.0 % to \u221210.0 %"),
+        (9, "9 documents: \u221230.0 % to \u221210.0 %"),
+        (10, "90 % interval \u2212"),
+    ],
+)
+def test_few_documents_stand_for_themselves(tmp_path, documents, said):
+    after = [1.8, 1.6, 1.4]  # of 2.0: an interval of three would end at the same
+    curve = {0: [2.0] * documents, 20: [after[n % 3] for n in range(documents)]}
+    texts = {"pile_arxiv": ["x" * 100] * documents}
+    made = write_run(tmp_path / "results/mine", texts, {("small", "ttt", "pile_arxiv"): curve})
+    (found,) = headlines(Results(made)).models
+    assert found.interval.replace("\u00a0", " ").startswith(said)
+    assert found.documents == f"{documents} document{'s' if documents > 1 else ''}"
+    assert found.clean == "no document has a near-copy"
 
 
 def test_it_says_what_ran(text):
@@ -72,13 +96,29 @@ def test_it_says_what_ran(text):
     assert "Source demo: 2 shards, 77 documents" in text
     assert "python a python, torch a torch" in text
     assert "0123456789ab, nothing changed fedcba987654, with uncommitted changes" in text
-    assert "a device, a precision" in text
+    # by the environments, whatever the configuration says
+    assert "a device, a precision no GPU was used" in text
+
+
+def test_it_says_how_many_tokens_models_were_given_at_once(run, tmp_path):
+    copied = tmp_path / "mine"
+    shutil.copytree(run, copied)
+    (copied / "models/small/config.json").write_text('{"n_positions": 1024}')
+    lines = ran(Results(copied), ["small", "large"], "demo")[0].lines
+    # the method ttt has a window of its own, in_context has the model's
+    assert lines[0].endswith(", evaluated in windows of 512 tokens (of 1,024 tokens: in_context)")
+    assert lines[1].endswith(", evaluated in windows of 512 tokens")
+    (copied / "models/small/config.json").unlink()
+    lines = ran(Results(copied), ["small"], "demo")[0].lines
+    assert lines[0].endswith("(of tokens, how many is not recorded: in_context)")
 
 
 def test_time_is_the_union_of_the_jobs_and_work_their_sum(text):
     # from 40 to 100 s and from 80 to 130 s; the evaluation and the training are on a GPU
     assert "1 min 30 s with jobs at work, from 1970-01-01 00:00 UTC to 1970-01-01 00:02 UTC" in text
     assert f"{130 / 3600:.3g} processor hours in 2 jobs {110 / 3600:.3g} GPU hours" in text
+    # a job's file is written anew by each of its runs
+    assert "GPU hours times are of each job's last run: what an earlier one took" in text
     assert "Energy not measured" in text
 
 
@@ -89,7 +129,7 @@ def test_it_says_what_is_missing(text):
     assert "Few documents: 1 in the smallest task." in missing
     assert "Evaluated only with 1 of 2 models and on 1 of 3 tasks: in_context." in missing
     assert "3 records of the corpus were rejected" in missing
-    assert "No GPU was used." in missing  # by the environments, whatever the configuration says
+    assert "GPU" not in missing
     assert "Figures that this run has no data for: positions." in missing
 
 
@@ -114,24 +154,101 @@ def test_it_says_how_to_cite(text):
     assert "The tttnn authors: tttnn:" in text
 
 
-def test_figures_are_headed_by_what_they_show_of_this_run(text):
-    # small gains on both tasks of more documents than one, large on none
-    assert f"Open in this run: {CLAIMED['curves']}" in text
-    assert f"Open in this run: {CLAIMED['before_after']}" in text
-    most = "ArXiv \u221225.0 %, Github \u221225.0 %"
-    assert f"100.0 %, holds (small, 2 of 2 tasks; most: {most})" in text
-    assert "0.0 %, does not hold (large, 0 of 2 tasks; most: none)" in text
+def test_nothing_is_claimed_of_few_documents(text):
+    for name in ("curves", "before_after"):
+        said = f"Not said of this run: \u201c{CLAIMED[name].sentence}\u201d It takes 10 documents"
+        assert said in text
+        assert f"In this run: {CLAIMED[name].sentence}" not in text
+    # of the first figure, too; and the caption heads it
+    assert text.index("Curves. Not said of this run") < text.index("7 parameters")
+
+
+CURVES = [
+    # model, tasks that all have the same 12 documents
+    ("small", ["pile_arxiv", "pile_github", "pile_enron"], {0: 2.0, 20: 1.5}),
+    ("large", ["pile_arxiv", "pile_github", "pile_enron"], {0: 1.6, 20: 1.7}),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What heads the figures of a run, made of so many tasks, by its models' curves."""
+
+    def heads(name: str, tasks: int, curves=CURVES, methods=("ttt",), **spec: object) -> Heading:
+        folder = tmp_path_factory.mktemp("run")
+        texts = {task: ["x" * 100] * 12 for task in curves[0][1][:tasks]}
+        cells = {
+            (model, method, task): {
+                k: [bits + 0.01 * (n % 4) for n in range(12)] for k, bits in curve.items()
+            }
+            for model, known, curve in curves
+            for method in methods
+            for task in known[:tasks]
+        }
+        run = Results(
+            write_run(folder / "results/mine", texts, cells, config={"score": SCORE}, **spec)
+        )
+        return heading(name, run, Evidence(run))
+
+    return heads
+
+
+def test_figures_are_headed_by_what_they_show_of_this_run(told):
+    found = told("curves", 1)
+    assert found.sentence == f"Open in this run: {CLAIMED['curves'].sentence}"
+    small, large = found.numbers[1:]
+    assert small.startswith("\u22120.5000, holds (small, 20 neighbours; 12 documents of 1 task)")
+    assert large.startswith("+0.1000, does not hold (large, 20 neighbours; 12 documents of")
+
+
+def test_how_many_tasks_gain_is_said_of_three_or_more(told):
+    most = "ArXiv \u2212"
+    found = told("before_after", 3)
+    assert found.sentence == f"Open in this run: {CLAIMED['before_after'].sentence}"
+    assert "small, 3 of 3 tasks" in found.numbers[1] and most in found.numbers[1]
+    few = told("before_after", 2)
+    assert few.sentence == "" and few.numbers[0].endswith(
+        "It takes 3 tasks of more than one document."
+    )
+
+
+def test_a_gap_that_is_more_than_closed_is_said_to_be(told):
+    beyond = told("models", 1)  # a gain of 0.5, a gap of 0.4
+    assert beyond.sentence.startswith("Training takes a small model past a larger one")
+    assert beyond.numbers[1].startswith("125.0\u00a0%")
+    within = told("models", 1, [(*CURVES[0][:2], {0: 2.0, 20: 1.8}), CURVES[1]])
+    assert within.sentence == CLAIMED["models"].sentence
+    none = told("models", 1, CURVES[::-1])  # the larger one stands first
+    assert none.sentence == ""
+    assert "certainly better, before training" in none.numbers[0]
+
+
+def test_all_clean_documents_are_not_compared_with_themselves(told):
+    found = told("clean", 3)
+    assert found.sentence == ""
+    assert found.numbers[0].endswith(
+        "documents with a near-copy among their neighbours, and others without."
+    )
+
+
+def test_that_an_exact_index_finds_all_is_not_said(told, run):
+    table = Results(run).table("recall")
+    assert set(table["factory"]) > {"Flat"}
+    assert heading("recall", Results(run), None).sentence.startswith("ivf finds")
+    only = SimpleNamespace(table=lambda name: table[table["factory"] == "Flat"])
+    assert heading("recall", only, None) is None
 
 
 def test_curves_come_first_and_new_figures_of_themselves(page, text):
     order = re.findall(r'<section class="figure" id="figure-(\w+)"', page)
     assert order == ["curves", "before_after", "new_one"]
     assert page.index("figure-curves") < page.index("heading-ran")
-    assert "Before & after. See scores ." in text
+    assert "Before & after. Not said" in text and "See scores ." in text
 
 
 def test_a_claim_that_does_not_hold_is_not_stated(write, run, monkeypatch):
-    only = f"Not in this run: {CLAIMED['curves']}"
+    monkeypatch.setattr("tttnn.report.headings.FEW", 2)
+    only = f"Not in this run: {CLAIMED['curves'].sentence}"
     assert only not in Elements(write()).text
     monkeypatch.setattr(
         "tttnn.report.headings.verdict", lambda measured, side, threshold: "does not hold"
@@ -197,6 +314,24 @@ def test_columns_know_their_digits_and_words_their_choices():
     assert made.rows[1] == ["b", "no", None, 2.5, 0.0234, 1.5]
 
 
+def test_columns_that_say_the_same_everywhere_are_the_last():
+    table = pd.DataFrame(
+        {
+            "run": ["mine"] * 2,
+            "model": ["small"] * 2,
+            "candidates": ["flat"] * 2,
+            "nothing": [float("nan")] * 2,
+            "difference": [1.5, 2.5],
+        }
+    )
+    made = grids.grid(table)
+    names = [column.name for column in made.columns]
+    assert names == ["model", "difference", "candidates", "nothing"]
+    assert made.rows[1] == ["small", 2.5, "flat", None]
+    first = grids.grid(table.head(1))
+    assert [column.name for column in first.columns][-1] == "difference"
+
+
 def test_a_long_table_says_what_is_not_in_the_page(write, monkeypatch):
     monkeypatch.setattr(grids, "MOST_ROWS", 3)
     page = write()
@@ -260,7 +395,7 @@ def test_a_caption_s_beginning_is_its_heading(caption, heading, rest):
 
 def test_claims_and_figures_of_headings_are_there():
     sentences = [claim.sentence for claims in CLAIMS.values() for claim in claims]
-    assert all(sentences.count(sentence) == 1 for sentence in CLAIMED.values())
+    assert all(sentences.count(claimed.sentence) == 1 for claimed in CLAIMED.values())
     assert {*CLAIMED, *SAID} <= set(FIGURES)
 
 

@@ -23,6 +23,9 @@ def test_a_line_for_each_task_of_each_model(tables, tmp_path, capsys):
     differences = pd.read_csv(tables / "differences.csv").query(
         "method == 'nearest' and documents_kind == 'raw' and num_neighbors == 50"
     )
+    documents = pd.read_parquet(tables / "documents.parquet").query("method == 'nearest'")
+    own = documents.assign(change=documents["after"] - documents["before"])
+    own = own.groupby(["model", "task"])["change"].agg(["min", "max"])
     blocks = [lines.index("small"), lines.index("large"), len(lines)]
     for model, start, end in zip(("small", "large"), blocks, blocks[1:], strict=False):
         rows = differences[differences["model"] == model].set_index("task")
@@ -33,6 +36,9 @@ def test_a_line_for_each_task_of_each_model(tables, tmp_path, capsys):
             assert words[1:4] == [str(row.documents), f"{row.before:.4f}", f"{row.after:.4f}"]
             assert f"{100 * row.ratio:.1f} %" in printed[task]
             assert f"{row.difference:+.4f}" in printed[task]
+            if row.documents == 3:  # the documents themselves, for an interval would be theirs
+                least, greatest = own.loc[(model, task)]
+                assert printed[task].endswith(f"   {least:+.4f} to {greatest:+.4f}")
         assert printed["pile_ubuntu-irc"].split()[-1] == "-"  # one document, no interval
         assert f"[{rows.loc[ALL].low:+.4f}, {rows.loc[ALL].high:+.4f}]" in printed[ALL]
 
@@ -55,6 +61,7 @@ def test_absent_tasks_and_places_are_named(tables, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "No documents: pile_books3, pile_enron\n" in out
     assert "renormalised over the 20 tasks evaluated" in out
+    assert "Fewer than 10 documents have no interval, but their own differences" in out
     assert f"Tables   {tables}\n" in out
     assert "Figures  figures/made-up\n" in out
     assert out.endswith(f"Report   {report}\n")
@@ -66,6 +73,7 @@ def test_a_report_that_is_not_there_is_not_told_as_if_it_were(tables, tmp_path, 
 
 
 def test_a_complete_run_has_no_note(tmp_path, capsys):
-    summary(make_run(tmp_path, dict.fromkeys(TASKS, 2), models=("small",), resamples=20))
+    summary(make_run(tmp_path, dict.fromkeys(TASKS, 10), models=("small",), resamples=20))
     out = capsys.readouterr().out
+    assert "Fewer than" not in out and out.count("[") == len(TASKS) + 1
     assert "renormalised" not in out and "pile_all (22 of 22)" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from tttnn.scores.few import FEW
 from tttnn.sections.search import RANDOM
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Figure(NamedTuple):
     """A figure of a run: a function of its own name in a module of `tttnn.figures`.
 
-    Of the caption `{confidence}`, `{ngram}` and `{clean_below}` are filled in.
+    Of the caption `{confidence}`, `{ngram}`, `{clean_below}` and `{few}` are filled in.
     """
 
     module: str
@@ -39,6 +40,10 @@ def _has_indexes(config: Config) -> bool:
     return len(config.built_indexes) > 1
 
 
+def _approximates(config: Config) -> bool:
+    return any(config.indexes[name].kind != "flat" for name in config.built_indexes)
+
+
 def _has_windows(config: Config) -> bool:
     return bool(config.window_cells)
 
@@ -52,17 +57,18 @@ FIGURES = {
         "gains",
         "Bits per byte before and after training on all neighbours, for each task and for their "
         "mean by the Pile's weights. Percentages are after by before; in brackets, where it is "
-        "another, of the documents that no neighbour nearly copies. Whiskers are {confidence} % "
-        "bootstrap intervals of the paired change, because both bars are of the same documents; "
-        "a task of few documents has these as dots. As figures 5, 11 and 12 of the paper.",
+        "another, of the documents that no neighbour nearly copies. Of {few} documents or more, "
+        "whiskers are {confidence} % bootstrap intervals of the paired change, because both bars "
+        "are of the same documents; fewer are dots, each joined with itself. As figures 5, 11 and "
+        "12 of the paper.",
     ),
     "curves": Figure(
         "curves",
         "Bits per byte after each number of neighbours, nearest first, for the weighted mean and "
-        "the largest tasks. A colour is a model, a line style a method; bands are {confidence} % "
-        "bootstrap intervals, and the dots at both ends documents, where there are few. A curve "
-        "that turns up has trained for too long. Vertical axes do not start at 0, and each panel "
-        "has its own. As figures 6 to 8 of the paper.",
+        "the largest tasks. A colour is a model, a line style a method; of {few} documents or "
+        "more, bands are {confidence} % bootstrap intervals, and fewer are dots at both ends. A "
+        "curve that turns up has trained for too long. Vertical axes do not start at 0, and each "
+        "panel has its own. As figures 6 to 8 of the paper.",
     ),
     "models": Figure(
         "curves",
@@ -77,8 +83,8 @@ FIGURES = {
         "gains",
         "Change in bits per byte from training on nearest neighbours, beside training on as many "
         "passages drawn at random. What both have in common is due to more training on this "
-        "corpus, the rest to retrieval. Whiskers are {confidence} % intervals of the paired ratio; "
-        "a task of few documents has these as dots.",
+        "corpus, the rest to retrieval. Of {few} documents or more, whiskers are {confidence} % "
+        "intervals of the paired ratio; fewer are dots.",
         _has_control,
     ),
     "clean": Figure(
@@ -90,10 +96,10 @@ FIGURES = {
     ),
     "overlap": Figure(
         "overlap",
-        "A point is a document: how its bits per byte changed, against how much of it one of its "
-        "neighbours holds, as a share of its word {ngram}-grams. Near-copies are those that "
-        "*clean* leaves out: at least {clean_below} of these, or as high a Jaccard similarity as "
-        "the configuration says. If the cloud of clean documents lies below zero by itself, the "
+        "A point is a document: how its bits per byte changed, in per cent, against how much of it "
+        "one of its neighbours holds, as a share of its word {ngram}-grams. Near-copies are those "
+        "that *clean* leaves out: at least {clean_below} of these, or as high a Jaccard similarity "
+        "as the configuration says. If the cloud of clean documents lies below zero by itself, the "
         "gain is not that of copies alone.",
     ),
     "methods": Figure(
@@ -149,6 +155,7 @@ FIGURES = {
         "Share of a query's true k nearest passages that each index misses among its own first k, "
         "against exact search over the same vectors: 100 % less the recall@k of the table "
         "*recall*. An exact index misses none.",
+        _approximates,
     ),
     "recall_cost": Figure(
         "indexes",
@@ -189,6 +196,7 @@ def caption(config: Config, name: str) -> str:
     """What the report says of a figure of this run."""
     return FIGURES[name].caption.format(
         confidence=f"{100 * config.score.confidence:g}",
+        few=FEW,
         ngram=config.gather.ngram,
         clean_below=config.score.clean_below,
     )

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from tttnn.figures import few, style, tables
 from tttnn.figures.tables import View
 from tttnn.pile import TASKS
+from tttnn.scores.few import FEW
 
 SECONDS = "neighbor_seconds"
 BOXES = (
@@ -121,7 +122,7 @@ def _meaning(sparse: pd.Series, boxes: str) -> str:
     """What boxes and dots are."""
     if not sparse.any():
         return boxes
-    dots = f"Dots: the documents themselves, where there are fewer than {few.FEW}."
+    dots = f"Dots: the documents themselves, where there are fewer than {FEW}."
     if sparse.all():
         return f"{dots} {boxes.rpartition('. ')[2]}"
     return f"{dots} {boxes}"

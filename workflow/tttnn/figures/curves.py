@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def _draw_curve(
         rows["num_neighbors"],
         rows["value"],
         color=look.colour,
-        linestyle=line,
+        linestyle=look.line or line,
         marker=look.marker,
         markevery=rows["num_neighbors"].isin(marked).to_list(),
         markersize=2.5,
@@ -116,13 +117,13 @@ def _draw_curve(
 def _model_handles(looks: dict[str, style.Look]) -> list[Line2D]:
     """A legend's entries for models."""
     return [
-        style.line_handle(model, color=look.colour, marker=look.marker)
+        style.line_handle(model, color=look.colour, marker=look.marker, linestyle=look.line or "-")
         for model, look in looks.items()
     ]
 
 
 def _mark_documents(
-    axes: Axes, documents: pd.DataFrame, task: str, looks: dict[str, style.Look], last: int
+    axes: Axes, documents: pd.DataFrame, task: str, looks: Mapping[str, style.Look], last: int
 ) -> None:
     """Documents of a task before, and after all neighbours."""
     for model, found in documents[documents.index.get_level_values("task") == task].groupby(
@@ -135,7 +136,7 @@ def _mark_documents(
 def curves(folder: Path, view: View = tables.EVERYTHING, metric: str = BITS) -> Figure:
     """A metric after each number of neighbours (paper figures 6 to 8)."""
     scores, differences = _metric(folder, metric), tables.read(folder, "differences")
-    looks = style.looks(tables.names(scores, "model"))
+    looks = view.looks or style.looks(tables.names(scores, "model"))
     scores = _same_tasks(view.rows(scores), view.method)
     methods = tables.names(scores, "method")
     lines = {method: style.LINES[k % len(style.LINES)] for k, method in enumerate(methods)}
@@ -200,7 +201,7 @@ def _write_note(
 ) -> None:
     """What stands in parentheses, what the intervals' `marks` mean, and which tasks are absent."""
     said = " ".join(["In parentheses: documents.", few.sentences(rows, marks), *more])
-    if ALL in rows.index.get_level_values("task"):
+    if ALL in tables.present(rows):
         tasks = rows.xs(ALL, level="task")["tasks"].min()
         said += tables.absence(tables.read(folder, "tasks"), tasks)
     style.write_note(figure, said + view.note)

@@ -51,15 +51,19 @@ def distances(folder: Path) -> Figure:
     drawn = pairs.loc[pairs["candidates"] == RANDOM, "distance"].to_numpy()
     count = max(int(np.ceil(SMALLEST * len(near))), min(FEW, len(near)))
     high = max(near[-1], np.quantile(drawn, SHOWN) if len(drawn) else 0)
-    figure = style.new_figure(style.PAGE, 2.3)
-    grid = figure.subplots(1, 3 if len(drawn) else 2)
-    _histogram(grid[0], near, high, NEAR, f"nearest neighbour (n = {len(near):,})")
-    few = f"{100 * count / len(near):.2g} % nearest of these (n = {count:,})"
-    _histogram(grid[1], near[:count], near[count - 1], NEAR, few)
+    panels = [(near, high, NEAR, f"nearest neighbour (n = {len(near):,})")]
+    if count < len(near):  # of few pairs they would be the same
+        few = f"{100 * count / len(near):.0f} % nearest of these (n = {count:,})"
+        panels.append((near[:count], near[count - 1], NEAR, few))
+    if len(drawn):
+        panels.append((drawn, high, style.GREY, f"random pairs (n = {len(drawn):,})"))
+    figure = style.new_figure(style.PAGE if len(panels) > 1 else style.COLUMN, 2.3)
+    grid = figure.subplots(1, len(panels), squeeze=False).ravel()
+    for axes, panel in zip(grid, panels, strict=True):
+        _histogram(axes, *panel)
     grid[0].set_ylabel("share of pairs (%)")
     random = ""
     if len(drawn):
-        _histogram(grid[2], drawn, high, style.GREY, f"random pairs (n = {len(drawn):,})")
         beyond = 100 * (drawn > high).mean()
         random = f" Right: the same queries, passages drawn at random ({beyond:.1f} % are beyond)."
     style.write_note(

@@ -13,14 +13,7 @@ from matplotlib.lines import Line2D
 from tttnn.figures import style, tables
 from tttnn.pile import ALL
 from tttnn.reading import read_parquet
-
-FEW = 10
-"""Documents below which they are drawn themselves, and no bootstrap interval.
-
-A percentile interval of three documents is exactly their least and their greatest, for all three
-draws are the least in 1 resample of 27, more often than the 1 of 40 that is cut off; and that of n
-documents is by a factor of sqrt((n - 1) / n) too narrow, at ten by 5 %.
-"""
+from tttnn.scores.few import FEW
 
 COLUMNS = ["model", "method", "task", "document_id", "num_neighbors", "before", "after", "copied"]
 SIZE = 2.2
@@ -96,7 +89,7 @@ def sentences(rows: pd.DataFrame, marks: str, kind: str = "bootstrap", drawn: bo
     if not sparse.any():
         return tables.intervals(rows, marks).replace("bootstrap", kind)
     if drawn:
-        dots = f"Small dots: the documents themselves, without an interval, where fewer than {FEW}"
+        dots = f"Small dots: single documents, where there are fewer than {FEW}: no interval"
     else:
         dots = f"No interval where there are fewer than {FEW} documents"
     if sparse.all():

@@ -16,6 +16,9 @@ from tttnn.figures.panels import CROSS, dots, label_rows, new_panels, separate, 
 from tttnn.figures.tables import View
 from tttnn.pile import ALL
 
+STATES = 0.2
+"""How far the bars before and after are from the middle of their row."""
+
 DOT = "#303030"
 """Of documents on bars: seen on the filled and on the hollow one."""
 
@@ -28,14 +31,17 @@ def _note(
     also: pd.DataFrame | None = None,
 ) -> str:
     """What labels and marks mean, of `rows` and, where they are `also` drawn, of others."""
-    count = rows.xs(ALL, level="task")["tasks"].min()
-    return " ".join(
+    said = " ".join(
         [
             f"In parentheses: {counted}.",
             *more,
             few.sentences(pd.concat([rows, also]), "Whiskers", "paired bootstrap"),
         ]
-    ) + tables.absence(tables.read(folder, "tasks"), count)
+    )
+    if ALL not in tables.present(rows):
+        return said
+    count = rows.xs(ALL, level="task")["tasks"].min()
+    return said + tables.absence(tables.read(folder, "tasks"), count)
 
 
 def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
@@ -47,7 +53,7 @@ def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
     method = view.method or tables.main_method(differences)
     rows = view.rows(tables.trained(differences, method))
     kept = tables.trained(differences, method, "clean") if view.clean else None
-    tasks, models = tables.present(rows), tables.looked_models(differences, rows)
+    tasks, models = tables.present(rows), tables.looked_models(differences, rows, view)
     neighbors = rows["num_neighbors"].iloc[0]
     documents = few.documents_of_few(folder, rows)
     figure, panels = new_panels(models, [tables.label(rows, task) for task in tasks])
@@ -55,15 +61,17 @@ def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
     for axes, (model, look) in zip(panels, models.items(), strict=True):
         state = rows.loc[model].reindex(tasks)
         y = np.arange(len(tasks))
-        for offset, name, fill in ((-0.2, "before", "none"), (0.2, "after", look.colour)):
+        for offset, name, fill in ((-STATES, "before", "none"), (STATES, "after", look.colour)):
             axes.barh(y + offset, state[name], 0.36, facecolor=fill, edgecolor=look.colour, lw=0.7)
             if documents is not None:
                 ends.append(_mark_documents(axes, documents, model, tasks, name, offset))
+        if documents is not None:
+            _join_documents(axes, documents, model, tasks)
         sure = few.without_few(state, ["low", "high"])
         low, high = state["before"] + sure["low"], state["before"] + sure["high"]
         axes.errorbar(
             state["after"],
-            y + 0.2,
+            y + STATES,
             xerr=whiskers(state["after"], low, high),
             fmt="none",
             ecolor="black",
@@ -71,7 +79,8 @@ def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
         )
         ends.append(high.max())
         label_rows(axes, [_percentages(rows, kept, (model, task)) for task in tasks])
-        separate(axes, 0)
+        if tasks[0] == ALL:
+            separate(axes, 0)
         axes.set_xlabel("bits per byte")
     panels[0].set_xlim(0, 1.03 * np.nanmax(ends))
     style.legend_above(
@@ -79,21 +88,37 @@ def before_after(folder: Path, view: View = tables.EVERYTHING) -> Figure:
         [
             Patch(facecolor="none", edgecolor="black", lw=0.7, label="before"),
             Patch(facecolor="black", label=f"after {neighbors} neighbours ({method})"),
-            *([] if documents is None else [few.handle(color=DOT)]),
+            *([] if documents is None else [few.handle("a document, before and after", color=DOT)]),
         ],
     )
     style.write_note(figure, _note(folder, rows, *_meaning(rows, kept)) + view.note)
     return figure
 
 
+def _of_rows_drawn(
+    documents: pd.DataFrame, model: str, tasks: list[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """A model's documents of the tasks that are drawn, and the row of each."""
+    found = documents[documents.index.get_level_values("model") == model]
+    found = found[found.index.get_level_values("task").isin(tasks)]
+    return found, np.asarray(found.index.get_level_values("task").map(tasks.index), float)
+
+
+def _join_documents(axes: Axes, documents: pd.DataFrame, model: str, tasks: list[str]) -> None:
+    """A line from what each document was before to what it is after."""
+    found, places = _of_rows_drawn(documents, model, tasks)
+    ends = np.array([found["before"], found["after"]])
+    rows = np.array([places - STATES, places + STATES])
+    axes.plot(ends, rows, color=DOT, linewidth=0.4, alpha=0.6, zorder=2.2)
+
+
 def _mark_documents(
     axes: Axes, documents: pd.DataFrame, model: str, tasks: list[str], state: str, offset: float
 ) -> float:
     """Each document's bits per byte on its task's bar; the greatest."""
-    found = documents[documents.index.get_level_values("model") == model]
-    places = found.index.get_level_values("task").map(tasks.index)
+    found, places = _of_rows_drawn(documents, model, tasks)
     look = {"markeredgewidth": 0.3, "markeredgecolor": "white", "markersize": few.SIZE + 0.4}
-    few.mark(axes, found[state], np.asarray(places) + offset, DOT, alpha=1, **look)
+    few.mark(axes, found[state], places + offset, DOT, alpha=1, **look)
     return float(found[state].max()) if len(found) else 0.0
 
 
@@ -179,11 +204,8 @@ def _draw_changes(
         )
     if series.documents is None:
         return
-    found = series.documents
-    found = found[found.index.get_level_values("model") == model]
-    found = found[found.index.get_level_values("task").isin(tasks)]
-    change = 100 * (found["after"] / found["before"] - 1)
-    places = np.asarray(found.index.get_level_values("task").map(tasks.index), float) + offset
+    found, places = _of_rows_drawn(series.documents, model, tasks)
+    change, places = 100 * (found["after"] / found["before"] - 1), places + offset
     copied = found["copied"].to_numpy(bool)
     few.mark(axes, change[~copied], places[~copied], colour)
     few.mark(axes, change[copied], places[copied], colour, **CROSS)
@@ -206,7 +228,7 @@ def control(folder: Path) -> Figure:
     nearest, drawn = (tables.trained(differences, name, at=count) for name in (main, random))
     tasks = [task for task in tables.present(nearest) if task in tables.present(drawn)]
     if nearest.xs(ALL, level="task")["tasks"].max() != drawn.xs(ALL, level="task")["tasks"].max():
-        tasks.remove(ALL)  # means over different tasks do not compare
+        tasks = [task for task in tasks if task != ALL]  # means over different tasks do not compare
     models = tables.looked_models(differences, drawn)
     shown = nearest[nearest.index.get_level_values("task").isin(tasks)]
     documents = [few.documents_of_few(folder, rows) for rows in (shown, drawn)]
@@ -226,7 +248,7 @@ def control(folder: Path) -> Figure:
 
 def _of_rows(folder: Path, rows: pd.DataFrame, shown: pd.DataFrame, *more: str) -> str:
     """The note where not all rows are shown: absent tasks are told of the mean, if that is."""
-    if ALL in shown.index.get_level_values("task"):
+    if ALL in tables.present(shown):
         return _note(folder, shown, *more)
     said = few.sentences(shown, "Whiskers", "paired bootstrap")
     return " ".join(["In parentheses: documents.", *more, said])
@@ -268,6 +290,8 @@ def clean(folder: Path) -> Figure:
     rest = few.documents_of_few(folder, kept[~few.few(raw).reindex(kept.index)])
     rest = None if rest is None else rest[~rest["copied"]]
     pale = ["Pale: half of the documents or fewer are clean."] if fewer.any() else []
+    if kept["documents"].equals(raw["documents"]):
+        pale = ["Every document is clean, so that the two marks are the same."]
     return compare_changes(
         [
             Series("all documents", raw, False, drawn),

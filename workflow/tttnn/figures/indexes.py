@@ -63,8 +63,8 @@ def recall_cost(folder: Path) -> Figure:
     handles = []
     looks = style.looks(table["index"])
     for row in table.to_dict("records"):
-        colour, marker = looks[row["index"]]
-        look = {"color": colour, "marker": marker, "markersize": 5}
+        own = looks[row["index"]]
+        look = {"color": own.colour, "marker": own.marker, "markersize": 5}
         look |= {"linestyle": "", "clip_on": False}
         recall = missed(row[f"{AT}{at}"])
         rates = row["single_per_second"], row["batched_per_second"]

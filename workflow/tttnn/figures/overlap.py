@@ -32,7 +32,7 @@ COLUMNS = ["model", "method", "overlap", "before", "after", "copied", "exact", "
 
 
 def overlap(folder: Path) -> Figure:
-    """Change in bits per byte by overlap with the neighbours: a point a document."""
+    """Relative change in bits per byte by overlap with the neighbours: a point a document."""
     path = folder / "documents.parquet"
     table = read_parquet(path, COLUMNS)
     if table.empty:
@@ -51,7 +51,7 @@ def overlap(folder: Path) -> Figure:
         for _, kind, look in _kinds(shown, colour):
             (points,) = axes.plot(
                 _spread(kind["overlap"].to_numpy()),
-                kind["after"] - kind["before"],
+                100 * (kind["after"] / kind["before"] - 1),
                 **look,
                 alpha=0.6,
                 rasterized=len(shown) > MANY,
@@ -69,7 +69,7 @@ def overlap(folder: Path) -> Figure:
         axes.grid(axis="y")
         axes.set_xlabel("overlap (share of n-grams)")
         if place % columns == 0:
-            axes.set_ylabel("change in bits per byte")
+            axes.set_ylabel("change in bits per byte (%)")
     for axes in grid[len(models) :]:
         axes.remove()
     kinds = _kinds(rows[rows["model"] == models[0]], "black")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tttnn.figures import few, style, tables
 from tttnn.figures.panels import whiskers
+from tttnn.scores.few import FEW
 
 BUDGETS = (0.75, 1.75, 2.0, 4.0)
 """Seconds a document that are marked: those of HullFT's published tables (arXiv 2605.30337)."""
@@ -43,7 +44,7 @@ def quality_time(folder: Path) -> Figure:
     looks = _looks(table)
     colours = style.looks(tables.names(table, "model"))
     documents = few.read_documents(folder) if few.few(table[table["alike"]]).any() else None
-    curves = []
+    cut: dict[str, None] = {}
     rows = -(-len(models) // PANELS)
     columns = -(-len(models) // rows)
     figure = style.new_figure(style.PAGE if columns > 1 else 0.75 * style.PAGE, 2.6 * rows + 0.6)
@@ -54,7 +55,7 @@ def quality_time(folder: Path) -> Figure:
         colour = colours[model].colour
         own = table[(table["model"] == model) & table["alike"]]
         found = {} if documents is None else _of_few(own, documents, looks)
-        curves.append(_panel(axes, own, looks, colour, found))
+        cut |= dict.fromkeys(_panel(axes, own, looks, colour, found))
         axes.set_title(style.broken(model))
         if place % columns == 0:
             axes.set_ylabel("bits per byte")
@@ -64,7 +65,7 @@ def quality_time(folder: Path) -> Figure:
         for method, look in looks.items()
     ]
     style.legend_above(figure, [*handles, *([] if documents is None else [few.handle()])])
-    style.write_note(figure, _note(table, looks, idle, any(curves)))
+    style.write_note(figure, _note(table, looks, idle, list(cut)))
     return figure
 
 
@@ -120,8 +121,8 @@ def _panel(
     looks: dict[str, dict[str, Any]],
     colour: str,
     documents: dict[str, pd.Series],
-) -> bool:
-    """A model's curves; grey below the front is what nothing reached. Whether some are cut off.
+) -> list[str]:
+    """A model's curves; grey below the front is what nothing reached. The methods that are cut off.
 
     Curves are steps, for between two points a method has reached the first: none crosses the front.
     """
@@ -142,7 +143,8 @@ def _panel(
         )
         if method in documents:
             bits = documents[str(method)]
-            few.mark(axes, np.full(len(bits), curve["seconds"].iloc[-1]), bits, shade)
+            own = {"marker": look["marker"], "markersize": few.SIZE + 0.8}
+            few.mark(axes, np.full(len(bits), curve["seconds"].iloc[-1]), bits, shade, **own)
         if method in looks:
             _draw_bounds(axes, curve, shade)
             on = curve[curve["front"]]
@@ -162,7 +164,7 @@ def _panel(
     axes.grid(axis="y")
     left, right = axes.get_xlim()
     shown = points["bits_per_byte"].lt(axes.get_ylim()[1]) & points["seconds"].between(left, right)
-    return bool((~shown).any())
+    return list(points.loc[~shown, "method"].unique())
 
 
 def _draw_bounds(axes: Axes, curve: pd.DataFrame, colour: str) -> None:
@@ -226,17 +228,18 @@ def _mark_budgets(axes: Axes) -> None:
 def _limit(
     axes: Axes, points: pd.DataFrame, before: float, documents: dict[str, pd.Series]
 ) -> None:
-    """Limits that leave out what is far worse than no training, which is not in question."""
+    """Limits that leave out what is far worse than no training: by more than the best is better."""
     lowest = min(points["bits_per_byte"].min(), before)
     room = 0.12 * (before - lowest) or 0.01
     sure = few.without_few(points, ["difference_low"])
     ends = (before + sure["difference_low"]).min()  # of whiskers; not a number without any
     bottom = max(ends, lowest - 4 * room) if ends < lowest else lowest
     better = points[points["bits_per_byte"] < before]
-    seen = (better if len(better) else points)["seconds"]
+    near = points[points["bits_per_byte"] <= 2 * before - lowest]
+    seen = (near if len(near) else points)["seconds"]
     axes.set_xscale("log")
     axes.set_xlim(seen.min() / 1.6, 1.6 * seen.max())
-    top = before
+    top = max(before, near["bits_per_byte"].max()) if len(near) else before
     for method in better["method"].unique():
         if method in documents:
             bottom, top = min(bottom, documents[method].min()), max(top, documents[method].max())
@@ -244,7 +247,9 @@ def _limit(
     style.plain_log_ticks(axes.xaxis)
 
 
-def _note(table: pd.DataFrame, looks: dict[str, dict[str, Any]], idle: list[str], cut: bool) -> str:
+def _note(
+    table: pd.DataFrame, looks: dict[str, dict[str, Any]], idle: list[str], cut: list[str]
+) -> str:
     alike = table[table["alike"]]
     first = alike.iloc[0]
     thin = [method for method in tables.names(alike, "method") if method not in looks]
@@ -253,15 +258,18 @@ def _note(table: pd.DataFrame, looks: dict[str, dict[str, Any]], idle: list[str]
         {part for parts in alike["not_counted"].dropna() for part in parts.split("; ") if part}
     )
     sentences = [
-        f"Means over documents ({first.documents:,} of {first.model} in {first.tasks} tasks) of "
-        "the tasks that all methods of a model have, by the Pile's weights. Points: numbers of "
-        "neighbours, joined by steps; filled: nothing as cheap is as good; grey, below: what "
-        "nothing reached. "
+        f"Means over documents ({first.documents:,} of {first.model} in {first.tasks} "
+        f"task{'' if first.tasks == 1 else 's'}) of the tasks that all methods of a model have, by "
+        "the Pile's weights. Points: numbers of neighbours, joined by steps; filled: nothing as "
+        "cheap is as good; grey, below: what nothing reached. "
         f"{_uncertainty(alike)} Seconds are of selection, training and one evaluation, on a "
         "logarithmic axis; bits per byte do not start at 0. Dashed: budgets.",
     ]
     if cut:
-        sentences.append("Far worse than before, and slower than all that helps, is cut off.")
+        sentences.append(
+            "Cut off, where they are worse than before by more than the best is better: "
+            f"{', '.join(cut)}."
+        )
     if idle:
         sentences.append(
             f"Not shown, for they left every document exactly as it was before: {', '.join(idle)}."
@@ -285,8 +293,8 @@ def _uncertainty(alike: pd.DataFrame) -> str:
         "change from before and of seconds."
     )
     dots = (
-        f"Small dots: the documents themselves after a method's most neighbours, where there are "
-        f"fewer than {few.FEW}, and no intervals; each one's change, from the mean before."
+        "Small marks: single documents after a method's most neighbours, where there are fewer "
+        f"than {FEW}, too few for intervals; each one's change, from the mean before."
     )
     if not sparse.any():
         return said

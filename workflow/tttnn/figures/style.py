@@ -11,7 +11,7 @@ import math
 import re
 import textwrap
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.typing import RcKeyType
@@ -78,9 +80,12 @@ KNOWN = {
 LINES = ("-", "--", ":", "-.")
 GREY = "#666666"
 SMALL = 6.5
-"""Points: numbers inside a plot, and notes."""
+"""Points: numbers inside a plot."""
 
-LINE = SMALL * 1.3 / 72
+NOTE = 7.5
+"""Points: the note below a figure."""
+
+LINE = NOTE * 1.3 / 72
 """Inches: a line of a note."""
 
 RC: dict[RcKeyType, Any] = {
@@ -118,9 +123,10 @@ class Look(NamedTuple):
 
     colour: str
     marker: str  # where panels are shared
+    line: str = ""  # of what is told apart by lines, or else its method's
 
 
-def looks(names: Iterable[str]) -> dict[str, Look]:
+def looks(names: Collection[str]) -> dict[str, Look]:
     """Each name's look, which is its own: the same in all runs, wherever it is in their lists.
 
     Usual names have places in the palette (`KNOWN`), others one by their checksum. Where two names
@@ -159,16 +165,33 @@ def name_rows(axes: Axes, labels: list[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def _wrapped(text: str, width: float) -> list[str]:
+    """A note in lines of at most `width` points, as its own letters measure."""
+    font = FT2Font(findfont(RC["font.sans-serif"][0]))  # its own: that of others keeps its size
+    font.set_size(NOTE, 72)
+
+    def length(words: list[str]) -> float:
+        font.set_text(" ".join(words), 0)
+        return float(font.get_width_height()[0]) / 64  # of 26.6 fixed point
+
+    lines: list[list[str]] = [[]]
+    for word in text.split():
+        if lines[-1] and length([*lines[-1], word]) > width:
+            lines.append([])
+        lines[-1].append(word)
+    return [" ".join(words) for words in lines]
+
+
 def write_note(figure: Figure, text: str) -> None:
     """A note below the figure, wrapped to its width; the figure grows for all but a line of it."""
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, width=int(width * 21))
+    lines = _wrapped(text, 72 * 0.95 * width)
     height += (len(lines) - 1) * LINE
     figure.set_size_inches(width, height)
     room = (len(lines) * LINE + 4 / 72) / height
     figure.set_layout_engine("constrained", rect=(0, room, 1, 1 - room))
     # above the edge by the pad that the layout has on its other sides
-    figure.text(0.01, 0.04 / height, "\n".join(lines), fontsize=SMALL, color=GREY, va="bottom")
+    figure.text(0.01, 0.04 / height, "\n".join(lines), fontsize=NOTE, color=GREY, va="bottom")
 
 
 def legend_above(figure: Figure, handles: list) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,7 @@ LISTED = 8
 class View:
     """The part of its tables that a figure shows; what is empty leaves nothing out.
 
-    A model keeps the look that it has among all of the tables' models.
+    A model keeps the look that it has among all of the tables' models, or one that is given.
     """
 
     models: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class View:
     method: str = ""
     note: str = ""  # ends the figure's note
     clean: bool = True  # whether the tables tell clean documents apart
+    looks: Mapping[str, style.Look] = field(default_factory=dict)  # of all models, or of none
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of the chosen models and tasks, which are columns or levels of the index."""
@@ -106,23 +108,30 @@ def most_in_common(differences: pd.DataFrame, *methods: str) -> int:
     return max(common)
 
 
-def looked_models(table: pd.DataFrame, rows: pd.DataFrame) -> dict[str, style.Look]:
-    """Models of `rows`, each with its look among those of the whole `table`."""
+def looked_models(
+    table: pd.DataFrame, rows: pd.DataFrame, view: View = EVERYTHING
+) -> dict[str, style.Look]:
+    """Models of `rows`, each with its look among those of the whole `table`, or by the view."""
     found = set(rows.index.get_level_values("model"))
-    looks = style.looks(names(table, "model"))
+    looks = view.looks or style.looks(names(table, "model"))
     return {name: look for name, look in looks.items() if name in found}
 
 
 def present(rows: pd.DataFrame) -> list[str]:
-    """Tasks of a table indexed by model and task, the weighted mean first."""
+    """Tasks of a table indexed by model and task, the weighted mean first.
+
+    Of a single task there is no mean, which would be the same again.
+    """
     found = set(rows.index.get_level_values("task"))
+    if len(found - {ALL}) == 1:
+        found -= {ALL}
     return [task for task in [ALL, *TASKS] if task in found]
 
 
 def largest(tasks: list[str], number: int) -> list[str]:
     """The weighted mean, then the tasks with the largest weights in the Pile."""
     ranked = sorted((task for task in tasks if task != ALL), key=lambda t: -TASKS[t].weight)
-    return [ALL, *ranked[:number]]
+    return [*(task for task in tasks if task == ALL), *ranked[:number]]
 
 
 def title(task: str, tasks: int = len(TASKS)) -> str:

@@ -68,6 +68,7 @@ def _of_some(run: Evidence, name: Name, keep: npt.NDArray[np.bool_]) -> tuple[Sa
 def clean_minus_all(run: Evidence) -> list[Measured]:
     """The relative change of clean documents minus that of all, on the tasks that have clean ones.
 
+    Not measured where all of them are clean, for then the two are the same.
     Clean documents are resampled among themselves, as in the run's tables, so that the two are
     not paired: the interval is rather too wide than too narrow.
     """
@@ -75,7 +76,7 @@ def clean_minus_all(run: Evidence) -> list[Measured]:
     for cells in cells_of(run, run.main):
         names = [Name(cells.model, run.main, task) for task in cells.tasks]
         some = [name for name in names if not run.documents[name].copied.all()]
-        if not some:
+        if not any(run.documents[name].copied.any() for name in some):
             continue
         before = after = np.zeros(())
         clean = count = 0

@@ -113,7 +113,7 @@ def table(rows: Rows, width: int) -> list[str]:
         return ["nothing was found"]
     subsets = max(6, *(len(str(row["subset"])) for row in rows))
     wide = max(10, *(len(str(row["passage_id"])) for row in rows))
-    lines = [f"rank  {'passage_id':>{wide}}  {'distance':>10}  {'subset':<{subsets}}  text"]
+    lines = [f"rank  {'passage_id':>{wide}}  {'distance^2':>10}  {'subset':<{subsets}}  text"]
     for row in rows:
         head = (
             f"{row['rank']:>4}  {row['passage_id']:>{wide}}  {row['distance']:>10.4g}  "

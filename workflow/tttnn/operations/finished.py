@@ -27,7 +27,7 @@ def finished(run: str, seconds: float) -> str:
     """Of the run in the working directory, whose last start took so many seconds.
 
     The processor's hours are of all its jobs, those of earlier starts too, by Snakemake's
-    benchmark files.
+    benchmark files, which hold a job's last run: of one that was given more documents, these alone.
     """
     results, figures = Path("results") / run, Path("figures") / run
     spent = [found for job in kept(results / "jobs.json") if (found := used(job)) is not None]
@@ -41,5 +41,6 @@ def finished(run: str, seconds: float) -> str:
     cost = _duration(sum(one.seconds for one in spent))
     return (
         f"run {run}: {', '.join(made)}; {_duration(seconds)} this time, {cost} of a processor for "
-        f"its {len(spent)} jobs in all" + (f"; the report: {report}" if report.is_file() else "")
+        f"the last runs of its {len(spent)} jobs"
+        + (f"; the report: {report}" if report.is_file() else "")
     )

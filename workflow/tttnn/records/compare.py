@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from tttnn.records.differences import lines, points_in_common
 from tttnn.records.runs import Run, open_all
 from tttnn.scores.bootstrap import Estimate, weighted_mean
 from tttnn.scores.estimates import METRICS, Scores, pile_weights
+from tttnn.scores.few import FEW
 from tttnn.scores.rows import SCORE_COLUMNS, ScoreSpec, difference_rows, score_rows
 
 DRAWN = 7
@@ -65,8 +65,8 @@ def _difference(rows: pd.DataFrame) -> str:
     """The difference at the most neighbours that both have, its interval, and from what."""
     for row in rows.dropna(subset="difference").iloc[-1:].itertuples():
         interval = f"[{row.difference_low:+.4f}, {row.difference_high:+.4f}]"
-        if pd.isna(row.difference_low):
-            interval = "(no interval)"
+        if pd.isna(row.difference_low) or row.documents < FEW:
+            interval = f"(no interval: {row.documents} document{'s' * (row.documents != 1)})"
         return f"{row.difference:+.4f} {interval} at {row.num_neighbors}, from {row.against}"
     return ""
 
@@ -98,10 +98,30 @@ def _main(runs: list[Run], order: list[Entry]) -> list[Entry]:
 
 def _names(runs: list[Run], shown: list[Entry]) -> dict[Entry, str]:
     """What entries are called in figures: the run's name, and what tells them apart there."""
-    models = Counter(entry.run for entry in shown)
     if len(runs) == 1:
         return {entry: f"{entry.model} {entry.method}" for entry in shown}
-    return {e: e.run if models[e.run] == 1 else f"{e.run} {e.model}" for e in shown}
+    models = {entry.model for entry in shown}
+    return {
+        entry: entry.run if len(models) == 1 else f"{entry.run} {entry.model}" for entry in shown
+    }
+
+
+def _looks(runs: list[Run], shown: list[Entry], found: Iterable[Entry]) -> dict[Entry, style.Look]:
+    """A colour is a model, as in each run's own figures; a line and a mark are a run.
+
+    Of one run alone, a method. Colours are those among the models of all entries that are `found`.
+    """
+    colours = style.looks([entry.model for entry in found])
+    told = [entry.method if len(runs) == 1 else entry.run for entry in shown]
+    order = {name: number for number, name in enumerate(dict.fromkeys(told))}
+    return {
+        entry: style.Look(
+            colours[entry.model].colour,
+            style.MARKERS[order[name] % len(style.MARKERS)],
+            style.LINES[order[name] % len(style.LINES)],
+        )
+        for entry, name in zip(shown, told, strict=True)
+    }
 
 
 def _write_tables(folder: Path, found: Entries, names: dict[Entry, str]) -> None:
@@ -173,16 +193,22 @@ def _documents(model: str, method: str, task: str, part: Task, points: list[int]
     )
 
 
-def _draw(output: Path, found: Entries, names: dict[Entry, str]) -> list[Path]:
-    note = " The documents that all runs evaluated."
+def _draw(
+    output: Path, found: Entries, names: dict[Entry, str], looks: dict[Entry, style.Look]
+) -> list[Path]:
+    by_name = {name: looks[entry] for entry, name in names.items()}
+    single = len({entry.run for entry in names}) == 1
+    note = "" if single else " The documents that all runs evaluated."
+    lines = f" A colour is a model, a line and a mark a {'method' if single else 'run'}."
     methods = dict.fromkeys(entry.method for entry in names)
-    if len(methods) > 1 and len({entry.run for entry in names}) > 1:
+    if len(methods) > 1 and not single:
         note += f" Methods: {'; '.join(f'{name}: {e.method}' for e, name in names.items())}."
     drawn = []
     with tempfile.TemporaryDirectory() as folder, rc_context(style.RC):
         _write_tables(Path(folder), found, names)
         for name, draw in (("curves", curves), ("before_after", before_after)):
-            figure = draw(Path(folder), View(note=note, clean=False))
+            said = note + lines if name == "curves" else note
+            figure = draw(Path(folder), View(note=said, clean=False, looks=by_name))
             style.save(figure, output / f"{name}.svg", output / f"{name}.pdf")
             drawn.append(output / f"{name}.svg")
     return drawn
@@ -228,7 +254,8 @@ def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     ]
     drawn = [entry for entry in found if entry in main[:DRAWN]]
     if len(points_in_common({entry: found[entry] for entry in drawn})) > 1:
-        written += _draw(output, found, _names(opened, drawn))
+        looks = _looks(opened, drawn, found)
+        written += _draw(output, found, _names(opened, drawn), looks)
     for line in lines(opened, shared, other_text):
         print(line)
     for task in [ALL, *shared]:

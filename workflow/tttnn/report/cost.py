@@ -17,7 +17,8 @@ MINUTE, HOUR = 60, 3600
 class Cost(NamedTuple):
     """Of all jobs that have ended: from when to when, in seconds since 1970; and seconds.
 
-    `busy` is how long at least one job was at work; `cpu` and `gpu` are sums over the jobs.
+    Each job counts with its last run alone, which is all that its benchmark file holds. `busy` is
+    how long at least one job was at work; `cpu` and `gpu` are sums over the jobs.
     """
 
     jobs: int

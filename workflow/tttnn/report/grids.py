@@ -16,6 +16,9 @@ WIDE = 1e4  # a column of this span of sizes has no common number of decimals
 CHOICES = 60  # a column of words of as many values, at most, is filtered by a list
 
 
+NAMES = ("model", "method", "task")  # these stay at the left
+
+
 class Column(NamedTuple):
     """A column: `kind` is text, whole, fixed or significant; `digits` go with the last two."""
 
@@ -68,9 +71,13 @@ def _plain(value: Any) -> Any:
 def grid(table: pd.DataFrame) -> Grid:
     """A table without the run's name, which is the page's, and with at most `MOST_ROWS` rows.
 
-    A column without any value is text.
+    A column without any value is text. Columns that say the same in every row are the last ones, so
+    that what differs is seen without moving the table sideways.
     """
     shown = table.drop(columns=["run"], errors="ignore").head(MOST_ROWS)
+    same = [name for name in shown if name not in NAMES and shown[name].nunique(dropna=False) < 2]
+    if len(shown) > 1:
+        shown = shown[[name for name in shown if name not in same] + same]
     columns = [_column(str(name), shown[name]) for name in shown.columns]
     rows = [[_plain(value) for value in row] for row in shown.itertuples(index=False)]
     return Grid(columns, rows, len(table))

@@ -10,20 +10,24 @@ import pandas as pd
 from tttnn.pile import ALL, TASKS
 from tttnn.records.runs import Run
 from tttnn.report.headings import printed
+from tttnn.scores.few import FEW, of_few
 
-FEW = 20
+NARROW = 20
 """Documents a task below which intervals of a bootstrap are told to be too narrow."""
 
 
 class Headline(NamedTuple):
-    """A model's weighted mean over its tasks, before and after; `clean` without near-copies."""
+    """A model's weighted mean over its tasks, before and after; `clean` without near-copies.
+
+    `interval` is that of the change or, of few documents, their own changes from least to greatest.
+    """
 
     model: str
     before: str
     after: str
     change: str
     interval: str
-    documents: int
+    documents: str
     tasks: str
     clean: str
 
@@ -40,13 +44,31 @@ def _change(ratio: float) -> str:
     return printed(f"{100 * (ratio - 1):+.1f}%")
 
 
-def _interval(row: pd.Series) -> str:
+def _interval(row: pd.Series, documents: pd.DataFrame) -> str:
+    if (few := of_few(documents, row)) is not None:
+        changes = few["after"] / few["before"]
+        if len(few) == 1:
+            return "1 document: no interval"
+        return f"{_documents(len(few))}: {_change(changes.min())} to {_change(changes.max())}"
     if pd.isna(row.ratio_low):
         return "no interval: one document a task"
     return (
         f"{100 * row.confidence:g}\u00a0% interval {_change(row.ratio_low)} to "
         f"{_change(row.ratio_high)}"
     )
+
+
+def _documents(count: int) -> str:
+    return f"{count:,} document{'' if count == 1 else 's'}"
+
+
+def _clean(row: pd.Series, clean: pd.Series | None) -> str:
+    """Without documents that a neighbour nearly copies."""
+    if clean is None:
+        return "every document has a near-copy"
+    if clean.documents == row.documents:
+        return "no document has a near-copy"
+    return f"without near-copies {_change(clean.ratio)} ({_documents(int(clean.documents))})"
 
 
 def headlines(run: Run) -> Headlines | None:
@@ -62,17 +84,16 @@ def headlines(run: Run) -> Headlines | None:
         by_kind = {row.documents_kind: row for _, row in kinds.iterrows()}
         if (row := by_kind.get("raw")) is None:
             continue
-        clean = by_kind.get("clean")
         found.append(
             Headline(
                 str(model),
                 f"{row.before:.3f}",
                 f"{row.after:.3f}",
                 _change(row.ratio),
-                _interval(row),
-                int(row.documents),
+                _interval(row, run.table("documents")),
+                _documents(int(row.documents)),
                 f"{row.tasks:.0f} of {len(TASKS)} tasks",
-                "" if clean is None else f"{_change(clean.ratio)} of {clean.documents} documents",
+                _clean(row, by_kind.get("clean")),
             )
         )
     first = last.iloc[0]
@@ -87,10 +108,11 @@ def _tasks(run: Run) -> Iterator[str]:
         yield f"{without} documents are too short to have a second half."
     there = tasks[tasks["status"] == "evaluated"]
     fewest = int(there["selected"].min()) if len(there) else 0
-    if 0 < fewest < FEW:
+    if 0 < fewest < NARROW:
         yield (
             f"Few documents: {fewest} in the smallest task. Intervals of a bootstrap are too "
-            "narrow there; those of three documents end at their minimum and maximum."
+            f"narrow there; with fewer than {FEW} this page shows the documents themselves, and "
+            "the tables' intervals of three end at their minimum and maximum."
         )
 
 
@@ -146,8 +168,6 @@ def _made(run: Run) -> Iterator[str]:
     mixed = sorted({word for words in table["mixed"].dropna() for word in str(words).split()})
     if mixed:
         yield f"Made with more than one of: {', '.join(mixed)}; see the table environment."
-    if not table["device"].astype(str).str.startswith("cuda").any():
-        yield "No GPU was used."
 
 
 def missing(run: Run, tables: Collection[str], left_out: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ DataTable.ext.type.order["plain-desc"] = (one, other) => compared(one, other, -1
 
 function grouped(text) {
   const [whole, part] = text.split(".");
-  const some = whole.replace("-", "").length > 4 ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
+  const some = whole.replace("-", "").length > 3 ? whole.replace(/\B(?=(\d{3})+$)/g, ",") : whole;
   return (part === undefined ? some : `${some}.${part}`).replace("-", "−");
 }
 
@@ -46,7 +46,7 @@ function column({ name, kind, digits }) {
   const words = (value) =>
     value === null ? NOTHING : escaped(printed[kind](value, digits));
   return {
-    title: escaped(name).replaceAll("_", "_<wbr>"),
+    title: escaped(name).replace(/(?<=^.{3,})_(?=.{3,})/, "_<br>"), // long ones in two lines
     type: "plain",
     className: kind === "text" ? "" : "number",
     render: (value, what) => (what === "display" || what === "filter" ? words(value) : value),
@@ -70,6 +70,20 @@ function addChoices(place, table, columns) {
     place.append(label);
     place.hidden = false;
   });
+}
+
+// What is wider than its box says so, for as long as something is out of sight to the right.
+function hint(box, more) {
+  const look = () => {
+    more.hidden = box.scrollLeft + box.clientWidth >= box.scrollWidth - 8;
+    box.classList.toggle("cut", !more.hidden);
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(box);
+  look();
+}
+for (const frame of document.querySelectorAll(".frame")) {
+  hint(frame.querySelector(".scroll"), frame.querySelector(".more"));
 }
 
 for (const element of document.querySelectorAll("table[data-name]")) {
@@ -96,6 +110,11 @@ for (const element of document.querySelectorAll("table[data-name]")) {
   });
   addChoices(place, table, columns);
   const box = element.closest(".dt-layout-table");
+  const more = document.createElement("p");
+  more.className = "more";
+  more.textContent = "The table is wider than this window: move it sideways.";
+  box.after(more);
+  hint(box, more);
   box.tabIndex = 0;
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", `Table ${element.dataset.name}`);

@@ -10,6 +10,7 @@ import yaml
 
 import tttnn
 from tttnn.environment import DISTRIBUTIONS, FIELDS
+from tttnn.models.model_files import POSITIONS
 from tttnn.reading import read_json, reading
 from tttnn.records.runs import Run
 from tttnn.report.cost import HOUR, cost, duration, moment
@@ -17,6 +18,11 @@ from tttnn.report.cost import HOUR, cost, duration, moment
 SHORT = 12  # of a digest or a commit
 NAMED = 3
 NOT_RECORDED = "not recorded"
+LAST_RUNS = (
+    "times are of each job's last run: what an earlier one took, as of the documents that were "
+    "there before, is not in them"
+)
+"""For Snakemake writes a job's benchmark file anew each time that it runs."""
 
 
 class Fact(NamedTuple):
@@ -56,6 +62,33 @@ def _model(name: str, settings: Mapping[str, Any], folder: Path) -> str:
         more = f" and {len(digests) - 1} more files" if len(digests) > 1 else ""
         what += f", weights SHA-256 {digests[0][:SHORT]}…{more}"
     return f"{name}: {what}"
+
+
+def _positions(folder: Path) -> int | None:
+    """A model's context length in tokens, where its config.json says it."""
+    file = folder / "config.json"
+    told = read_json(file) if file.is_file() else {}
+    told = told.get("text_config") or told
+    return next((told[name] for name in POSITIONS if told.get(name)), None)
+
+
+def _windows(run: Run, model: str) -> str:
+    """How many tokens a model was given at once, by method; a result depends on it."""
+    table = run.table("scores")
+    own = _positions(run.folder / "models" / model)
+    by_window: dict[int | None, list[str]] = {}
+    for method in table.loc[table["model"] == model, "method"].unique():
+        window = run.config["methods"].get(method, {}).get("window") or own
+        by_window.setdefault(window, []).append(method)
+    if not by_window:  # an embedder
+        return ""
+    (first, _), *others = by_window.items()
+    said = f", evaluated in windows of {_tokens(first)}"
+    return said + "".join(f" (of {_tokens(window)}: {', '.join(m)})" for window, m in others)
+
+
+def _tokens(window: int | None) -> str:
+    return "tokens, how many is not recorded" if window is None else f"{window:,} tokens"
 
 
 def _corpus(run: Run, source: str) -> Iterator[str]:
@@ -99,6 +132,8 @@ def _machine(run: Run) -> Iterator[str]:
         yield f"and {len(lines) - NAMED} more, see the table environment"
     if not lines:
         yield NOT_RECORDED
+    elif not any(device.startswith("cuda") for device, _ in pairs):
+        yield "no GPU was used"
 
 
 def _time(run: Run) -> Iterator[Fact]:
@@ -114,7 +149,7 @@ def _time(run: Run) -> Iterator[Fact]:
         ],
     )
     hours = [f"{spent.cpu / HOUR:.3g} processor hours in {spent.jobs} jobs"]
-    hours.append(f"{spent.gpu / HOUR:.3g} GPU hours")
+    hours += [f"{spent.gpu / HOUR:.3g} GPU hours", LAST_RUNS]
     yield Fact("Work", hours)
 
 
@@ -122,7 +157,10 @@ def ran(run: Run, models: list[str], source: str) -> list[Fact]:
     """What is known of how a run was made; `models` are those that were used."""
     folder, settings = run.folder / "models", run.config["models"]
     return [
-        Fact("Models", [_model(name, settings[name], folder / name) for name in models]),
+        Fact(
+            "Models",
+            [_model(name, settings[name], folder / name) + _windows(run, name) for name in models],
+        ),
         Fact("Corpus", list(_corpus(run, source))),
         Fact("Versions", list(_versions(run))),
         Fact("Commit", list(_commits(run.folder))),

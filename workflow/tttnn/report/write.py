@@ -81,8 +81,9 @@ def _shown(
             text = filled(texts[name], run.config)
         first, rest = parted(text or name)
         told = heading(name, run, evidence)
-        said = (text or "") if told else rest
-        title = told.sentence if told else first
+        claims = told is not None and bool(told.sentence)
+        said = (text or "") if claims else rest
+        title = told.sentence if told and claims else first
         yield Shown(
             name,
             title,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from tttnn.pile import ALL
 from tttnn.reading import read_csv
+from tttnn.scores.few import FEW
 
-FEW = 10  # documents; of fewer, an interval's own width is hardly known
 ROW = "{:<24}{:>9}{:>12}{:>12}{:>12}"
 
 

@@ -8,24 +8,36 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL, TASKS
-from tttnn.reading import read_csv
+from tttnn.reading import read_csv, read_parquet
+from tttnn.scores.few import BY, FEW, of_few
 
 WIDTH = 100
 ROW = "{:<24}{:>9}{:>10}{:>10}{:>9}{:>12}   {}"
 
 
-def _block(model: str, rows: pd.DataFrame) -> Iterator[str]:
+def _interval(row: pd.Series, documents: pd.DataFrame) -> str:
+    """Of the difference; of few documents their own ones, from the least to the greatest."""
+    few = of_few(documents, row)
+    if pd.isna(row.low) or (few is not None and len(few) == 1):
+        return "-"
+    if few is None:
+        return f"[{row.low:+.4f}, {row.high:+.4f}]"
+    own = few["after"] - few["before"]
+    return f"{own.min():+.4f} to {own.max():+.4f}"
+
+
+def _block(model: str, rows: pd.DataFrame, documents: pd.DataFrame) -> Iterator[str]:
     confidence = f"{100 * rows['confidence'].iloc[0]:g} % interval"
-    header = ("task", "documents", "before", "after", "ratio", "difference", confidence)
+    last = "documents" if (rows["documents"] < FEW).all() else confidence
+    header = ("task", "documents", "before", "after", "ratio", "difference", last)
     yield ""
     yield model
     yield ROW.format(*header)
-    tasks = rows.set_index("task")
+    tasks = rows.set_index("task", drop=False)
     for task in [*TASKS, ALL]:
         if task not in tasks.index:
             continue
         row = tasks.loc[task]
-        interval = "-" if pd.isna(row.low) else f"[{row.low:+.4f}, {row.high:+.4f}]"
         name = task
         if task == ALL:
             yield "-" * WIDTH
@@ -37,7 +49,7 @@ def _block(model: str, rows: pd.DataFrame) -> Iterator[str]:
             f"{row.after:.4f}",
             f"{100 * row.ratio:.1f} %",
             f"{row.difference:+.4f}",
-            interval,
+            _interval(row, documents),
         )
 
 
@@ -56,6 +68,7 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
     """The summary's lines, at most `WIDTH` characters as long as names are of usual length."""
     differences = read_csv(tables / "differences.csv", ["run", "documents_kind"])
     tasks = read_csv(tables / "tasks.csv", ["status"])
+    documents = read_parquet(tables / "documents.parquet", [*BY, "before", "after"])
     run = differences["run"].iloc[0]
     method = differences["method"].iloc[0]
     rows = differences[(differences["method"] == method) & (differences["documents_kind"] == "raw")]
@@ -64,12 +77,18 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
 
     yield f"Run {run}: bits per byte before and after training on {neighbors} neighbours ({method})"
     for model, block in rows.groupby("model", sort=False):
-        yield from _block(model, block)
+        yield from _block(model, block, documents)
     yield ""
+    if (rows["documents"] < FEW).any():
+        yield (
+            f"Fewer than {FEW} documents have no interval, but their own differences, "
+            "from the least to the greatest."
+        )
     absent = tasks[tasks["status"] != "evaluated"]
     if len(absent):
         count = rows.loc[rows["task"] == ALL, "tasks"].max()
-        yield f"{ALL}: the Pile's weights, renormalised over the {count} tasks evaluated."
+        evaluated = "task" if count == 1 else f"{count} tasks"
+        yield f"{ALL}: the Pile's weights, renormalised over the {evaluated} evaluated."
     for status, group in absent.groupby("status", sort=False):
         yield from _wrapped(f"{status.capitalize()}:", list(group["task"]))
     yield f"Tables   {tables}"
@@ -82,7 +101,8 @@ def summary(tables: Path, report: Path | None = None) -> None:
     """Print a line for each task, of the main method at its largest number of neighbours.
 
     `tables` is the folder that `tttnn.scores.score` filled, `report` is only named. The interval is
-    that of the paired difference, after minus before; a single document has none.
+    that of the paired difference, after minus before. Few documents have none: theirs are printed,
+    from the least to the greatest.
     """
     for line in lines(tables, report):
         print(line)
