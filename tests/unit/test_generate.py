@@ -105,7 +105,7 @@ def test_the_command_saves_an_adapter_and_overwrites_nothing(here, capsys, tmp_p
         (("--model", "./nowhere"), r"there is no folder \./nowhere, and no model on the hub"),
         (("--tokens", "500"), "leaves room for 5"),
         (("-k", "0"), "it must be 1 or more"),
-        (("--run", "other"), "is missing: give --run the name of a run"),
+        (("--run", "other"), "there is no folder results/other: give the name of a run"),
     ],
 )
 def test_what_does_not_go_is_said(here, words, message):

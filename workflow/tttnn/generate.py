@@ -24,6 +24,7 @@ from tttnn.models.folder import context_length, load_causal
 from tttnn.models.hub import named
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import nearest
+from tttnn.wording import counted
 
 LORA_LEARNING_RATE = 2e-4  # config/modern.yaml's
 
@@ -108,7 +109,7 @@ def generate(
     prompt: str,
     /,
     *,
-    run: str,
+    run: Path,
     model: str,
     k: int = 20,
     index: str | None = None,
@@ -123,17 +124,22 @@ def generate(
 ) -> None:
     """Continue PROMPT before and after training on its nearest passages, then put the model back.
 
-    --run            the run, as in results/RUN, whose index is searched
+    PROMPT           the text to be continued
+    --run            the run whose index is searched: its name in this folder, or the path of its
+                     results/NAME
     --model          one of the run's models, a folder in Hugging Face format, or, where there is
-                     none of that name, a model of the hub (--revision; without: its latest)
+                     none of that name, a model of the hub
+    --revision       of the hub's model; without: its latest
     -k               how many passages, nearest first
     --index          the run's index; without: its first
     --tokens         of the continuation, at most
-    --temperature    0: the likeliest token each time; 1: drawn as the model says, by --seed
+    --temperature    0: the likeliest token each time; 1: drawn as the model says
+    --seed           of what is drawn, and of dropout
     --learning-rate  without: the run's for that model, or the paper's 2e-5; 2e-4 of adapters
     --window         tokens of a gradient step; without: the model's context length
-    --save-adapter   train low-rank adapters (--rank) in place of the weights, and write them into
-                     this new folder in PEFT's format
+    --save-adapter   train low-rank adapters in place of the weights, and write them into this new
+                     folder in PEFT's format
+    --rank           of these adapters
     """
     if save_adapter is not None and save_adapter.exists():
         raise ValueError(f"{save_adapter} is there already: name a new folder for the adapter")
@@ -159,7 +165,9 @@ def generate(
         if save_adapter is not None:
             assert lora is not None
             write_adapter(network, lora, save_adapter, str(folder))
-    print(f"\nbefore: {prompt}⟫{before}\n\nafter {len(rows)} neighbours: {prompt}⟫{after}")
+    print(
+        f"\nbefore: {prompt}⟫{before}\n\nafter {counted(len(rows), 'neighbour')}: {prompt}⟫{after}"
+    )
     if save_adapter is not None:
         print(f"\nadapter: {save_adapter}")
 

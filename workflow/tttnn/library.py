@@ -8,7 +8,6 @@ written.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +31,7 @@ from tttnn.methods.ttt.precision import weights
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import choose_window, load_causal
 from tttnn.models.tokens import tokens
+from tttnn.places import run_folder
 from tttnn.reading import one_line, read_csv, read_parquet
 from tttnn.retrieval.selections.hull import hull
 from tttnn.retrieval.selections.sift import sift
@@ -274,17 +274,6 @@ def adapted(
             yield model
 
 
-def opened_run(run: str | Path, index: str | None = None) -> Run:
-    """A run by its name in the current folder, or by the path of its `results/NAME`."""
-    path = Path(run)
-    if len(path.parts) == 1:
-        return Run(path.name, index)
-    whole = Path(os.path.abspath(path))  # noqa: PTH100 — results/NAME may be a link
-    if whole.parent.name != "results":
-        raise ValueError(f"{run} is no run's folder, which is results/NAME: name that, or NAME")
-    return Run(whole.name, index, folder=whole.parent.parent)
-
-
 def search(text: str, run: str | Path, k: int = 20, index: str | None = None) -> pd.DataFrame:
     """The k passages of a finished run that are nearest to a text, nearest first.
 
@@ -295,7 +284,7 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
     """
     if not _checked(text).strip():
         raise ValueError("the text is empty")
-    return pd.DataFrame(neighbors_of(opened_run(run, index), text, k))
+    return pd.DataFrame(neighbors_of(Run(run, index), text, k))
 
 
 def read_tables(run: str | Path) -> Mapping[str, pd.DataFrame]:
@@ -303,8 +292,7 @@ def read_tables(run: str | Path) -> Mapping[str, pd.DataFrame]:
 
     `run` is as for `search`. Raises `ValueError` where the run has none yet.
     """
-    path = Path(run)
-    folder = (Path("results") / path if len(path.parts) == 1 else path) / "tables"
+    folder = run_folder(run) / "tables"
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
     if not files:
         raise ValueError(f"{folder} holds no tables: run the workflow, or name another run")

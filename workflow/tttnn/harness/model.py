@@ -23,7 +23,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 
-from tttnn.library import LEARNING_RATE, adapted, opened_run, recipe_for
+from tttnn.library import LEARNING_RATE, adapted, recipe_for
 from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Recipe
@@ -121,7 +121,7 @@ class TTTNN(HFLM):
         _check_names(kwargs)
         if not run:
             raise ValueError("no run is given: add run=results/NAME to --model_args")
-        self._run = opened_run(str(run), index)
+        self._run = Run(str(run), index)
         self._neighbors = _number("neighbors", neighbors, int)
         if self._neighbors < 0:
             raise ValueError(f"neighbors={neighbors}: give 0 or more")
