@@ -12,10 +12,11 @@ ARG ENVIRONMENT=cpu
 # PyPI's builds of PyTorch for Linux bring CUDA, gigabytes of it; these do not.
 ARG WITHOUT_CUDA=https://download.pytorch.org/whl/cpu
 
-# Triton compiles its kernels' launchers when it first runs.
+# Triton compiles its kernels' launchers when it first runs. Where an ordinary user builds there is
+# no user but root, so apt cannot become another.
 RUN if [ "$ENVIRONMENT" = gpu ]; then \
-        apt-get update \
-        && apt-get install --yes --no-install-recommends gcc libc6-dev \
+        apt-get -o APT::Sandbox::User=root update \
+        && apt-get -o APT::Sandbox::User=root install --yes --no-install-recommends gcc libc6-dev \
         && rm -rf /var/lib/apt/lists/*; \
     fi
 

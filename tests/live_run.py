@@ -84,7 +84,9 @@ def write_run(
             write_record(manifest, read_record(manifest) | said)
             ids += numbers
             row, used = row + count, used + count
-    return LiveRun(root, Run(NAME, folder=root), np.array(ids), np.asarray(vectors, np.float32))
+    return LiveRun(
+        root, Run(root / "results" / NAME), np.array(ids), np.asarray(vectors, np.float32)
+    )
 
 
 @contextmanager

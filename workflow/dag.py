@@ -1,10 +1,12 @@
 """Snakemake's own list of a run's jobs: for the Snakefile, and for commands that start this file.
 
-    python workflow/dag.py [--configfile FILE ...] [--config KEY=VALUE ...]
+    python workflow/dag.py [--snakefile FILE] [--configfile FILE ...] [--config KEY=VALUE ...]
 
 prints JSON: the configuration as Snakemake merged it and the Snakefile checked it, and the jobs
-behind `snakemake` with these options. Nothing is run, and nothing is locked. What is asked of
-Snakemake beyond its documented interface stands in this file alone; envs/*.lock pin its version.
+behind `snakemake` with these options. Nothing is run, and nothing is locked. The Snakefile is the
+one that `snakemake` takes in the working directory, a project's that has this workflow as a module;
+where there is none, the one beside this file. What is asked of Snakemake beyond its documented
+interface stands in this file alone; envs/*.lock pin its version.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ import json
 import sys
 from inspect import signature
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
-from snakemake.api import DAGApi, SnakemakeApi
+from snakemake.api import DAGApi, SnakemakeApi, resolve_snakefile
 from snakemake.common import overwrite_function_params
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
@@ -34,16 +36,23 @@ from snakemake.workflow import Workflow
 
 from tttnn import caches
 from tttnn.config.load import ConfigError
+from tttnn.config.root import Config
+
+FOLDER = Path(__file__).parents[1]
 
 
 def listed(dag: DAG, workflow: Workflow) -> list[dict[str, Any]]:
     """The jobs with files of their own, rules in the order of the Snakefile.
 
+    Rules that a project adds to this workflow are left out: nobody knows here what they need.
     `needed`: Snakemake would run it now. `temporary` are those of its `outputs` that are removed
     once they were used.
     """
     order = {rule.name: position for position, rule in enumerate(workflow.rules)}
-    jobs = sorted((job for job in dag.jobs if job.output), key=lambda job: order[job.rule.name])
+    jobs = sorted(
+        (job for job in dag.jobs if job.output and _is_ours(job.rule.snakefile)),
+        key=lambda job: order[job.rule.name],
+    )
     return [
         {
             "rule": job.rule.name,
@@ -56,6 +65,27 @@ def listed(dag: DAG, workflow: Workflow) -> list[dict[str, Any]]:
         }
         for job in jobs
     ]
+
+
+def _is_ours(snakefile: str) -> bool:
+    return Path(snakefile).resolve().is_relative_to(FOLDER.resolve())
+
+
+def _checked(workflow: Workflow) -> Config:
+    """The configuration that the Snakefile checked, here or where it is a module of a project's."""
+    spaces = [workflow.globals, *map(vars, _modules(workflow))]
+    found = [space["asked"] for space in spaces if isinstance(space.get("asked"), Config)]
+    if len(found) == 1:
+        return found[0]
+    raise ConfigError(
+        f"{workflow.main_snakefile} has this workflow {len(found)} times as a module, and not "
+        "once: give --snakefile one that has it once, as `tttnn deploy` writes it"
+    )
+
+
+def _modules(workflow: Workflow) -> list[ModuleType]:
+    """What Snakemake keeps of each module that a Snakefile uses."""
+    return [workflow.globals[name] for name in workflow.modules if name in workflow.globals]
 
 
 def quicken(workflow: Workflow) -> None:
@@ -83,7 +113,7 @@ def first_folder() -> Path:
     return Path.cwd()
 
 
-def _ask(configfiles: list[Path], settings: list[str]) -> dict[str, Any]:
+def _ask(snakefile: Path, configfiles: list[Path], settings: list[str]) -> dict[str, Any]:
     from snakemake.cli import parse_config  # half a second, and not the Snakefile's
 
     given = ConfigSettings(
@@ -95,7 +125,7 @@ def _ask(configfiles: list[Path], settings: list[str]) -> dict[str, Any]:
             read = api.workflow(
                 ResourceSettings(cores=1),
                 config_settings=given,
-                snakefile=Path(__file__).with_name("Snakefile"),
+                snakefile=snakefile,
             )
             read.dag(DAGSettings())
             workflow = read._workflow
@@ -108,9 +138,8 @@ def _ask(configfiles: list[Path], settings: list[str]) -> dict[str, Any]:
         except Exception as error:
             api.print_exception(error)
             sys.exit(1)
-        checked = workflow.globals["asked"]
         return {
-            "config": checked.model_dump(mode="json"),
+            "config": _checked(workflow).model_dump(mode="json"),
             "jobs": listed(workflow.dag, workflow),
         }
 
@@ -121,12 +150,14 @@ def main() -> None:
     What else Snakemake has to say goes to stderr.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--snakefile", type=Path)
     parser.add_argument("--configfile", nargs="*", type=Path, default=[])
     parser.add_argument("--config", nargs="*", default=[])
     options = parser.parse_args()
     caches.settle()  # before Snakemake asks for its own, which it does ahead of the Snakefile
+    here = options.snakefile or resolve_snakefile(None, allow_missing=True)
     try:
-        answer = _ask(options.configfile, options.config)
+        answer = _ask(here or FOLDER / "workflow/Snakefile", options.configfile, options.config)
     except (OSError, ValueError, WorkflowError) as error:
         print(error)
         sys.exit(1)

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tttnn.command import COMMANDS, _add_options, function_of, main
+from tttnn.command import COMMANDS, _add_options, _told, function_of, main
 from tttnn.config.load import load
 from tttnn.digests import write_record
 from tttnn.files import sha256
@@ -268,3 +268,43 @@ def test_a_number_out_of_range_is_named_as_the_option_that_it_is(option, message
     given = ["--model", "m", "--output", "o.json", "--learning-rate", "1", option]
     with pytest.raises(SystemExit, match=f"^tttnn adapt: {message}"):
         main(["adapt", "cases.jsonl", *given])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_has_help(name):
+    """A default is no help; what the docstring says of options that are not there is a mistake."""
+    command = getattr(importlib.import_module(COMMANDS[name]), function_of(name))
+    parser = ArgumentParser()
+    _add_options(parser, command)
+    actions = [action for action in parser._actions if action.dest != "help"]
+    bare = [a.dest for a in actions if not (a.help or "").partition("default: ")[0].strip(" —")]
+    assert bare == []
+    known = {word for a in actions for word in (a.option_strings or [a.dest.upper()])}
+    assert set(_told(command)) == known
+
+
+def test_help_says_an_option_once(capsys):
+    with pytest.raises(SystemExit):
+        main(["enough", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("bits per byte that the gain's interval may reach") == 1
+    assert "Intervals narrow with the square root" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["import", "--texts", "Github={0}/a.jsonl", "--output", "{0}/file/below"],
+            "/file: file exists: name another, or move what is there away",
+        ),
+        (["query", "--run", "demo", "--file", "{0}/no"], "/no: no such file or directory: correct"),
+        (["query", "--run", "demo", "--file", "{0}"], "is a directory: name a file"),
+    ],
+)
+def test_errors_of_the_operating_system_are_in_words_with_a_remedy(tmp_path, words, message):
+    (tmp_path / "file").touch()
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(SystemExit, match=message) as caught:
+        main([word.format(tmp_path) for word in words])
+    assert "Errno" not in str(caught.value.code)

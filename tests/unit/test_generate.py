@@ -169,7 +169,7 @@ def test_every_option_has_a_line_in_the_help(function):
             "is NaN: lower the learning rate",
         ),
         (("--revision", "main"), "--revision main is of a model on the hub, and model is a folder"),
-        (("--run", "other"), "is missing: give --run the name of a run"),
+        (("--run", "other"), "there is no folder results/other: give the name of a run"),
     ],
 )
 def test_what_does_not_go_is_said(here, words, message):

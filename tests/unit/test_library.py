@@ -302,8 +302,8 @@ def test_what_is_no_recipe_text_or_device_is_said(loaded, tmp_path):
         tttnn.load_model(tmp_path, "cud")
     with pytest.raises(ValueError, match="the text is empty"):
         tttnn.search(" ", "demo")
-    with pytest.raises(ValueError, match="is no run's folder, which is results/NAME"):
-        library.opened_run(tmp_path / "mine")
+    with pytest.raises(ValueError, match=r"there is no folder .*mine: give the name of a run"):
+        tttnn.search("a text", tmp_path / "mine")
 
 
 def test_dropout_is_drawn_as_for_a_document_of_that_id(loaded):
@@ -341,8 +341,11 @@ def test_tables_are_read_by_name(tmp_path, monkeypatch):
     for run in ("mine", tmp_path / "results/mine"):
         found = tttnn.read_tables(run)
         assert set(found) == {"scores", "documents"} and found["scores"].equals(frame)
-    with pytest.raises(ValueError, match="holds no tables"):
+    with pytest.raises(ValueError, match="no folder results/yours"):
         tttnn.read_tables("yours")
+    (tmp_path / "results/empty").mkdir()
+    with pytest.raises(ValueError, match="holds no tables"):
+        tttnn.read_tables("empty")
 
 
 def test_the_page_has_the_learning_rates_of_the_demo_s_models():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,10 +33,21 @@ def project(tmp_path_factory):
 
 
 def test_a_deployed_project_has_the_default_configuration(project):
-    assert (project / "config/config.yaml").read_bytes() == (ROOT / "config.yaml").read_bytes()
+    text = (project / "config/config.yaml").read_text(encoding="utf-8")
+    assert text.replace(f"{ROOT}/", "") == (ROOT / "config.yaml").read_text(encoding="utf-8")
     assert not (project / "config.yaml").exists()
     with pytest.raises(SystemExit, match="is there already: name a new folder"):
         main(["deploy", str(project)])
+
+
+def test_files_that_its_own_files_name_are_there(project):
+    named = []
+    for file in ("config/config.yaml", "README.md", "workflow/Snakefile"):
+        text = (project / file).read_text(encoding="utf-8")
+        paths = re.findall(r"(?<![\w.<-])/?[\w.-]+/[\w./-]*[\w/]", text)
+        named += [path for path in paths if re.search(r"\b(config|docs|envs|slurm)/", path)]
+    assert len(named) > 6 and any(path.endswith("config/local.yaml") for path in named)
+    assert [path for path in named if not (project / path).exists()] == []
 
 
 def test_a_project_plans_the_same_jobs(project):
@@ -76,3 +88,27 @@ rule count:
     assert json.loads(selection)
     table = read_table(project / "results/mine/queries/test/pile_arxiv.parquet")
     assert table.num_rows == 2
+    assert "run mine: results in results/mine; " in done.stderr  # the line at the end
+
+
+def test_commands_know_the_project_s_settings_and_not_its_own_rules(project, monkeypatch, capsys):
+    """After the run above: of `mine`, and with 2 documents of a task, as Snakemake has it there."""
+    monkeypatch.chdir(project)
+    main(["plan", "--config", "evaluate={tasks: [pile_arxiv]}"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("Run mine. ") and "\ncount " not in printed
+    assert re.search(r"^select_documents +1 +0 ", printed, re.M)  # done
+    monkeypatch.chdir("/")
+    main(["status", "--run", str(project / "results/mine")])
+    printed = capsys.readouterr().out
+    assert re.search(r"^select_documents +1 ", printed, re.M) and "Run mine: " in printed
+
+
+def test_a_snakefile_without_the_workflow_is_said(tmp_path, monkeypatch):
+    (tmp_path / "Snakefile").write_text('rule all:\n    output: "a"\n    shell: "touch a"\n')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"has this workflow 0 times .*: give --snakefile one"):
+        main(["plan"])
+    with pytest.raises(SystemExit, match=r"--snakefile: there is no file nowhere: its path"):
+        main(["plan", "--snakefile", "nowhere"])
+    main(["plan", "--snakefile", str(ROOT / "workflow/Snakefile")])

@@ -2,18 +2,22 @@
 
 The options of a stage are the parameters of its function: a `Path`, a list of them, a string, a
 number, or a spec, which is a section of the configuration given as JSON. A parameter that cannot be
-given by its name stands on the command line without it, too.
+given by its name stands on the command line without it, too; one that may be a `bool` besides may
+be given without a value. What `--help` says of an option stands in the function's docstring, on a
+line that begins with the option, or with the parameter's name in capitals.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import errno
 import gc
 import importlib
 import inspect
 import keyword
 import os
+import re
 import select
 import signal
 import sys
@@ -81,6 +85,19 @@ LOWER = {
 
 STDOUT = 1  # the descriptor
 
+MEND = {
+    errno.ENOENT: "correct the path, which starts in the folder where the command is given",
+    errno.ENOTDIR: "correct the path, a part of which is a file",
+    errno.EEXIST: "name another, or move what is there away",
+    errno.EISDIR: "name a file, and not a folder",
+    errno.EACCES: "change its permissions, or name another",
+    errno.ENOSPC: "free some room there, or name another place",
+}
+"""What to do about an error of the operating system's."""
+
+TOLD = re.compile(r"^(-[\w-]+(?:, -[\w-]+)*|[A-Z]+) {2,}(\S.*(?:\n {2,}\S.*)*)\n?", re.M)
+"""Of a docstring: options with commas between, or a parameter in capitals; and what it says."""
+
 
 def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
     def parse(text: str) -> BaseModel:
@@ -92,32 +109,61 @@ def _from_json(section: type[BaseModel]) -> Callable[[str], BaseModel]:
     return parse
 
 
+def _told(function: Callable) -> dict[str, str]:
+    """What a docstring says of each option, in the words of `argparse`."""
+    found = TOLD.findall(inspect.getdoc(function) or "")
+    return {
+        name: " ".join(text.split()).replace("%", "%%")
+        for names, text in found
+        for name in names.split(", ")
+    }
+
+
+def _description(function: Callable) -> str:
+    """A docstring without what it says of each option."""
+    return re.sub(r"\n{3,}", "\n\n", TOLD.sub("", inspect.getdoc(function) or "")).strip()
+
+
 def _add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
-    hints = typing.get_type_hints(function)
+    hints, told = typing.get_type_hints(function), _told(function)
     for name, parameter in inspect.signature(function).parameters.items():
         kind = hints[name]
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
+        alone: dict[str, typing.Any] = {}
         if typing.get_origin(kind) is types.UnionType:
-            kind = next(part for part in typing.get_args(kind) if part is not type(None))
+            kind, *others = (part for part in typing.get_args(kind) if part is not type(None))
+            alone = {"nargs": "?", "const": True} if bool in others else {}
         if parameter.kind is parameter.POSITIONAL_ONLY:
             count: str | None = None if required else "?"
             if typing.get_origin(kind) is list:
                 (kind,), count = typing.get_args(kind), "+"
-            parser.add_argument(name, type=kind, nargs=count, default=default)
+            parser.add_argument(
+                name, type=kind, nargs=count, default=default, help=told.get(name.upper())
+            )
             continue
         option = f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
         if typing.get_origin(kind) is list:
             (item,) = typing.get_args(kind)
-            parser.add_argument(option, nargs="*", type=item, required=required, default=default)
+            parser.add_argument(
+                option,
+                nargs="*",
+                type=item,
+                required=required,
+                default=default,
+                help=told.get(option),
+            )
             continue
         if kind is bool:
-            parser.add_argument(option, action="store_true")
+            parser.add_argument(option, action="store_true", help=told.get(option))
             continue
         if issubclass(kind, BaseModel):
             kind = _from_json(kind)
-        said = None if default is None else f"default: {default}"
-        parser.add_argument(option, type=kind, required=required, default=default, help=said)
+        usual = None if default is None else f"default: {default}"
+        said = " — ".join(filter(None, (told.get(option), usual))) or None
+        parser.add_argument(
+            option, type=kind, required=required, default=default, help=said, **alone
+        )
 
 
 def _import(module: str) -> types.ModuleType:
@@ -183,13 +229,21 @@ def _run(name: str, module: str, arguments: list[str]) -> None:
     function = getattr(_import(module), function_of(name))
     parser = argparse.ArgumentParser(
         prog=f"tttnn {name}",
-        description=inspect.getdoc(function),
+        description=_description(function),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_options(parser, function)
     values = inspect.signature(function).bind_partial()
     values.arguments.update(vars(parser.parse_args(arguments)))
     function(*values.args, **values.kwargs)
+
+
+def _words(error: ValueError | OSError) -> str:
+    """An error in words: the operating system's have a number and no remedy."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        remedy = MEND.get(error.errno or 0, "look at the path, and at what is there")
+        return f"{error.filename}: {error.strerror.lower()}: {remedy}"
+    return str(error)
 
 
 def _reader_is_gone(error: BaseException) -> bool:
@@ -219,7 +273,7 @@ def _main(arguments: list[str] | None) -> None:
     except (ValueError, OSError) as error:
         if "TTTNN_TRACEBACK" in os.environ or _reader_is_gone(error):
             raise
-        sys.exit(f"tttnn {chosen.name}: {error}")
+        sys.exit(f"tttnn {chosen.name}: {_words(error)}")
     except (MemoryError, RuntimeError) as error:
         if "TTTNN_TRACEBACK" in os.environ or not _is_out_of_memory(error):
             raise

@@ -25,6 +25,7 @@ from tttnn.models.folder import context_length, load_causal
 from tttnn.models.hub import named
 from tttnn.models.tokens import tokens
 from tttnn.sections.base import nearest
+from tttnn.wording import counted
 
 LORA_LEARNING_RATE = 2e-4  # config/modern.yaml's
 COLDEST = 0.01
@@ -128,7 +129,7 @@ def generate(
     prompt: str,
     /,
     *,
-    run: str,
+    run: Path,
     model: str,
     k: int = 20,
     index: str | None = None,
@@ -145,7 +146,9 @@ def generate(
 
     It also says how well the model predicts the prompt itself, before and after.
 
-    --run            the run, as in results/RUN, whose index is searched
+    PROMPT           the text to be continued
+    --run            the run whose index is searched: its name in this folder, or the path of its
+                     results/NAME
     --model          one of the run's models, a folder in Hugging Face format, or, where there is
                      none of that name, a model of the hub
     --revision       a commit of that model's page on the hub; without: its latest
@@ -196,7 +199,9 @@ def generate(
         if save_adapter is not None:
             assert lora is not None
             write_adapter(network, lora, save_adapter, *_base(model, folder, revision))
-    print(f"\nbefore: {prompt}⟫{before}\n\nafter {len(rows)} neighbours: {prompt}⟫{after}")
+    print(
+        f"\nbefore: {prompt}⟫{before}\n\nafter {counted(len(rows), 'neighbour')}: {prompt}⟫{after}"
+    )
     print(f"\nthe prompt: {bits[0]:.3f} bits per byte before, {bits[1]:.3f} after")
     if save_adapter is not None:
         print(f"\nadapter: {save_adapter}")

@@ -7,7 +7,6 @@ written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tttnn.live.shard import Run
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.settings import Recipe
 from tttnn.models.folder import load_causal
+from tttnn.places import run_folder
 from tttnn.reading import one_line, read_csv, read_parquet
 from tttnn.records.manifest import is_record
 from tttnn.records.runs import Record
@@ -64,22 +64,6 @@ def load_model(
     return load_causal(checked_path(folder, "the model's folder"), device=device)
 
 
-def opened_run(run: str | Path, index: str | None = None) -> Run:
-    """A run by its name in the current folder, or by the path of its `results/NAME`."""
-    path = checked_path(run, "the run")
-    whole_path = Path(os.path.abspath(path))  # noqa: PTH100 — results/NAME may be a link
-    if len(path.parts) == 1:
-        whole_path = Path.cwd() / "results" / path
-    elif whole_path.parent.name != "results":
-        raise ValueError(f"{run} is no run's folder, which is results/NAME: name that, or NAME")
-    if not (whole_path / "config.json").is_file():
-        raise ValueError(
-            f"{whole_path} is no run's folder: give the name of a run that was started in the "
-            "current folder, or the path of its results/NAME"
-        )
-    return Run(whole_path.name, index, folder=whole_path.parent.parent)
-
-
 def search(text: str, run: str | Path, k: int = 20, index: str | None = None) -> pd.DataFrame:
     """The k passages of a finished run that are nearest to a text, nearest first.
 
@@ -91,7 +75,7 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
     if not checked_text(text).strip():
         raise ValueError("the text is empty: give one of a word or more")
     count = whole(k, "k", 1)
-    return pd.DataFrame(neighbors_of(opened_run(run, index), text, count))
+    return pd.DataFrame(neighbors_of(Run(checked_path(run, "the run"), index), text, count))
 
 
 def sift(
@@ -150,7 +134,7 @@ def read_tables(run: str | Path) -> Mapping[str, pd.DataFrame]:
     if is_record(path):
         record = Record(path)
         return {name: record.table(name) for name in record.manifest.tables}
-    folder = (Path("results") / path if len(path.parts) == 1 else path) / "tables"
+    folder = run_folder(path) / "tables"
     files = sorted([*folder.glob("*.csv"), *folder.glob("*.parquet")])
     if not files:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shlex
 from collections import Counter
@@ -13,6 +15,7 @@ import yaml
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from tttnn.command import main
 from tttnn.corpus.imported import _drawn, _place, import_
@@ -57,9 +60,7 @@ def test_every_text_is_somewhere_once_with_its_subset(mail, tmp_path, capsys):
     said = json.loads((tmp_path / "mine/import.json").read_text())
     assert said["documents"] == {name: {MAIL: len(pairs)} for name, pairs in found.items()}
     assert said["omitted"] == {"not a text in UTF-8": 1, "empty text": 1}
-    assert (
-        f"left out: 1 (empty text), the first in {mail}/sent/empty.txt" in capsys.readouterr().err
-    )
+    assert f"left out: 1 (empty text), in {mail}/sent/empty.txt\n" in capsys.readouterr().err
 
 
 def test_records_come_from_lines_and_from_parquet(tmp_path):
@@ -161,7 +162,8 @@ def test_binary_columns_are_texts_and_numbers_are_not(tmp_path):
 
 
 def test_a_text_that_the_workflow_would_refuse_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("tttnn.corpus.imported.LONGEST_LINE", 100)
+    for module in ("imported", "inputs"):
+        monkeypatch.setattr(f"tttnn.corpus.{module}.LONGEST_LINE", 100)
     (tmp_path / "long.txt").write_text("a" * 101)
     (tmp_path / "doubled.txt").write_text('"' * 60)  # each is two characters of JSON
     for name, message in (("long", "cut it into several files"), ("doubled", "as a record")):
@@ -191,3 +193,120 @@ def test_the_command_it_prints_names_the_folder_whatever_it_is_called(mail, tmp_
     import_(texts=[f"{MAIL}={mail}"], output=output, test=0.2)
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert yaml.safe_load(words[-1].partition("=")[2]) == {"folder": {"path": str(output)}}
+
+
+ROWS = [f'mail {n}, "quoted"\nwith a line' for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("a.csv", lambda file, rows: csv.writer(file).writerows([["id", "text"], *rows])),
+        (
+            "a.tsv",
+            lambda file, rows: csv.writer(file, "excel-tab").writerows([["id", "text"], *rows]),
+        ),
+        (
+            "a.ndjson",
+            lambda file, rows: file.writelines(
+                json.dumps({"id": n, "text": text}) + "\n" for n, text in rows
+            ),
+        ),
+    ],
+)
+def test_tables_of_text_and_lines_by_another_name_are_records(tmp_path, name, written):
+    with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
+        file.write("\ufeff")
+        written(file, list(enumerate(ROWS)))
+    import_(texts=[f"{MAIL}={tmp_path}/{name}"], output=tmp_path / "mine", test=0.4)
+    found = Counter(text for pairs in _all(tmp_path / "mine").values() for text, _ in pairs)
+    assert found == dict.fromkeys(ROWS, 1)
+
+
+def test_a_table_s_faults_name_their_place(tmp_path):
+    for text, message in (
+        ("id,text\n1,a,b\n", r"a\.csv, line 2: 3 values for 2 columns: mend the line"),
+        ('id,text\n1,"a"b\n', r"a\.csv, line 2: .*mend the line"),
+        ("id,body\n1,a\n", r"a\.csv has no column 'text': give --field"),
+        ("", r"a\.csv has no column 'text'"),
+    ):
+        (tmp_path / "a.csv").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            import_(texts=[f"{MAIL}={tmp_path}/a.csv"], output=tmp_path / "mine")
+    (tmp_path / "a.csv").write_bytes(b"text\n\xff\xfe\n" + b"".join(b"t%d\n" % n for n in range(9)))
+    import_(texts=[f"{MAIL}={tmp_path}/a.csv"], output=tmp_path / "mine", test=0.4)
+    said = json.loads((tmp_path / "mine/import.json").read_text())
+    assert said["omitted"] == {"not a text in UTF-8": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('[{"text": "a"}]', r"jq -c '\.\[\]' OLD > NEW\.jsonl"),
+        ('{\n"text": "a"}', r"jq -c \. OLD"),
+        ('{"text": "a"}\n', r"rename it to end in \.jsonl"),
+    ],
+)
+def test_json_that_is_no_lines_is_refused_by_name(mail, tmp_path, text, remedy):
+    (mail / "b.json").write_text(text)
+    (mail / "c.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"b\.json, .*c\.json: a \.json file is not.*{remedy}"):
+        import_(texts=[f"{MAIL}={mail}"], output=tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_copies_are_counted_and_stay_together(tmp_path, capsys):
+    for n in range(40):
+        (tmp_path / f"{n}.txt").write_text(f"mail {n % 30}")
+    import_(texts=[f"{MAIL}={tmp_path}"], output=tmp_path / "out/mine", test=0.4)
+    assert "note: 10 texts of 40 are copies of another" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out/mine/import.json").read_text())["copies"] == 10
+    sides: dict[str, set[str]] = {}
+    for name, pairs in _all(tmp_path / "out/mine").items():
+        for text, _ in pairs:
+            sides.setdefault(text, set()).add(name)
+    assert all(len(names) == 1 for names in sides.values()) and len(sides) == 30
+
+
+def test_a_record_s_own_subset_that_is_overwritten_is_said(tmp_path, capsys):
+    own = ["Github", "Enron Emails", None, "Letters"]
+    records = [{"text": f"t {n}", "meta": {"pile_set_name": own[n % 4]}} for n in range(40)]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (tmp_path / "a.jsonl").write_text(lines)
+    pq.write_table(pa.Table.from_pylist(records), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        import_(texts=[f"{MAIL}={tmp_path}/{name}"], output=tmp_path / f"of {name}", test=0.4)
+        assert {s for pairs in _all(tmp_path / f"of {name}").values() for _, s in pairs} == {MAIL}
+        assert (
+            "note: 10 texts given as Enron Emails named Github as the subset: Enron Emails is "
+            "written" in capsys.readouterr().err
+        )
+
+
+def test_bad_files_are_named_up_to_ten_and_counted(mail, tmp_path, capsys):
+    for n in range(12):
+        (mail / f"z{n:02}.txt").write_text(" ")
+    import_(texts=[f"{MAIL}={mail}"], output=tmp_path / "mine", test=0.2)
+    (line,) = (x for x in capsys.readouterr().err.splitlines() if "(empty text)" in x)
+    assert line.startswith("left out: 13 (empty text), in ") and line.endswith("z08.txt, 3 more")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "fine"}\n{"text": 1}\n{oh\n{no\n')
+    given = [f"{MAIL}={tmp_path}/{name}.jsonl" for name in ("a", "b")]
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 3: .*\n.*b\.jsonl, line 3: ") as caught:
+        import_(texts=given, output=tmp_path / "other")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_bar_goes_to_the_end_of_the_files(mail, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, **more: object) -> None:
+            super().__init__(**more | {"disable": False, "file": io.StringIO()})
+            bars.append(self)
+
+    monkeypatch.setattr("tttnn.corpus.imported.tqdm", Bar)
+    pq.write_table(pa.table({"text": [f"t {n}" for n in range(99)]}), mail / "a.parquet")
+    import_(texts=[f"{MAIL}={mail}"], output=tmp_path / "mine", test=0.2)
+    size = sum(p.stat().st_size for p in mail.rglob("*") if p.is_file() and p.parent.name[0] != ".")
+    assert [(bar.n, bar.total) for bar in bars] == [(size, size)]

@@ -201,7 +201,7 @@ def test_a_context_s_continuation_is_the_adapted_model_s(here):
 
 def test_the_pile_s_tasks_are_over_the_run_s_documents(here, capsys, tmp_path):
     main(["tasks", "--run", "live", "--output", str(tmp_path / "tasks")])
-    assert "1 tasks of run live" in capsys.readouterr().out
+    assert "1 task of run live" in capsys.readouterr().out
     assert yaml.safe_load((tmp_path / "tasks/pile.yaml").read_text())["task"] == ["pile_arxiv"]
     model = model_of(here)
     manager = TaskManager(include_path=str(tmp_path / "tasks"))

@@ -128,7 +128,7 @@ def test_servers_of_another_run_or_embedder_are_refused(here, tmp_path):
         ([" \n", "--run", "live"], "the text is empty"),
         ([TEXT, "--run", "live", "-k", "0"], "-k is 0"),
         ([TEXT, "--run", "live", "--deadline", "0"], "--deadline is 0"),
-        ([TEXT, "--run", "other"], "other/config.json is missing: give --run the name of a run"),
+        ([TEXT, "--run", "other"], "there is no folder results/other: give the name of a run"),
         ([TEXT, "--run", "live", "--index", "fla"], "no index 'fla'. Did you mean 'flat'"),
         ([TEXT, "--run", "live", "--servers", "absent"], "absent"),
     ],

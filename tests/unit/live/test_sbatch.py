@@ -52,7 +52,7 @@ def test_it_registers_listens_and_takes_what_the_task_has(tmp_path):
     certificates = {"CERT": "node.pem", "KEY": "node.key", "INDEX": "ivf"}
     found = options(run(tmp_path, **TASK, **certificates, SLURM_CPUS_PER_TASK="4"))
     assert found["register"] == Path("results/paper/servers")
-    assert (found["name"], found["run"], found["index"]) == ("task-7", "paper", "ivf")
+    assert (found["name"], found["run"], found["index"]) == ("task-7", Path("paper"), "ivf")
     assert found["token_file"] == Path("a token")
     assert (found["tls_cert"], found["tls_key"]) == (Path("node.pem"), Path("node.key"))
     assert (found["threads"], found["omp"]) == (4, "4")

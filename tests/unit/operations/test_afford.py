@@ -56,8 +56,9 @@ def test_as_many_documents_fit_as_by_hand(documents, count):
     assert afforded.documents == {"pile_enron": 10, "pile_arxiv": 10}
     expected = sum(afforded.expected(task, count) for task in afforded.documents)
     assert expected == pytest.approx(JOBS + count * DOCUMENT)
-    line, left_out = said(afforded)
-    assert f"fit {count} documents of each task ({expected / 3600:.3g} hours)" in line
+    line, left_out = said(afforded, "cpu")
+    of_each = f"{count} document{'' if count == 1 else 's'} of each task"
+    assert f"fit {of_each} ({expected / 3600:.3g} hours)" in line
     out = 10 - count
     assert left_out == (
         f"It leaves out {2 * out} of 20 documents: pile_enron {out} of 10, pile_arxiv {out} of 10"
@@ -69,8 +70,8 @@ def test_hours_for_more_than_there_are_take_all_documents():
     hours = (JOBS + 10.01 * DOCUMENT) / 3600
     chosen, afforded = within_hours(within(hours, *SMALL))
     assert (chosen.select.fraction, chosen.select.count) == (1.0, None)
-    assert "fit all documents" in next(said(afforded))
-    assert "select: {fraction: 1, count: null}" in next(said(afforded))
+    assert "fit all documents" in next(said(afforded, "cpu"))
+    assert "select: {fraction: 1, count: null}" in next(said(afforded, "cpu"))
 
 
 def test_documents_are_chosen_to_fit_into_hours():
@@ -86,11 +87,12 @@ def test_documents_are_chosen_to_fit_into_hours():
     afforded = affordable(chosen, hours=500)
     count = afforded.select.count
     assert takes(count) <= 500 < takes(count + 1)
-    line, left_out = said(afforded)
+    line, left_out = said(afforded, "gpu")
+    assert line.startswith("Into 500 GPU hours of evaluation fit ")
     assert f"({takes(count):.3g} hours): select: {{fraction: null, count: {count}}}." in line
     test = pd.read_csv(PUBLISHED)["test_documents"].tolist()
     beyond = sum(max(0, documents - count) for documents in test)
-    assert f"leaves out {beyond} of {sum(test)} documents" in left_out
+    assert f"leaves out {beyond:,} of {sum(test):,} documents" in left_out
 
 
 def test_hours_count_every_way_of_evaluating():
@@ -159,7 +161,7 @@ def test_the_stages_are_asked_for_a_plain_draw():
 def test_too_few_hours_are_refused_with_what_it_takes():
     least = f"{(JOBS + DOCUMENT) / 3600:.3g}"
     with pytest.raises(
-        ConfigError, match=rf"1e-06 hours are too few: .* takes {least}\. Give more"
+        ConfigError, match=rf"1e-06 CPU hours are too few: .* takes {least} hours\. Give more"
     ):
         within_hours(within(1e-6, *SMALL))
 
@@ -187,7 +189,9 @@ def test_the_plan_says_what_hours_led_to_and_its_jobs_have_those_documents():
     chosen, listed = asked(settings=settings)
     assert any(job.outputs == ["results/demo/tables/hours.csv"] for job in listed)
     printed = list(lines(chosen, listed))
-    assert printed[1].startswith(f"Into {hours:g} hours of evaluation fit 5 documents of each task")
+    assert printed[1].startswith(
+        f"Into {hours:g} CPU hours of evaluation fit 5 documents of each task"
+    )
     assert printed[2].startswith("It leaves out 10 of 20 documents: ")
     counted = Costs(chosen)
     assert counted.selected("pile_enron") == 5

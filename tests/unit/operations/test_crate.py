@@ -9,11 +9,17 @@ import zipfile
 import pandas as pd
 import pytest
 
+import tttnn
 from synthetic_run import make_run
 from tttnn.command import main
 from tttnn.digests import write_record
 from tttnn.files import write_json
+from tttnn.operations.started import Start
 
+COMMITS = {
+    "git commit of the workflow when the run was started": "bb22, changed",
+    "git commit of the workflow's files in this crate": "cc33",
+}
 rocrate = pytest.importorskip("rocrate.rocrate", reason="needs the extra `crate`")
 
 
@@ -38,6 +44,12 @@ def run(tmp_path, monkeypatch):
     write_json(results / "config.json", {"run": "mine"})
     (tmp_path / "figures/mine").mkdir(parents=True)
     (tmp_path / "figures/mine/curves.svg").write_text("<svg/>")
+    start = Start(
+        run="mine", program=[], arguments=[], folder="", directory="", configfiles=[], settings=[],
+        host="here", process=1, since=0.0, commits=["aa11", "bb22, changed"],
+    )  # fmt: skip
+    write_json(results / "started.json", start._asdict())
+    monkeypatch.setattr("tttnn.operations.crate.of_workflow", lambda: "cc33")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,8 +63,14 @@ def test_it_holds_what_was_made_and_what_made_it(run, capsys):
     made = {entity.id for entity in action["result"]}
     assert {"tables/scores.csv", "figures/curves.svg", "config.json"} <= made
     assert action["instrument"].id == crate.mainEntity.id == "software/workflow/Snakefile"
-    versions = {entity["name"]: entity["value"] for entity in action["environment"]}
-    assert versions == {"python": "3.11.7", "torch": "2.13.0", "device": "cpu: some"}
+    versions = {e["name"]: e["value"] for e in action["environment"] if e.get("value")}
+    assert versions == {"python": "3.11.7", "torch": "2.13.0", "device": "cpu: some", **COMMITS}
+    (package,) = crate.get_by_type("SoftwareApplication")
+    assert package["softwareVersion"] == tttnn.__version__ == crate.mainEntity["version"]
+    (_, model) = action["object"]
+    assert "version" not in model.properties()  # it was trained here and has no revision
+    for module in ("tttnn/methods/ttt/engine.py", "tttnn/published/curves.parquet", "dag.py"):
+        assert crate.get(f"software/workflow/{module}")["sha256"]
     assert crate.creator["name"] == "A. Researcher"
 
 
@@ -70,11 +88,13 @@ def test_every_file_is_described_with_its_digest(run):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--run", "yours", "--output", "a.zip"], "scores.csv is missing: run yours to its end"),
+        (["--run", "yours", "--output", "a.zip"], "no folder results/yours"),
+        (["--run", "begun", "--output", "a.zip"], "scores.csv is missing: run it to its end"),
         (["--run", "mine", "--output", "a.tar"], "name a new file that ends in .zip"),
     ],
 )
 def test_what_does_not_go_is_said_and_leaves_nothing(run, words, message):
+    (run / "results/begun").mkdir()
     with pytest.raises(SystemExit, match=message):
         main(["crate", *words])
     assert not list(run.glob("*a.*"))

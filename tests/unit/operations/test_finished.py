@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tttnn.files import write_json
-from tttnn.operations.finished import _duration, finished
+from tttnn.operations.finished import duration, finished
 from tttnn.operations.jobs import Job
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -17,7 +17,7 @@ JOB = {"wildcards": {}, "outputs": [], "temporary": [], "log": None, "needed": F
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (7260, "2 h 1 min")],
 )
 def test_durations_are_as_one_says_them(seconds, text):
-    assert _duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_it_says_what_was_made_where_and_what_it_cost(tmp_path, monkeypatch):

@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "workflow/tttnn/published"
 
 
+SMALL = ("evaluate={models: [small], methods: [ttt], ablations: null, tasks: [pile_arxiv]}",)
+
+
 def config(*overlays: str, settings: tuple[str, ...] = ()):
     return read([ROOT / f"config/{name}.yaml" for name in overlays], settings)
 
@@ -140,7 +143,7 @@ def test_the_plan_says_what_fits_into_a_document_s_seconds():
 
 
 def test_a_budget_shortens_the_plan():
-    hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][5]) for seconds in (1, 1e6)]
+    hours = [float(evaluations(budget_lines(seconds))["gpt2 slow"][6]) for seconds in (1, 1e6)]
     assert hours[0] < hours[1] / 4
 
 
@@ -189,7 +192,7 @@ def test_adapters_need_less_of_a_gpu_than_all_weights():
     """GPT-2-XL's 1.56 billion float32 weights five times are 31 GB, once 6 GB."""
     settings = ("evaluate={models: [gpt2-xl], methods: [ttt, lora], ablations: null}",)
     rows = evaluations(list(lines(*asked("paper", settings=settings))))
-    full, adapters = (float(rows[f"gpt2-xl {m}"][4].split()[0]) for m in ("ttt", "lora"))
+    full, adapters = (float(rows[f"gpt2-xl {m}"][5].split()[0]) for m in ("ttt", "lora"))
     assert 31 < full < 45
     assert 6 < adapters < 20
     assert full - adapters == pytest.approx(4 * 4 * 1.557, rel=0.01)
@@ -282,6 +285,45 @@ def test_a_local_source_is_known_by_its_files(form, tmp_path):
     assert (found.selected["pile_arxiv"], found.selected["pile_github"]) == (40, 20)
     assert found.selected["pile_enron"] == 0
     assert found.document_bytes["pile_github"] == 3000
+
+
+def test_tasks_without_documents_are_said_before(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in ("test", "train/00", "train/01"):
+        write_texts(tmp_path / name, [("ArXiv", "a" * 1000), ("Github", "b" * 99)], ".jsonl")
+    settings = [f"sources={{folder: {{kind: local, path: {tmp_path}}}}}"]
+    settings += ["corpus={source: folder, shards: 2}", "search={indexes: [flat]}"]
+    settings += ["methods={ttt: {candidates: flat}}"]
+    for tasks, said in (
+        ("[pile_arxiv, pile_enron, pile_uspto]", "of 2 of 3 tasks was found"),
+        ("[pile_arxiv, pile_github]", None),
+    ):
+        chosen = f"evaluate={{models: [small], methods: [ttt], ablations: null, tasks: {tasks}}}"
+        found = list(Costs(read([], [*settings, chosen], ROOT / "config.yaml")).without_documents())
+        if said is None:
+            assert found == []
+            continue
+        (line,) = found
+        assert said in line and "nothing is evaluated: pile_enron, pile_uspto. Take them" in line
+    assert list(Costs(config()).without_documents()) == []
+
+
+def test_the_plan_says_what_is_done_already():
+    chosen, listed = asked(settings=SMALL)
+    downloads = [job for job in listed if job.rule == "download_shard"]
+    jobs = [job._replace(needed=job not in downloads) for job in listed]
+    printed = list(lines(chosen, jobs))
+    (head,) = (line for line in printed if line.startswith("rule "))
+    assert re.split(r"  +", head)[:6] == ["rule", "jobs", "to do", "disk", "memory", "GPU memory"]
+    rows = {line.split()[0]: line.split()[1:3] for line in printed if line[:1].islower()}
+    assert rows["download_shard"] == [str(len(downloads)), "0"]
+    assert rows["select_documents"] == ["1", "1"]
+    todo = len(jobs) - len(downloads)
+    assert any(
+        line.startswith(f"Of these {len(downloads)} jobs done, {todo} to do: ") for line in printed
+    )
+    done = [job._replace(needed=False) for job in listed]
+    assert "All of them are done." in list(lines(chosen, done))
 
 
 @pytest.mark.parametrize("form", [".jsonl", ".jsonl.zst", ".parquet"])

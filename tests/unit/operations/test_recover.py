@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from tttnn.files import write_json
 from tttnn.operations.started import Start, last, refuse_second
@@ -113,7 +114,7 @@ def test_without_options_it_only_looks(folder):
     assert done.returncode == 1
     assert "SLURM job 7       RUNNING    rule_embed_chunk_wildcards_embedder_00_0" in done.stdout
     assert "SLURM job 8" in done.stdout and "SLURM job 9" not in done.stdout
-    assert "2 jobs are left" in done.stdout
+    assert "2 jobs left: tttnn recover --cancel" in done.stdout
     assert list((folder / ".snakemake/locks").iterdir())
     assert not (folder / "cancelled").exists()
 
@@ -143,6 +144,24 @@ def test_no_answer_from_slurm_is_no_permission(folder):
     assert done.returncode == 1
     assert "squeue failed: no route" in done.stdout
     assert list((folder / ".snakemake/locks").iterdir())
+
+
+def test_of_a_finished_run_nothing_is_to_be_recovered(folder):
+    (folder / "queue").write_text("")
+    (folder / ".snakemake/locks/0.output.lock").unlink()
+    job = {"rule": "score", "wildcards": {}, "temporary": [], "log": None, "benchmark": None}
+    job |= {"outputs": ["results/mine/tables/scores.csv"]}
+    values = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
+    write_json(folder / "results/mine/config.json", values)
+    write_json(folder / "results/mine/jobs.json", [job | {"needed": True}])
+    done = recover(folder)
+    assert done.returncode == 0 and "Nothing is to be recovered" in done.stdout
+    assert "To go on with run mine" in done.stdout  # it ended without its table
+    write_json(folder / "results/mine/jobs.json", [job | {"needed": False}])
+    done = recover(folder)
+    assert done.returncode == 0 and "Nothing is to be recovered" in done.stdout
+    assert "All that run mine was last started for is made." in done.stdout
+    assert "To go on" not in done.stdout
 
 
 def test_a_run_on_another_host_is_named(folder):

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from configured import asked
+from tttnn.command import main
 from tttnn.files import write_json
 from tttnn.operations.jobs import Job
 from tttnn.operations.started import Start
@@ -256,6 +257,34 @@ def test_a_run_at_work_is_watched_until_it_rests(at_work, monkeypatch, capsys):
         status(watch=0)
 
 
+@pytest.mark.parametrize(("words", "seconds"), [(["--watch"], 10.0), (["--watch", "3"], 3.0)])
+def test_a_watch_needs_no_number(at_work, monkeypatch, capsys, words, seconds):
+    slept = []
+
+    def sleep(asked_for):
+        slept.append(asked_for)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    main(["status", *words])
+    assert slept == [seconds] and capsys.readouterr().out.count("jobs done") == 1
+
+
+def test_of_a_run_at_rest_no_end_is_expected(folder, at_work, monkeypatch):
+    assert "the end expected at" in "\n".join(lines(_started(at_work, None), time.time()))
+    for marker in [f for f in (folder / ".snakemake/incomplete").rglob("*") if f.is_file()]:
+        marker.write_text('{"external_jobid": null}')  # nobody works on these
+    noted = json.loads((at_work / RESULTS / "started.json").read_text())
+    write_json(at_work / RESULTS / "started.json", noted | {"process": 1})
+    monkeypatch.setattr("tttnn.operations.status.ask", lambda *_: asked(settings=SETTINGS))
+    printed = list(lines(_started(at_work, None), time.time()))
+    assert not any("expected" in line for line in printed)
+    (line,) = (line for line in printed if "jobs done" in line)
+    assert "; what is left takes " in line and "nothing works on it" in line
+    (row,) = (line for line in printed if line.startswith("evaluate_part"))
+    assert row.split()[-1] == "-"
+
+
 def test_ctrl_c_ends_the_watch(at_work, monkeypatch, capsys):
     def interrupted(seconds):
         raise KeyboardInterrupt
@@ -295,8 +324,19 @@ def test_a_run_started_elsewhere_is_named(folder):
 
 
 def test_a_run_that_was_never_started_is_an_error(folder):
+    with pytest.raises(ValueError, match=r"no folder results/other: .* Valid: mine"):
+        status("other")
+    (folder / "results/other").mkdir()
     with pytest.raises(ValueError, match="no run other was started"):
         status("other")
+
+
+def test_a_run_elsewhere_is_asked_for_by_its_path(folder, at_work, monkeypatch, capsys):
+    status("mine")
+    here = capsys.readouterr().out
+    monkeypatch.chdir("/")
+    status(folder / RESULTS)
+    assert capsys.readouterr().out.splitlines()[0] == here.splitlines()[0]
 
 
 def test_it_is_quick_to_start():

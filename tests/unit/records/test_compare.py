@@ -154,8 +154,8 @@ def test_the_leaderboard_is_sorted_and_ranks_what_has_all_tasks(folders, tmp_pat
 def test_what_is_not_comparable_is_said(folders, tmp_path, capsys, drawn):
     compare([folders / "one", folders / "records/other"], tmp_path)
     said = capsys.readouterr().out
-    assert "one: 3 of its 5 documents are in all runs (1 tasks)" in said
-    assert "other: 3 of its 4 documents are in all runs (1 tasks)" in said
+    assert "one: 3 of its 5 documents are in all runs (1 task)" in said
+    assert "other: 3 of its 4 documents are in all runs (1 task)" in said
     assert "one / other: other corpora (0 of 1 / 1 files are the same)" in said
     assert "one / other: method ttt differs (window: 512 / 256)" in said
     assert "other files of model" not in said and "other machines" not in said

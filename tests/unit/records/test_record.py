@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,11 +18,12 @@ from tttnn.config.figures import FIGURES
 from tttnn.digests import read_record, write_record
 from tttnn.figures.draw import FigureSpec, draw_figure
 from tttnn.findings.page import findings
-from tttnn.operations.redraw import redraw
-from tttnn.records.manifest import FORMAT, without_paths
+from tttnn.operations.redraw import _of_run, redraw
+from tttnn.records.manifest import FORMAT, read_manifest, without_paths
 from tttnn.records.record import record
 from tttnn.records.runs import Record, Results
 
+ROOT = Path(__file__).parents[3]
 TEXTS = {"pile_github": ["def one(): 1", "def two(): 22"], "pile_arxiv": ["Let x be ä.", "Proof."]}
 CURVES = {
     (model, method, task): {0: [1.0, 1.4], 5: [0.9 - k / 10, 1.0], 20: [0.7 - k / 10, 0.9]}
@@ -159,8 +161,8 @@ def test_findings_of_a_record_are_those_of_the_run(run, whole, tmp_path):
 
 
 def test_figures_are_redrawn_byte_by_byte(run, whole, tmp_path, capsys, monkeypatch):
-    some = {name: FIGURES[name] for name in ("cost", "overlap", "control", "distances")}
-    monkeypatch.setattr("tttnn.operations.redraw.FIGURES", some)
+    some = ["cost", "overlap", "control", "distances"]
+    monkeypatch.setattr("tttnn.operations.redraw._of_run", lambda manifest: some)
     redraw(whole, tmp_path / "redrawn")
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("not drawn: control: the figure compares 'ttt' with a method whose")
@@ -171,6 +173,30 @@ def test_figures_are_redrawn_byte_by_byte(run, whole, tmp_path, capsys, monkeypa
         draw_figure(spec, run / "tables", tmp_path / "own.svg", tmp_path / "own.pdf")
         redrawn = (tmp_path / f"redrawn/{name}.svg").read_bytes()
         assert (tmp_path / "own.svg").read_bytes() == redrawn
+
+
+@pytest.mark.parametrize(("name", "lacks"), [("demo", "positions"), ("pretrained", "models")])
+def test_only_the_figures_that_the_run_had_are_drawn_again(name, lacks):
+    """`models` compares two and more, `positions` is of long documents."""
+    manifest = read_manifest(ROOT / "docs/records" / name)
+    assert manifest.config["figures"] == "all"
+    assert lacks not in _of_run(manifest) and len(_of_run(manifest)) == 13
+    named = manifest.model_copy(update={"config": manifest.config | {"figures": ["curves"]}})
+    assert _of_run(named) == ["curves"]
+    older = manifest.model_copy(update={"config": {"run": "of other keys"}})
+    assert _of_run(older) == list(FIGURES)
+
+
+def test_a_run_is_recorded_and_compared_by_its_name(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").mkdir()
+    shutil.copytree(run, tmp_path / "results/mine")
+    monkeypatch.chdir(tmp_path)
+    main(["record", "mine", "recorded"])
+    main(["compare", "mine", "recorded"])
+    assert "mine" in capsys.readouterr().out
+    digests = [read_manifest(tmp_path / "recorded").tables["evaluations"].sha256]
+    main(["record", str(tmp_path / "results/mine"), "again"])
+    assert digests == [read_manifest(tmp_path / "again").tables["evaluations"].sha256]
 
 
 def test_a_mixture_is_recorded_at_the_share_that_was_chosen(tmp_path):

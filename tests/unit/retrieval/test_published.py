@@ -350,7 +350,7 @@ def live(run: Run) -> LiveRun:
     values["search"]["indexes"] = ["flat"]
     values["embeddings"]["published"] = {"some": str(run.published)}
     (run.run / "config.json").write_text(json.dumps(values), encoding="utf-8")
-    return LiveRun("live", folder=run.folder)
+    return LiveRun(run.folder / "results/live")
 
 
 def test_a_server_answers_from_them(run):

@@ -45,8 +45,35 @@ def test_it_prints_a_line_a_task(pilot, capsys):
     assert few != many and "± 0.001 bits per byte" in many
 
 
+def test_it_never_asks_for_fewer_documents_than_there_are(pilot, capsys):
+    """A wide wish is granted already; a narrow one takes more than what is there, by the rule."""
+    for width, are_enough in (("100", True), ("0.0001", False)):
+        main(["enough", "--run", "mine", "--width", width])
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        rows = [row for row in rows if row and row[0].startswith("pile_")]
+        assert len(rows) == 3 * len({tuple(row) for row in rows}) / len({r[0] for r in rows})
+        for _, now, _, half, count in rows:
+            if are_enough:
+                assert count == "suffices"
+            else:
+                assert int(count.replace(",", "")) > int(now)
+                assert int(count.replace(",", "")) == pytest.approx(
+                    int(now) * (float(half) / 0.0001) ** 2, rel=0.1
+                )
+
+
+def test_a_run_is_named_by_its_name_its_folder_or_its_path(pilot, tmp_path, capsys, monkeypatch):
+    said = []
+    for run in ("mine", "results/mine", "results/mine/", tmp_path / "results/mine"):
+        main(["enough", "--run", str(run)])
+        said.append(capsys.readouterr().out)
+    monkeypatch.chdir("results")
+    main(["enough", "--run", "mine"])
+    assert {*said, capsys.readouterr().out} == {said[0]}
+
+
 def test_what_does_not_go_is_said(pilot):
     with pytest.raises(SystemExit, match=r"--width is 0\.0"):
         main(["enough", "--run", "mine", "--width", "0"])
-    with pytest.raises(SystemExit, match=r"differences\.csv"):
+    with pytest.raises(SystemExit, match=r"no folder results/yours: give the name of a run"):
         main(["enough", "--run", "yours"])

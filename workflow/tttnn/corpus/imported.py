@@ -9,28 +9,27 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shlex
 import sys
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 import zstandard
 from tqdm import tqdm
 
-from tttnn.corpus.formats import CorpusError, check_kind
-from tttnn.corpus.raw import BATCH, LONGEST_LINE, Progress, lines
-from tttnn.corpus.records import RecordError, check_characters, check_text, parse_line
+from tttnn.corpus.formats import CorpusError
+from tttnn.corpus.inputs import HUB, NAMED, check_names, files_of, from_hub, named, texts_of
+from tttnn.corpus.raw import LONGEST_LINE, Progress
+from tttnn.corpus.records import RecordError, check_characters, check_text
 from tttnn.files import replacing, write_json
-from tttnn.pile import SPLITS, SUFFIXES, TASK_OF_SUBSET
-from tttnn.reading import reading
+from tttnn.pile import SPLITS, TASK_OF_SUBSET
+from tttnn.wording import counted
 
-HUB = "hf:"
 NO_TEXT = "not a text in UTF-8"
 
 
@@ -46,125 +45,6 @@ def _subset(name: str) -> str:
             f"names the task that is evaluated\n{table}"
         )
     return found
-
-
-def _from_hub(name: str) -> Path:
-    """The folder of a data set's files, `ID@REVISION`, from the hub's cache or the hub."""
-    from huggingface_hub import snapshot_download
-
-    dataset, _, revision = name.partition("@")
-    if not revision:
-        raise ValueError(f"{HUB}{name}: give the revision too, {HUB}{name}@COMMIT")
-    wanted = [f"*{suffix}" for suffix in SUFFIXES]
-    try:
-        found = snapshot_download(
-            dataset, repo_type="dataset", revision=revision, allow_patterns=wanted
-        )
-    except Exception as error:  # many kinds, each of which says what the matter is
-        raise CorpusError(
-            f"{HUB}{name} cannot be had ({' '.join(str(error).split())[:300]}): check the name and "
-            "the revision, or fetch it with `hf download --repo-type dataset` and name its folder"
-        ) from error
-    return Path(found)
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    """All but hidden ones, in order; links to folders are followed, each folder's content once."""
-    seen = {folder.resolve()}
-    for root, folders, names in os.walk(folder, followlinks=True):
-        kept = []
-        for name in sorted(folders):
-            whole = (Path(root) / name).resolve()
-            if not name.startswith(".") and whole not in seen:
-                seen.add(whole)
-                kept.append(name)
-        folders[:] = kept
-        yield from (Path(root) / name for name in sorted(names) if not name.startswith("."))
-
-
-def _files(source: Path) -> list[Path]:
-    """A file, or all below a folder."""
-    if not source.is_dir():
-        if not source.is_file():
-            raise ValueError(f"{source} is neither a file nor a folder")
-        return [source]
-    found = sorted(_below(source))
-    if not found:
-        raise ValueError(f"{source} holds no file")
-    return found
-
-
-def _of_parquet(path: Path, field: str, remedy: str) -> Iterator[str | bytes | None]:
-    """A column of strings, or of binary, as the workflow reads it."""
-    with reading(path, "copy it again"):
-        file = pq.ParquetFile(path)
-    if field not in file.schema_arrow.names:
-        raise CorpusError(f"{path} has no column {field!r}: {remedy}")
-    kind = file.schema_arrow.field(field).type
-    try:
-        pa.nulls(0, kind).cast(pa.large_binary())
-    except pa.ArrowException:
-        raise CorpusError(f"{path}: column {field!r} holds {kind}, no text: {remedy}") from None
-    batches = file.iter_batches(BATCH, columns=[field])
-    while True:
-        with reading(path, "copy it again"):
-            if (batch := next(batches, None)) is None:
-                return
-            values = batch.column(0).cast(pa.large_binary()).to_pylist()
-        yield from values
-
-
-def _of_records(path: Path, field: str) -> Iterator[Any]:
-    """The text of each record of a file of them."""
-    check_kind(path)
-    remedy = f"give --field the name of the text's field in {path.name}"
-    if path.name.endswith(".parquet"):
-        yield from _of_parquet(path, field, remedy)
-        return
-    found = enumerate(lines(path, Progress()), start=1)
-    while True:
-        with reading(path, "copy it again"):
-            number, line = next(found, (0, b""))
-        if not number:
-            return
-        if line.strip():
-            place = f"{path}, line {number}"
-            try:
-                record = parse_line(line)
-            except RecordError as error:
-                raise CorpusError(f"{place}: {error}: mend or remove the line") from None
-            if field not in record:
-                raise CorpusError(f"{place} has no field {field!r}: {remedy}")
-            yield record[field]
-
-
-def _texts(path: Path, field: str) -> Iterator[Any]:
-    """What a file holds: the texts of records, or one text, as bytes if it is none in UTF-8."""
-    if path.name.endswith(SUFFIXES) and path.is_file():
-        yield from map(_decoded, _of_records(path, field))
-        return
-    if not path.is_file():  # a link that leads nowhere, a pipe
-        yield b""
-        return
-    if path.stat().st_size > LONGEST_LINE:
-        raise CorpusError(
-            f"{path} has more than {LONGEST_LINE:,} bytes, which is too long for one text: cut it "
-            "into several files, or write it as .jsonl with a text in each line"
-        )
-    text = _decoded(path.read_bytes())
-    if isinstance(text, str):
-        text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    yield path.read_bytes() if isinstance(text, str) and "\0" in text else text
-
-
-def _decoded(value: Any) -> Any:
-    """Bytes as the text in UTF-8 that they are; as they stand if they are none."""
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            pass
-    return value
 
 
 def _fault(text: Any) -> str | None:
@@ -232,6 +112,87 @@ def _parsed(texts: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+class _Found:
+    """What was met in the files, beside the texts that were written."""
+
+    def __init__(self) -> None:
+        self.omitted = Counter[str]()
+        self.files: dict[str, list[Path]] = {}
+        self.latest: dict[str, Path] = {}
+        self.counts = Counter[str]()  # of files
+        self.renamed = Counter[tuple[str, str]]()
+        self.faults: list[str] = []
+        self.drawn = array("d")
+
+    def leave_out(self, reason: str, path: Path) -> None:
+        """Count a text that is none, and note the file."""
+        self.omitted[reason] += 1
+        if self.latest.get(reason) != path:
+            self.latest[reason] = path
+            self.counts[reason] += 1
+            if self.counts[reason] <= NAMED:
+                self.files.setdefault(reason, []).append(path)
+
+    def copies(self) -> int:
+        """Texts that are equal to one before them."""
+        return len(self.drawn) - len(np.unique(self.drawn))
+
+    def left_out(self) -> list[str]:
+        """A line for each reason."""
+        return [
+            f"left out: {count:,} ({reason}), in {named(self.files[reason], self.counts[reason])}"
+            for reason, count in self.omitted.items()
+        ]
+
+    def notes(self) -> list[str]:
+        """Lines about what is not as it may seem."""
+        lines = [
+            f"note: {counted(count, 'text')} given as {given} named {own} as the subset: {given} "
+            "is written, as --texts says"
+            for (given, own), count in sorted(self.renamed.items())
+        ]
+        if copies := self.copies():
+            lines.append(
+                f"note: {counted(copies, 'text')} of {len(self.drawn):,} are copies of another: "
+                "they are kept, on the same side of the split"
+            )
+        return lines
+
+
+def _read(
+    files: list[tuple[str, Path]],
+    field: str,
+    written: _Shards,
+    place: Callable[[float], str],
+    seed: int,
+) -> _Found:
+    """Write the files' texts; raises `CorpusError` with the first fault of each faulty file."""
+    found = _Found()
+    sizes = [path.stat().st_size if path.is_file() else 0 for _, path in files]
+    with tqdm(total=sum(sizes), unit="B", unit_scale=True, mininterval=5, delay=5) as bar:
+        for (subset, path), size in zip(files, sizes, strict=True):
+            before, read = bar.n, Progress()
+            try:
+                for text, own in texts_of(path, field, read):
+                    bar.update(before + int(read.share * size) - bar.n)
+                    if reason := _fault(text):
+                        found.leave_out(reason, path)
+                        continue
+                    drawn = _drawn(text, seed)
+                    found.drawn.append(drawn)
+                    found.renamed.update([(subset, own)] if own not in (None, subset) else [])
+                    written.write(place(drawn), text, subset)
+            except ValueError as error:
+                found.faults.append(str(error))
+                if len(found.faults) == NAMED:
+                    found.faults.append("(no more files were read)")
+                    break
+            bar.update(before + size - bar.n)
+    if found.faults:
+        raise CorpusError("\n".join(found.faults))
+    return found
+
+
 def import_(
     *,
     texts: list[str],
@@ -244,17 +205,19 @@ def import_(
 ) -> None:
     """Write texts of one's own as a folder in the Pile's layout, split into train, val and test.
 
-    --texts    SUBSET=PATH, one or more: PATH is .jsonl, .jsonl.zst or .parquet with a text in each
-               record, a file of text, or a folder of any of these; hf:ID@COMMIT is a data set on
-               the hub. SUBSET is that of the Pile's 22 (or its task) which is most like the text
+    --texts    SUBSET=PATH, one or more: PATH is .jsonl, .jsonl.zst, .ndjson, .parquet, .csv or .tsv
+               with a text in each record, a file of text, or a folder of any of these; hf:ID@COMMIT
+               is a data set on the hub. SUBSET is that of the Pile's 22 (or its task) which is most
+               like the text; it is written whatever a record says itself, which is counted
     --output   the new folder: train/NN.jsonl.zst, val, test, and import.json with the counts
     --field    of a record, that has the text
-    --val, --test  shares of the texts that are held out
+    --val, --test  share of the texts that is held out
     --shards   of the train texts, which are indexed side by side
     --seed     of the split
 
     Where a text goes follows from the seed and the text, so equal ones stay together. Empty texts
-    and files that are no text in UTF-8 are left out and counted; faulty records are errors.
+    and files that are no text in UTF-8 are left out and counted; faulty records are errors, the
+    first of each file. Copies of a text are kept and counted.
     """
     if output.exists():
         raise ValueError(f"{output} is there already: name a new folder")
@@ -266,46 +229,41 @@ def import_(
     if not pairs:
         raise ValueError("--texts is empty: write SUBSET=PATH, such as 'Enron Emails=mail/'")
     files = [
-        (subset, _files(_from_hub(source[len(HUB) :]) if source.startswith(HUB) else Path(source)))
+        (subset, file)
         for subset, source in pairs  # all of them, before the first is read
+        for file in files_of(
+            from_hub(source[len(HUB) :]) if source.startswith(HUB) else Path(source)
+        )
     ]
-    omitted = Counter[str]()
-    first = dict[str, Path]()
+    check_names([file for _, file in files])
     with replacing(output, directory=True) as beside:
         with ExitStack() as undo:
             written = _Shards(beside, shards, undo)
-            progress = undo.enter_context(tqdm(unit="text", mininterval=5))
-            for subset, path in ((subset, path) for subset, paths in files for path in paths):
-                for text in _texts(path, field):
-                    progress.update()
-                    if reason := _fault(text):
-                        omitted[reason] += 1
-                        first.setdefault(reason, path)
-                        continue
-                    written.write(_place(_drawn(text, seed), val, test, shards), text, subset)
-        left_out = [
-            f"left out: {count:,} ({reason}), the first in {first[reason]}"
-            for reason, count in omitted.items()
-        ]
-        counts = {name: dict(sorted(found.items())) for name, found in written.counts.items()}
+            found = _read(
+                files, field, written, lambda drawn: _place(drawn, val, test, shards), seed
+            )
+        counts = {name: dict(sorted(each.items())) for name, each in written.counts.items()}
         if not any(counts.values()):
-            raise CorpusError("; ".join(["there is no text", *left_out]))
-        for name, found in counts.items():
-            if not found and name != "val":
+            raise CorpusError("; ".join(["there is no text", *found.left_out()]))
+        for name, each in counts.items():
+            if not each and name != "val":
                 remedy = "raise --test, or" if name == "test" else "lower --shards, or"
                 remedy = "" if name == "train/00" and shards == 1 else f"{remedy} "
                 fault = f"{name} would have no text: {remedy}give more texts"
-                raise CorpusError("; ".join([fault, *left_out]))
+                raise CorpusError("; ".join([fault, *found.left_out()]))
         said = {"texts": texts, "field": field, "val": val, "test": test, "seed": seed}
-        write_json(beside / "import.json", {**said, "documents": counts, "omitted": dict(omitted)})
-    _tell(output, counts, left_out)
+        said |= {"documents": counts, "omitted": dict(found.omitted), "copies": found.copies()}
+        write_json(beside / "import.json", said)
+    _tell(output, counts, [*found.left_out(), *found.notes()])
 
 
-def _tell(output: Path, counts: dict[str, dict[str, int]], left_out: list[str]) -> None:
+def _tell(output: Path, counts: dict[str, dict[str, int]], notes: list[str]) -> None:
     for name, found in counts.items():
         each = ", ".join(f"{subset} {count:,}" for subset, count in found.items())
-        print(f"{output / name}.jsonl.zst: {sum(found.values()):,} texts ({each or 'none'})")
-    for line in left_out:
+        print(
+            f"{output / name}.jsonl.zst: {counted(sum(found.values()), 'text')} ({each or 'none'})"
+        )
+    for line in notes:
         print(line, file=sys.stderr)
     missing = {subset for found in counts.values() for subset in found} - set(counts["test"])
     for subset in sorted(missing):

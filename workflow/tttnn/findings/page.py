@@ -14,6 +14,7 @@ from tttnn.findings.appendix import Verdict, bounds, markdown, span, verdict
 from tttnn.findings.claim import Claim
 from tttnn.findings.claims import CLAIMS
 from tttnn.findings.evidence import Evidence, Measured
+from tttnn.places import run_or_record
 from tttnn.records.runs import Record, Run, open_all
 
 APPENDIX = Path("findings/appendix.md")
@@ -120,8 +121,11 @@ def _write(path: Path, page: Iterable[str]) -> None:
 def findings(runs: list[Path], /, output: Path) -> None:
     """Write which claims hold in these runs' numbers, by how much, and of which run.
 
-    `runs` are records (`tttnn record`), folders of records, or results' folders. In the folder
-    `output`, `findings.md` is a screen of what holds with models that the runs did not train
+    RUNS      records (`tttnn record`), folders of records, or runs: their names in this folder, or
+              the paths of their results/NAME
+    --output  the folder for the pages
+
+    In that folder, `findings.md` is a screen of what holds with models that the runs did not train
     themselves, and `findings/appendix.md` has every claim with all that was measured. A claim is a
     quantity, a side and a threshold (`tttnn.findings.claims`): it holds if the interval lies wholly
     on that side, does not hold if wholly on the other, and is undecided if the interval contains
@@ -130,7 +134,7 @@ def findings(runs: list[Path], /, output: Path) -> None:
     Raises `ValueError` where a file of a run is missing or damaged, and where a run is given
     twice.
     """
-    found = [Evidence(run) for run in open_all(runs)]
+    found = [Evidence(run) for run in open_all(list(map(run_or_record, runs)))]
     command = shlex.join(["tttnn", "findings", *map(str, runs), "--output", str(output)])
     _write(output / "findings.md", lines(found, output, command))
     _write(output / APPENDIX, appendix.lines(found, command))

@@ -25,7 +25,6 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from tttnn.adapting import LEARNING_RATE, adapted, recipe_for
-from tttnn.library import opened_run
 from tttnn.live.query import neighbors_of
 from tttnn.live.shard import Run
 from tttnn.methods.progress import SECONDS
@@ -125,7 +124,7 @@ class TTTNN(HFLM):
         _check_names(kwargs)
         if not run:
             raise ValueError("no run is given: add run=results/NAME to --model_args")
-        self._run = opened_run(str(run), index)
+        self._run = Run(str(run), index)
         self._neighbors = _number("neighbors", neighbors, int)
         if self._neighbors < 0:
             raise ValueError(f"neighbors={neighbors}: give 0 or more")

@@ -13,6 +13,7 @@ from tttnn.files import replacing
 from tttnn.live.shard import Run
 from tttnn.pile import TASKS
 from tttnn.tables import open_table
+from tttnn.wording import counted
 
 METRICS = {
     "word_perplexity": "weighted_perplexity",
@@ -39,16 +40,17 @@ def _task(name: str, documents: Path) -> dict[str, object]:
     }
 
 
-def tasks(*, run: str, output: Path) -> None:
+def tasks(*, run: Path, output: Path) -> None:
     """Write the Pile's tasks for the evaluation harness, over the run's own test documents.
 
-    --run      the run, as in results/RUN
+    --run      the run: its name in this folder, or the path of its results/NAME
     --output   the new folder, for the harness's --include_path: a file a task of which the run has
                test documents, named as the harness names them, and the group pile
     """
     if output.exists():
         raise ValueError(f"{output} is there already: name a new folder")
-    folder = Run(run).folder / "queries" / "test"
+    opened = Run(run)
+    folder = opened.folder / "queries" / "test"
     found = [name for name in TASKS if (folder / f"{name}.parquet").is_file()]
     found = [name for name in found if open_table(folder / f"{name}.parquet").metadata.num_rows]
     if not found:
@@ -59,4 +61,5 @@ def tasks(*, run: str, output: Path) -> None:
             (beside / f"{name}.yaml").write_text(text, encoding="utf-8")
         group = yaml.safe_dump({"group": "pile", "task": found})
         (beside / "pile.yaml").write_text(group, encoding="utf-8")
-    print(f"{output}: {len(found)} tasks of run {run}; give lm_eval --include_path {output}")
+    count = counted(len(found), "task")
+    print(f"{output}: {count} of run {opened.config.run}; give lm_eval --include_path {output}")

@@ -130,7 +130,7 @@ def query(
     text: str | None = None,
     /,
     *,
-    run: str,
+    run: Path,
     k: int = 20,
     index: str | None = None,
     file: Path | None = None,
@@ -144,11 +144,10 @@ def query(
 ) -> None:
     """Find the passages of a run nearest to a text, by the run's own embedder and index.
 
-    TEXT is the text, where there is no --file.
-
-    --file         a file with the text (- is the standard input)
+    TEXT           the text; or give --file
+    --file         a file with the text; - is the standard input
     -k             how many
-    --run          the run, as in results/RUN; its embedder makes the text's vector
+    --run          the run: its name in this folder, or the path of its results/NAME
     --index        the run's index; without: its first
     --json         an object a line, with the whole text; a line for people is shortened
     --servers      ask servers (tttnn serve) instead of this machine's files: a file of HOST:PORT

@@ -76,7 +76,7 @@ def _unregister(file: Path, told: dict[str, Any]) -> None:
 
 
 def serve(
-    run: str,
+    run: Path,
     shards: str,
     listen: str = "127.0.0.1:0",
     index: str | None = None,
@@ -105,7 +105,8 @@ def serve(
 ) -> None:
     """Hold shards of a run's index and answer questions about them, until told to stop.
 
-    --run, --index   the run, as in results/RUN, and its index; without: its first
+    --run            the run: its name in this folder, or the path of its results/NAME
+    --index          the run's index; without: its first
     --shards         the shards' names, with commas between
     --listen         HOST:PORT; port 0: one that is free, which is logged and registered
     --register       a folder in which a file says where this server is
@@ -116,14 +117,20 @@ def serve(
     --tls-client-ca  only let in clients with a certificate of these, PEM
     --insecure       listen beyond this machine without TLS
     --threads        of a search
+    --max-k          passages that a request may ask for
+    --max-vectors    vectors that a request may have
+    --max-ids        passages whose texts a request may ask for
+    --max-request-bytes, --max-answer-bytes  of a request, and of its answer
+    --unread-bytes   large answers are sent while no more of them than this have not been read
+    --text-bytes     of the texts that were asked for last, which stay in memory
+    --in-flight      requests that are worked on at once
+    --waiting        requests that wait; more are refused as busy
+    --wait-seconds   that they wait, at most, and are refused as busy then
+    --read-seconds   that a client has to read an answer
+    --connections    of more, those are closed that never asked
+    --grace-seconds  for what is in flight when the server is told to end
 
-    Limits, of a request: --max-k, --max-vectors, --max-ids, --max-request-bytes,
-    --max-answer-bytes. Of all: large answers are sent while no more than --unread-bytes of them
-    have not been read; --in-flight are worked on at once, --waiting wait for at most
-    --wait-seconds and are refused as busy then; a client has --read-seconds to read an answer, and
-    of more --connections than these those are closed that never asked. Of texts, those that were
-    asked for last stay in memory, --text-bytes of them. SIGTERM and SIGINT end it, after what is in
-    flight, for which it has --grace-seconds.
+    SIGTERM and SIGINT end it.
     """
     stopping = threading.Event()
     signals: list[int] = []

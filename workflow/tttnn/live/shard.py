@@ -17,6 +17,7 @@ from tttnn.digests import check_file, read_record
 from tttnn.files import sha256
 from tttnn.live.at_hand import AtHand
 from tttnn.live.texts import Kept, KeptPassages
+from tttnn.places import run_folder
 from tttnn.reading import read_json
 from tttnn.retrieval import exact
 from tttnn.retrieval.faiss_files import checked, guards
@@ -44,12 +45,13 @@ class Build:
 class Run:
     """A run's results, as far as a search needs them; raises `ValueError` where they are not."""
 
-    def __init__(self, name: str, index: str | None = None, folder: Path | None = None) -> None:
-        self.folder = (folder or Path.cwd()) / "results" / name
+    def __init__(self, run: str | Path, index: str | None = None) -> None:
+        self.folder = run_folder(run)
         file = self.folder / "config.json"
         if not file.is_file():
             raise ValueError(
-                f"{file} is missing: give --run the name of a run that was started in this folder"
+                f"{file} is missing: start the run, or give --run the name or folder of one that "
+                "was started"
             )
         try:
             self.config: Config = load(read_json(file))
@@ -61,7 +63,9 @@ class Run:
         built = self.config.built_indexes
         self.index = built[0] if index is None else index
         if self.index not in built:
-            raise ValueError(f"run {name} has no index {self.index!r}.{nearest(self.index, built)}")
+            raise ValueError(
+                f"run {self.folder.name} has no index {self.index!r}.{nearest(self.index, built)}"
+            )
         self.settings = self.config.indexes[self.index]
         self.embedder = self.folder / "models" / self.settings.embedder
 

@@ -168,21 +168,25 @@ def adapt(
 ) -> None:
     """Adapt a model to each case's document on the case's neighbours and measure after each one.
 
-    CASES is JSONL: id, text, neighbors (texts, nearest first). MODEL is a folder in Hugging Face
-    format, or where there is none of that name a model of the hub, at REVISION or its latest.
-    WINDOW is the context length in tokens; 0: the model's own. OUTPUT is a JSON list, an
-    object for each case: id, status, loglikelihood (natural log; before training and after each
-    neighbour), bits_per_byte, bytes and words of the evaluated text, lost_characters (that the
-    model's tokenizer has no token for; null: it cannot tell), train_loss for each neighbour (null:
-    it has nothing to train on, or its loss is not finite).
-
+    CASES            JSONL: id, text, neighbors (texts, nearest first)
+    --model          a folder in Hugging Face format, or where there is none of that name a model of
+                     the hub
+    --revision       of the hub's model; without: its latest
+    --output         the new JSON file
+    --learning-rate  of the optimiser, AdamW: the paper's is 2e-5 for GPT-2
+    --neighbors      how many of each case's neighbours are trained on
+    --window         the context length in tokens; 0: the model's own
     --max-neighbor-tokens        train on this many of a neighbour's tokens, its first
     --max-total-neighbor-tokens  train on this many of a case's neighbours together
-
     --as-released  one optimiser for all cases, as in the paper's released code
     --split        evaluate the second half of each document only
     --dynamic      dynamic evaluation: train on the first half instead of the neighbours, as many
                    times, and evaluate the second half
+
+    OUTPUT is a JSON list, an object for each case: id, status, loglikelihood (natural log; before
+    training and after each neighbour), bits_per_byte, bytes and words of the evaluated text,
+    lost_characters (that the model's tokenizer has no token for; null: it cannot tell), train_loss
+    for each neighbour (null: it has nothing to train on, or its loss is not finite).
 
     The status is `measured`; or `diverged`, if a log-likelihood is not finite, which is null then,
     and the exit status 1; or `no halves`, without numbers, for a document that cannot be split. All

@@ -23,6 +23,7 @@ from tttnn.operations.sizes import scale
 from tttnn.pile import TASKS
 from tttnn.sections.hours import Afforded, Draw
 from tttnn.sections.select import Select
+from tttnn.wording import counted
 
 FORMULAS = METHOD_RULES | EXPERT_RULES
 EVERY = 1.0
@@ -70,9 +71,9 @@ def _fitting(config: Config, sized: Scale, hours: float) -> Afforded:
         select = Select(count=count, seed=seed)
     else:
         raise ConfigError(
-            f"{hours:g} hours are too few: a document of each task takes {takes(1):.3g}. Give more "
-            "(select.hours, or --hours), evaluate fewer models, methods or tasks, or give the "
-            "methods a budget"
+            f"{hours:g} {of_what(config.environment)} are too few: a document of each task takes "
+            f"{takes(1):.3g} hours. Give more (select.hours, or --hours), evaluate fewer models, "
+            "methods or tasks, or give the methods a budget"
         )
     return Afforded(hours=hours, select=select, documents=there, jobs=jobs, document=document)
 
@@ -115,20 +116,29 @@ def within_hours(config: Config) -> tuple[Config, Afforded | None]:
     return config.model_copy(update={"select": Draw(**afforded.select.model_dump())}), afforded
 
 
-def said(afforded: Afforded) -> Iterator[str]:
+def of_what(environment: str) -> str:
+    """What hours are of."""
+    return f"{environment.upper()} hours"
+
+
+def said(afforded: Afforded, environment: str) -> Iterator[str]:
     """Lines: the draw, what it takes, and what it leaves out."""
     there, count = afforded.documents, afforded.select.count
     chosen = {task: min(n, n if count is None else count) for task, n in there.items()}
     takes = fsum(afforded.expected(task, n) for task, n in chosen.items()) / 3600
     fit, select = "all documents", f"fraction: {EVERY:g}, count: null"
     if count is not None:
-        fit, select = f"{count} documents of each task", f"fraction: null, count: {count}"
+        fit, select = (
+            f"{counted(count, 'document')} of each task",
+            f"fraction: null, count: {count}",
+        )
     yield (
-        f"Into {afforded.hours:g} hours of evaluation fit {fit} ({takes:.3g} hours): "
+        f"Into {afforded.hours:g} {of_what(environment)} of evaluation fit {fit} "
+        f"({takes:.3g} hours): "
         f"select: {{{select}}}."
     )
     left_out = sum(there.values()) - sum(chosen.values())
     yield (
-        f"It leaves out {left_out} of {sum(there.values())} documents: "
+        f"It leaves out {left_out:,} of {counted(sum(there.values()), 'document')}: "
         + ", ".join(f"{task} {there[task] - chosen[task]} of {there[task]}" for task in there)
     )

@@ -6,7 +6,7 @@ it against what a finished run used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import ceil
 
@@ -22,7 +22,7 @@ from tttnn.needs.need import Need
 from tttnn.needs.rates import MB
 from tttnn.needs.scale import Formula
 from tttnn.operations.afford import within_hours
-from tttnn.operations.sizes import scale
+from tttnn.operations.sizes import SAMPLE_BYTES, scale
 from tttnn.published.needs import FORMULAS as PUBLISHED
 from tttnn.report.needs import FORMULAS as REPORT
 from tttnn.retrieval.needs import FORMULAS as RETRIEVAL
@@ -33,6 +33,7 @@ from tttnn.sections.kinds import INDEXES, METHODS
 from tttnn.sections.long import QUERIES as WINDOW_QUERIES
 from tttnn.sections.memory import BASE, SLACK, room
 from tttnn.stages import with_signature
+from tttnn.wording import counted
 
 FORMULAS = CORPUS | MODELS | RETRIEVAL | SCORED | TEXTS | METHOD_RULES | EXPERT_RULES
 FORMULAS |= SCORES | FIGURES | PUBLISHED | REPORT
@@ -105,6 +106,20 @@ class Costs:
     def selected(self, task: str) -> float:
         """Test documents of a task that are evaluated."""
         return self._scale.texts.selected[task]
+
+    def without_documents(self) -> Iterator[str]:
+        """A line about the evaluated tasks of which no test document was seen, if there are any.
+
+        Of a local file only the start is read, so that what is not in it may still come.
+        """
+        tasks = list(dict.fromkeys(task for _, _, task in self._scale.cells))
+        if none := [task for task in tasks if not self._scale.texts.selected[task]]:
+            yield (
+                f"No test document of {len(none)} of {counted(len(tasks), 'task')} was found (by "
+                f"the first {SAMPLE_BYTES / 1e6:g} MB of text), and without any, nothing is "
+                "evaluated: "
+                f"{', '.join(none)}. Take them out of evaluate.tasks, or add such documents."
+            )
 
     def fit(self, cell: Mapping[str, str]) -> int:
         """Neighbours that a method's budget has room for, of a document of the mean length."""

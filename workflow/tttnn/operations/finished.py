@@ -7,9 +7,11 @@ from pathlib import Path
 
 from tttnn.operations.jobs import kept
 from tttnn.operations.plan import used
+from tttnn.wording import counted
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In hours and minutes, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -20,7 +22,7 @@ def _duration(seconds: float) -> str:
 def _counted(files: Iterable[Path], name: str) -> str:
     """Nothing where there are none."""
     count = sum(1 for _ in files)
-    return f"{count} {name}{'' if count == 1 else 's'}" if count else ""
+    return counted(count, name) if count else ""
 
 
 def finished(run: str, seconds: float) -> str:
@@ -38,9 +40,9 @@ def finished(run: str, seconds: float) -> str:
     made = [f"{count} in {folder}" for folder, count in counts.items() if count]
     made = made or [f"results in {results}"]
     report = results / "report.html"
-    cost = _duration(sum(one.seconds for one in spent))
+    cost = duration(sum(one.seconds for one in spent))
+    jobs = counted(len(spent), "job")
     return (
-        f"run {run}: {', '.join(made)}; {_duration(seconds)} this time, {cost} of a processor for "
-        f"the last runs of its {len(spent)} jobs"
-        + (f"; the report: {report}" if report.is_file() else "")
+        f"run {run}: {', '.join(made)}; {duration(seconds)} this time, {cost} of a processor for "
+        f"the last runs of its {jobs}" + (f"; the report: {report}" if report.is_file() else "")
     )

@@ -50,21 +50,32 @@ def kept(file: Path) -> list[Job]:
             raise ValueError(error) from error
 
 
-def ask(configfiles: Sequence[Path], settings: Sequence[str]) -> tuple[Config, list[Job]]:
+def ask(
+    configfiles: Sequence[Path],
+    settings: Sequence[str],
+    snakefile: Path | None = None,
+    folder: Path | None = None,
+) -> tuple[Config, list[Job]]:
     """The configuration and the jobs behind `snakemake` with these options; takes seconds.
+
+    Without a `snakefile` it is that of the project in `folder` (without: the working directory), if
+    there is one, as Snakemake itself finds it; else the workflow's own.
 
     Raises `ValueError` with what Snakemake says where it makes no plan of them.
     """
     if not DAG.is_file():
         raise ValueError(f"{DAG} is missing: call tttnn from a checkout of the workflow")
-    for file in configfiles:
-        if not file.is_file():
-            raise ValueError(
-                f"--configfile: there is no file {file}: its path starts in the folder where the "
-                f"command is given, {Path.cwd()}"
-            )
-    command = [sys.executable, str(DAG), "--configfile", *map(str, configfiles)]
-    asked = subprocess.run([*command, "--config", *settings], capture_output=True, encoding="utf-8")
+    here = folder or Path.cwd()
+    for option, files in (("--configfile", configfiles), ("--snakefile", [snakefile])):
+        for file in filter(None, files):
+            if not (here / file).is_file():
+                raise ValueError(
+                    f"{option}: there is no file {file}: its path starts in the folder where the "
+                    f"command is given, {here}"
+                )
+    command = [sys.executable, str(DAG), *(["--snakefile", str(snakefile)] if snakefile else [])]
+    command += ["--configfile", *map(str, configfiles), "--config", *settings]
+    asked = subprocess.run(command, cwd=here, capture_output=True, encoding="utf-8")
     if asked.returncode:
         raise ValueError(asked.stdout.strip() or asked.stderr.strip())
     answer = json.loads(asked.stdout)

@@ -11,6 +11,8 @@ import psutil
 
 from tttnn.operations.leftover import Process, SlurmJob, processes, slurm_jobs
 from tttnn.operations.started import FILE, Start, last
+from tttnn.operations.status import recorded
+from tttnn.wording import counted
 
 POLL_SECONDS = 2
 GRACE_SECONDS = 60  # between SIGTERM and SIGKILL for a local job
@@ -56,10 +58,27 @@ def _unlock(folder: Path, start: Start | None) -> None:
         raise ValueError(f"snakemake --unlock failed:\n{asked.stdout}{asked.stderr}")
 
 
+def _is_locked(folder: Path) -> bool:
+    """Whether a Snakemake that ended here did not tidy up: its locks, or outputs being made."""
+    places = (folder / ".snakemake/locks", folder / ".snakemake/incomplete")
+    return any(file.is_file() for place in places for file in place.rglob("*"))
+
+
+def _is_finished(start: Start, folder: Path) -> bool:
+    """Whether all that its last start set out to make is there; False where nobody wrote it down.
+
+    What would be made again by now, since code or settings changed, is `tttnn status`'s to say.
+    """
+    try:
+        return set(recorded(start, folder).states) == {"done"}
+    except (OSError, ValueError):
+        return False
+
+
 def _wait(folder: Path, *, kill_after: float) -> None:
     started, told = time.monotonic(), ""
     while left := _left(folder):
-        now = f"waiting for {len(left)} jobs to end"
+        now = f"waiting for {counted(len(left), 'job')} to end"
         if now != told:
             print(now, flush=True)
             told = now
@@ -93,14 +112,21 @@ def recover(cancel: bool = False, wait: bool = False) -> None:
     for job in left:
         print(job)
     if left and not (cancel or wait):
-        sys.exit(f"{len(left)} jobs are left: tttnn recover --cancel ends them, --wait lets them")
+        count = counted(len(left), "job")
+        sys.exit(f"{count} left: tttnn recover --cancel ends what is left, --wait lets it end")
     if cancel:
         _cancel(left)
     _wait(folder, kill_after=GRACE_SECONDS if cancel else float("inf"))
 
     start = last(folder)
-    _unlock(folder, start)
-    print("No job is left, and the folder is unlocked.", end=" ")
+    if not left and not _is_locked(folder):
+        print("Nothing is to be recovered: no job is left, and the folder is not locked.")
+        if start is not None and _is_finished(start, folder):
+            print(f"All that run {start.run} was last started for is made.")
+            return
+    else:
+        _unlock(folder, start)
+        print("No job is left, and the folder is unlocked.")
     if start is None:
         print(
             f"How the last run here was started is not known (no results/<run>/{FILE}): to go on, "

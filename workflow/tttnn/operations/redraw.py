@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tttnn.config.figures import FIGURES
+from tttnn.config.figures import FIGURES, drawn
+from tttnn.config.load import ConfigError, load
 from tttnn.figures.draw import FigureSpec, draw_figure
-from tttnn.records.manifest import NAME, check_tables, is_record, read_manifest
+from tttnn.records.manifest import NAME, Manifest, check_tables, is_record, read_manifest
+
+
+def _of_run(manifest: Manifest) -> list[str]:
+    """The figures that the run drew; all there are where its configuration is of other keys."""
+    try:
+        return drawn(load(manifest.config))
+    except ConfigError:
+        return list(FIGURES)
 
 
 def redraw(record: Path, folder: Path, /) -> None:
-    """Draw every figure that a record's tables can fill, as the run itself drew it.
+    """Draw the figures of a record's run again, as the run itself drew them.
 
-    What they cannot fill is said, with the reason. The same tables give the same bytes.
+    RECORD  a folder that `tttnn record` wrote
+    FOLDER  for the figures
+
+    What its tables cannot fill is said, with the reason. The same tables give the same bytes.
 
     Raises `ValueError` for a folder that is no whole record.
     """
@@ -21,10 +33,11 @@ def redraw(record: Path, folder: Path, /) -> None:
             f"{record}/{NAME} is missing: name a folder that `tttnn record` wrote (a run draws its "
             "own figures: snakemake all)"
         )
-    check_tables(record, read_manifest(record))
-    drawn = []
-    for name, figure in FIGURES.items():
-        spec = FigureSpec(name=name, module=figure.module)
+    manifest = read_manifest(record)
+    check_tables(record, manifest)
+    done = []
+    for name in _of_run(manifest):
+        spec = FigureSpec(name=name, module=FIGURES[name].module)
         try:
             draw_figure(spec, record, folder / f"{name}.svg", folder / f"{name}.pdf")
         except (ValueError, FileNotFoundError) as error:
@@ -34,5 +47,5 @@ def redraw(record: Path, folder: Path, /) -> None:
             else:
                 print(f"not drawn: {name}: {error}")
         else:
-            drawn.append(name)
-    print(f"{folder}: {', '.join(drawn)}")
+            done.append(name)
+    print(f"{folder}: {', '.join(done)}")

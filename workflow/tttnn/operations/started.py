@@ -26,7 +26,7 @@ class Start(NamedTuple):
 
     `program` and `arguments` are as they were given, in `folder`; `directory` is where the results
     are. `configfiles` (from there, or absolute) and `settings` are those of the command line and of
-    profiles.
+    profiles; `snakefile` is the one that was read.
     """
 
     run: str
@@ -40,6 +40,7 @@ class Start(NamedTuple):
     process: int
     since: float  # seconds since 1970
     commits: Sequence[str] = ()  # of the workflow at this start and earlier ones, each once
+    snakefile: str | None = None  # None of starts that earlier versions wrote down
 
     @property
     def is_here(self) -> bool:
@@ -84,7 +85,13 @@ def _program(folder: Path) -> list[str]:
     return [sys.executable, *before]
 
 
-def note(run: str, folder: Path, configfiles: Sequence[Path], settings: Sequence[str]) -> None:
+def note(
+    run: str,
+    folder: Path,
+    configfiles: Sequence[Path],
+    settings: Sequence[str],
+    snakefile: str | None = None,
+) -> None:
     """Write down this process's start, made in `folder`, of a run in the working directory.
 
     `configfiles` are absolute.
@@ -107,6 +114,7 @@ def note(run: str, folder: Path, configfiles: Sequence[Path], settings: Sequence
         process=psutil.Process().pid,
         since=psutil.Process().create_time(),
         commits=list(dict.fromkeys(commits)),
+        snakefile=snakefile,
     )
     write_json(Path("results", run, FILE), start._asdict())
 

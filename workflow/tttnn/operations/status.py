@@ -16,12 +16,15 @@ from typing import NamedTuple
 from tttnn.config.load import load
 from tttnn.config.root import Config
 from tttnn.operations.costs import Costs
+from tttnn.operations.finished import duration
 from tttnn.operations.jobs import EVALUATIONS, Job, ask, kept
 from tttnn.operations.leftover import logs, processes, slurm_jobs
 from tttnn.operations.plan import used
 from tttnn.operations.started import FILE, Start, last
+from tttnn.places import project_of, run_folder
 from tttnn.reading import read_json
 from tttnn.resume import saved
+from tttnn.wording import counted
 
 ROW = "{:<19}{:>6}{:>9}{:>8}{:>13}{:>8}{:>7}{:>9}{:>18}{:>12}{:>14}"
 ERROR = re.compile(r"^Error in rule (\w+):\n((?:    .*\n)+)", re.M)
@@ -29,6 +32,8 @@ OUTPUT = re.compile(r"^    output: (.*)$", re.M)
 STOPPED = "Terminating processes on user request"  # Ctrl-C
 STATES = ("done", "running", "queued", "interrupted", "failed", "stale", "waiting")
 A_DAY = 86400
+EVERY = 10.0
+"""Seconds between two looks, where --watch has no number."""
 DOCUMENTS = {"download_shard", "chunk_shard", "embed_chunk", *EVALUATIONS}
 
 
@@ -222,6 +227,18 @@ def _who(run: Run) -> str:
     return "no Snakemake at work on it"
 
 
+def _rest(seconds: float, now: float, is_idle: bool) -> str:
+    """How a line about what is done goes on: about what is left, of one job at a time or as now."""
+    if not seconds:
+        return "."
+    if is_idle:
+        return (
+            f"; what is left takes {duration(seconds)}, one job at a time, and nothing works on "
+            "it: the same command goes on (`tttnn recover` prints it)"
+        )
+    return f", the end expected at {_clock(seconds, now)} with as many jobs at once as now"
+
+
 def lines(run: Run, now: float) -> Iterator[str]:
     """The report's lines."""
     yield f"Run {run.config.run}: {_who(run)}"
@@ -229,6 +246,7 @@ def lines(run: Run, now: float) -> Iterator[str]:
     yield ""
     yield ROW.format("rule", *STATES, "documents", "per second", "end")
     total = 0.0
+    is_idle = run.at_work is None and "running" not in run.states and "queued" not in run.states
     for stage in stages(run):
         documents = "-"
         if stage.documents is not None:
@@ -242,17 +260,22 @@ def lines(run: Run, now: float) -> Iterator[str]:
             *(stage.counts[state] or "-" for state in STATES),
             documents,
             rate,
-            _clock(stage.remaining and total, now),
+            "-" if is_idle else _clock(stage.remaining and total, now),
         )
     yield ""
-    yield f"{run.states.count('done')} of {len(run.jobs)} jobs done" + (
-        f", the end expected at {_clock(total, now)} with as many jobs at once as now"
-        if total
-        else "."
+    yield f"{run.states.count('done')} of {counted(len(run.jobs), 'job')} done" + _rest(
+        total, now, is_idle
     )
     for job, state in zip(run.jobs, run.states, strict=True):
         if state in ("failed", "interrupted"):
             yield f"{state}: {' '.join([job.rule, *job.wildcards.values()])}  {job.log or ''}"
+
+
+def recorded(start: Start, folder: Path) -> Run:
+    """A run as its files have it: with the jobs that its last start wrote down."""
+    results = folder / "results" / start.run
+    listing, config = results / "jobs.json", load(read_json(results / "config.json"))
+    return Run(config, kept(listing), folder, start, listing.stat().st_mtime)
 
 
 def _started(folder: Path, name: str | None) -> Run:
@@ -263,12 +286,12 @@ def _started(folder: Path, name: str | None) -> Run:
             f"no run{f' {name}' if name else ''} was started in {folder}: results/<run>/{FILE} is "
             "missing (or give --configfile as for Snakemake)"
         )
-    results = folder / "results" / start.run
     if start.works_in(folder):
-        listing = results / "jobs.json"
-        config = load(read_json(results / "config.json"))
-        return Run(config, kept(listing), folder, start, listing.stat().st_mtime)
-    config, listed = ask(list(map(Path, start.configfiles)), start.settings)
+        return recorded(start, folder)
+    own = Path(start.snakefile or "")
+    # a folder that was moved has another one, where Snakemake finds it
+    read = own if own.is_file() else None
+    config, listed = ask(list(map(Path, start.configfiles)), start.settings, read, folder)
     if config.run != start.run:
         raise ValueError(
             f"what run {start.run} was started with is the configuration of run {config.run} now: "
@@ -277,25 +300,36 @@ def _started(folder: Path, name: str | None) -> Run:
     return Run(config, listed, folder, start)
 
 
-def _found(run: str | None, configfile: list[Path] | None, config: list[str] | None) -> Run:
-    folder = Path.cwd()
-    if configfile or config:
-        chosen, listed = ask(configfile or [], config or [])
+def _found(
+    run: Path | None,
+    configfile: list[Path] | None,
+    config: list[str] | None,
+    snakefile: Path | None,
+) -> Run:
+    if configfile or config or snakefile:
+        folder = Path.cwd()
+        chosen, listed = ask(configfile or [], config or [], snakefile)
         return Run(chosen, listed, folder, last(folder, chosen.run))
-    return _started(folder, run)
+    if run is None:
+        return _started(Path.cwd(), None)
+    results = run_folder(run)
+    return _started(project_of(results), results.name)
 
 
 def status(
-    run: str | None = None,
+    run: Path | None = None,
     configfile: list[Path] | None = None,
     config: list[str] | None = None,
-    watch: float | None = None,
+    snakefile: Path | None = None,
+    watch: float | bool | None = None,
 ) -> None:
     """Tell how far a run is, from any terminal, in the folder in which Snakemake runs or ran.
 
-    --run                   its name; without: the one that was started last
-    --configfile, --config  as Snakemake's, for a run that was never started from here
-    --watch                 look again every so many seconds, until Ctrl-C or the run is at rest
+    --run                   its name in this folder, or the path of its results/NAME; without: the
+                            one that was started last
+    --configfile, --config, --snakefile  as Snakemake's, for a run that was never started from here
+    --watch                 look again every so many seconds, 10 without a number, until Ctrl-C or
+                            the run is at rest
 
     Jobs are done, running, queued in SLURM, interrupted (killed; the next run goes on with them),
     failed, stale (their outputs are there, and Snakemake would make them again) or waiting.
@@ -303,13 +337,14 @@ def status(
     work, its jobs are those that it started with; otherwise Snakemake is asked, which takes
     seconds.
     """
+    watch = EVERY if watch is True else watch
     if watch is not None and not 0 < watch <= A_DAY:
         raise ValueError(
             f"--watch is {watch}: give the seconds between two looks, more than 0, {A_DAY} at most"
         )
     try:
         while True:
-            found = _found(run, configfile, config)
+            found = _found(run, configfile, config, snakefile)
             told = "\n".join(lines(found, time.time()))
             # a terminal shows the latest look alone; a file keeps each
             clear = "\x1b[H\x1b[2J" if watch is not None and sys.stdout.isatty() else ""

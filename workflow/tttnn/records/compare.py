@@ -15,6 +15,7 @@ from tttnn.figures.gains import before_after
 from tttnn.figures.tables import View
 from tttnn.files import replacing
 from tttnn.pile import ALL, TASKS
+from tttnn.places import run_or_record
 from tttnn.records.beside import (
     Entries,
     Entry,
@@ -223,16 +224,19 @@ def _write(path: Path, table: pd.DataFrame) -> Path:
 def compare(runs: list[Path], /, output: Path = Path("comparison")) -> None:
     """Put runs beside one another, on the documents that all of them evaluated.
 
-    `runs` are records (`tttnn record`), folders of records, or results' folders. Says what of them
-    is comparable and what is not; prints, for all tasks and for each, bits per byte at each number
-    of neighbours, with the paired difference from the first run's same model and method, or from
-    its main method; and writes to `output` the same numbers (`comparison.csv`), the leaderboard
-    (`leaderboard.csv`: each method at its most neighbours, best first) and figures.
+    RUNS      records (`tttnn record`), folders of records, or runs: their names in this folder, or
+              the paths of their results/NAME
+    --output  the folder for tables and figures
+
+    Says what of them is comparable and what is not; prints, for all tasks and for each, bits per
+    byte at each number of neighbours, with the paired difference from the first run's same model
+    and method, or from its main method; and writes to `output` the same numbers (`comparison.csv`),
+    the leaderboard (`leaderboard.csv`: each method at its most neighbours, best first) and figures.
 
     Raises `ValueError` for a folder that is no whole record or run, for one given twice, and
     where the runs have no document in common.
     """
-    opened = open_all(runs)
+    opened = open_all(list(map(run_or_record, runs)))
     shared = shared_documents(opened)
     if not shared:
         names = ", ".join(run.name for run in opened)

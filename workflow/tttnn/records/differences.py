@@ -8,6 +8,7 @@ from typing import Any
 
 from tttnn.records.beside import Entries, Entry
 from tttnn.records.runs import Run
+from tttnn.wording import counted
 
 SECTIONS = ("chunk", "embed", "search", "gather", "select", "split")
 """Sections of the configuration that decide what is retrieved for which documents."""
@@ -41,11 +42,9 @@ def lines(
 ) -> Iterator[str]:
     """What is comparable and what is not, a line each; of every pair of runs."""
     for run in runs:
-        count = len(run.selected)
-        yield (
-            f"{run.name}: {sum(map(len, shared.values()))} of its {count} documents are in all "
-            f"runs ({len(shared)} tasks)"
-        )
+        own, of = counted(len(run.selected), "document"), counted(len(shared), "task")
+        found = sum(map(len, shared.values()))
+        yield f"{run.name}: {found} of its {own} are in all runs ({of})"
     for one, other in combinations(runs, 2):
         for line in _pair(one, other):
             yield f"{one.name} / {other.name}: {line}"
@@ -77,7 +76,7 @@ def _corpus(one: Run, other: Run) -> str:
     if not left or not right:
         return "no digests of the corpus, so nobody knows whether it is the same"
     if set(left.values()) == set(right.values()):
-        return f"the same corpus ({len(left)} files)"
+        return f"the same corpus ({counted(len(left), 'file')})"
     same = len(set(left.values()) & set(right.values()))
     return f"other corpora ({same} of {len(left)} / {len(right)} files are the same)"
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import tttnn
 from tttnn.environment import environment
 from tttnn.files import replacing, sha256
+from tttnn.places import run_or_record
 from tttnn.records.manifest import (
     EVALUATIONS,
     FORMAT,
@@ -35,6 +36,7 @@ from tttnn.records.manifest import (
 )
 from tttnn.records.runs import Record, Results, evaluations
 from tttnn.repository import commit
+from tttnn.wording import counted
 
 OPTIONS = {"compression": "zstd", "compression_level": 19}
 """How a record's tables are written: small, for they are kept for years."""
@@ -111,17 +113,25 @@ def record(
 ) -> None:
     """Write a run's tables and a manifest to a folder that others can redraw and compare.
 
-    `run` is the folder of its results. The tables are those of the run, in parquet, with two more:
+    RUN        the run: its name in this folder, or the path of its results/NAME
+    FOLDER     the record's, which is not there yet or is a record
+    --name     the record's; without: the run's
+    --licence  under which others may use the record, such as CC-BY-4.0
+    --author   whose run it is
+    --contact  where questions go
+    --note     what else is to be known
+
+    The tables are those of the run, in parquet, with two more:
     each cell's log-likelihood of each document at each number of neighbours (`evaluations`), and
     the digests of the documents' texts (`selected`). The manifest says of what they were made
     (digests of corpus, documents and models, the whole configuration) and with what (versions,
     devices, this machine). There is no text in it, and no path: of paths in the configuration the
-    last name is kept. `name` is the record's, the run's if there is none; `licence`, `author`,
-    `contact` and `note` are said as given.
+    last name is kept.
 
     Raises `ValueError` where a part of the run is missing, where its tables and evaluations
     disagree, or where a table has a path in it.
     """
+    run = run_or_record(run)
     results = Results(run)
     if folder.exists() and not is_record(folder) and any(folder.glob("*")):
         raise ValueError(f"{folder} is there and is no record: name a folder that is not there yet")
@@ -156,6 +166,7 @@ def record(
     whole = Record(folder)
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(
-        f"{folder}: {whole.name}, {len(tables)} tables of {len(whole.selected):,} documents, "
+        f"{folder}: {whole.name}, {counted(len(tables), 'table')} of "
+        f"{counted(len(whole.selected), 'document')}, "
         f"{size / 1e6:.2f} MB"
     )

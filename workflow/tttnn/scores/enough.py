@@ -9,10 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL
+from tttnn.places import run_folder
 from tttnn.reading import read_csv
 from tttnn.scores.few import FEW
 
 ROW = "{:<24}{:>9}{:>12}{:>12}{:>12}"
+SUFFICES = "suffices"
 
 
 def needed(documents: int, half_width: float, wanted: float) -> int:
@@ -37,11 +39,17 @@ def lines(tables: Path, width: float | None) -> Iterator[str]:
         f"Run {rows['run'].iloc[0]}, {rows['method'].iloc[0]}, {rows['num_neighbors'].iloc[0]} "
         f"neighbours: documents for a {confidence} interval of the gain of ± {goal}"
     )
+    suffice = False
     for model, block in rows.groupby("model", sort=False):
         yield ""
         yield ROW.format(model, "now", "gain", "± now", "needed")
         for row in block.itertuples():
-            yield _row(row, width)
+            line = _row(row, width)
+            suffice |= line.endswith(SUFFICES)
+            yield line
+    if suffice:
+        yield ""
+        yield f"Where it says {SUFFICES}, the documents that are there give it, or a narrower one."
     if rows.loc[rows["task"] != ALL, "documents"].min() < FEW:
         yield ""
         yield (
@@ -53,20 +61,24 @@ def lines(tables: Path, width: float | None) -> Iterator[str]:
 def _row(row: pd.Series, width: float | None) -> str:
     half = (row.high - row.low) / 2
     wanted = abs(row.difference) / 10 if width is None else width
-    is_known = not isnan(half) and wanted > 0
+    found = "-"
+    if not isnan(half) and wanted > 0:
+        count = needed(row.documents, half, wanted)
+        found = SUFFICES if count <= row.documents else f"{count:,}"
     return ROW.format(
         row.task,
         row.documents,
         f"{-row.difference:+.4f}",
         "-" if isnan(half) else f"{half:.4f}",
-        f"{needed(row.documents, half, wanted):,}" if is_known else "-",
+        found,
     )
 
 
-def enough(*, run: str, width: float | None = None) -> None:
+def enough(*, run: Path, width: float | None = None) -> None:
     """Say how many documents of each task an interval of a wanted width takes, from a finished run.
 
-    --run    the run, as in results/RUN: a pilot with a few documents of each task
+    --run    a pilot with a few documents of each task: its name in this folder, or the path of its
+             results/NAME
     --width  bits per byte that the gain's interval may reach to either side; without: a tenth of
              the gain
 
@@ -75,10 +87,10 @@ def enough(*, run: str, width: float | None = None) -> None:
     """
     if width is not None and not (width > 0 and isfinite(width)):
         raise ValueError(f"--width is {width}: it must be a number of more than 0")
-    tables = Path("results") / run / "tables"
+    tables = run_folder(run) / "tables"
     if not (tables / "differences.csv").is_file():
         raise ValueError(
-            f"{tables / 'differences.csv'} is missing: give --run the name of a run in this folder "
-            "that has its tables"
+            f"{tables / 'differences.csv'} is missing: run it to its end, or give --run one that "
+            "has its tables"
         )
     print("\n".join(lines(tables, width)))

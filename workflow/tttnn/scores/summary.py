@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from tttnn.pile import ALL, TASKS
+from tttnn.places import run_folder
 from tttnn.reading import read_csv, read_parquet
 from tttnn.scores.few import BY, FEW, of_few
+from tttnn.wording import counted
 
 WIDTH = 100
 ROW = "{:<24}{:>9}{:>10}{:>10}{:>9}{:>12}   {}"
@@ -75,7 +77,8 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
     rows = rows[rows["num_neighbors"] == rows["num_neighbors"].max()]
     neighbors = rows["num_neighbors"].iloc[0]
 
-    yield f"Run {run}: bits per byte before and after training on {neighbors} neighbours ({method})"
+    trained_on = counted(neighbors, "neighbour")
+    yield f"Run {run}: bits per byte before and after training on {trained_on} ({method})"
     for model, block in rows.groupby("model", sort=False):
         yield from _block(model, block, documents)
     yield ""
@@ -97,12 +100,23 @@ def lines(tables: Path, report: Path | None) -> Iterator[str]:
         yield f"Report   {report}{'' if report.is_file() else ' (not written yet)'}"
 
 
-def summary(tables: Path, report: Path | None = None) -> None:
+def summary(
+    tables: Path | None = None, report: Path | None = None, run: Path | None = None
+) -> None:
     """Print a line for each task, of the main method at its largest number of neighbours.
 
-    `tables` is the folder that `tttnn.scores.score` filled, `report` is only named. The interval is
-    that of the paired difference, after minus before. Few documents have none: theirs are printed,
-    from the least to the greatest.
+    --run     the run: its name in this folder, or the path of its results/NAME
+    --tables  in the place of --run: the folder of the run's tables
+    --report  the run's report, which is only named; without: that of --run
+
+    The interval is that of the paired difference, after minus before. Few documents have none:
+    theirs are printed, from the least to the greatest.
     """
+    if (tables is None) == (run is None):
+        raise ValueError("give --run, or --tables with the folder of a run's tables")
+    if run is not None:
+        folder = run_folder(run)
+        tables, report = folder / "tables", report or folder / "report.html"
+    assert tables is not None  # one of both is given
     for line in lines(tables, report):
         print(line)
