@@ -68,7 +68,8 @@ def listed(dag: DAG, workflow: Workflow) -> list[dict[str, Any]]:
 
 
 def _is_ours(snakefile: str) -> bool:
-    return Path(snakefile).resolve().is_relative_to(FOLDER.resolve())
+    """Of a checkout of this workflow, which need not be the one that this file is in."""
+    return (Path(snakefile).resolve().parents[1] / "workflow/dag.py").is_file()
 
 
 def _checked(workflow: Workflow) -> Config:
