@@ -135,7 +135,7 @@ from tttnn.live.limits import Limits
 from tttnn.live.server import Server
 from tttnn.live.shard import OpenShard, Run
 root = Path(sys.argv[1])
-run = Run("live", folder=root)
+run = Run(root / "results/live")
 shard = OpenShard(run, "00")
 assert "pandas" not in sys.modules
 server = Server("grpc://127.0.0.1:0", run.build(), [shard], Limits(grace_seconds=1.0))
