@@ -276,7 +276,8 @@ def test_any_configuration_is_refused_in_words_or_gives_specs():
     counts = {True: 0, False: 0}
     end = monotonic() + SECONDS
     number = 0
-    while monotonic() < end:
+    # both outcomes are tried, however slow the machine
+    while monotonic() < end or (min(counts.values()) < 3 and number < 200):
         generator = random.Random(number)
         values = laid_over(BASE, generator.choice([{}, *OVERLAYS]))
         values = copy.deepcopy(values)
@@ -287,7 +288,7 @@ def test_any_configuration_is_refused_in_words_or_gives_specs():
         except Exception as error:
             raise AssertionError(f"configuration {number} ends in {error!r}") from error
         number += 1
-    assert min(counts.values()) > 2  # both outcomes are tried, however slow the machine
+    assert min(counts.values()) > 2
 
 
 @pytest.mark.parametrize("text", [
