@@ -16,8 +16,10 @@ demo: .venv/ready
 	$(SNAKEMAKE) --quiet rules
 	$(BIN)/tttnn summary --tables results/demo/tables --report results/demo/report.html
 
+# Which tests stay in one process, and which start first: tests/conftest.py.
 test: .venv/ready .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadgroup \
+		--no-loadscope-reorder
 
 # Medians and ratios with spread, each beside a plain way whose numbers must be the same.
 bench: .venv/ready

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-
-from layers import LAYERS
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,13 +40,27 @@ def shared() -> Path:
     return folder
 
 
-def count_layers(items: list[pytest.Item]) -> Counter[str]:
-    """How many tests there are in each folder of tests/."""
-    return Counter(item.path.relative_to(ROOT / "tests").parts[0] for item in items)
+# The longest first: a process that takes one of them last would leave the other idle.
+LONGEST = ("slurm", "workflow", "unit/test_damage.py")
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    session.config.stash[LAYERS] = count_layers(session.items)
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file run in one process, those on the one SLURM cluster too."""
+
+    def place(item: pytest.Item) -> str:
+        return item.path.relative_to(ROOT / "tests").as_posix()
+
+    items.sort(key=lambda item: not place(item).startswith(LONGEST))
+    for item in items:
+        cluster = place(item).startswith("slurm")
+        item.add_marker(pytest.mark.xdist_group("slurm" if cluster else place(item)))
+
+
+def count_layers(reports: Iterable[pytest.TestReport]) -> Counter[str]:
+    """How many tests of each folder of tests/ ran or were skipped."""
+    tests = {report.nodeid for report in reports if report.nodeid.startswith("tests/")}
+    return Counter(name.split("/")[1] for name in tests)
 
 
 def without_reference_data(skipped: list[pytest.TestReport]) -> Counter[str]:
@@ -60,7 +72,7 @@ def without_reference_data(skipped: list[pytest.TestReport]) -> Counter[str]:
     )
 
 
-def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter) -> None:
     if missed := without_reference_data(terminalreporter.stats.get("skipped", [])):
         terminalreporter.section("tests that need reference data (CONTRIBUTING.md)")
         terminalreporter.write_line(
@@ -69,7 +81,12 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
         )
         for file, count in sorted(missed.items()):
             terminalreporter.write_line(f"  {count} of {file}")
-    layers = config.stash.get(LAYERS, Counter())
+    stats = terminalreporter.stats
+    layers = count_layers(
+        report
+        for outcome in ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+        for report in stats.get(outcome, [])
+    )
     terminalreporter.write_line(
         "tests by layer: " + ", ".join(f"{name} {count}" for name, count in sorted(layers.items()))
     )

@@ -197,8 +197,8 @@ def test_k_may_be_more_than_there_is_and_must_be_a_number(tmp_path, monkeypatch)
         (lambda: tttnn.load_model("any", "meta"), "device meta holds no weights: take cpu"),
         (lambda: tttnn.read_tables(3), "the run is 3: give its name or its path"),
         (lambda: tttnn.search(TEXT, None), "the run is None: give its name or its path"),
-        (lambda: tttnn.search(TEXT, "none"), r"results/none is no run's folder: give the name of"),
-        (lambda: tttnn.search(TEXT, "results/none"), "results/none is no run's folder: give the n"),
+        (lambda: tttnn.search(TEXT, "none"), "there is no folder results/none: give the name of"),
+        (lambda: tttnn.search(TEXT, "results/none"), "there is no folder results/none: give the n"),
     ],
 )
 def test_what_names_nothing_is_said(call, message, tmp_path, monkeypatch):
