@@ -18,8 +18,7 @@ demo: .venv/ready
 
 # Which tests stay in one process, and which start first: tests/conftest.py.
 test: .venv/ready .venv/dev
-	$(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 --dist loadgroup \
-		--no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 --no-loadscope-reorder
 
 # Medians and ratios with spread, each beside a plain way whose numbers must be the same.
 bench: .venv/ready

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,21 +41,28 @@ def shared() -> Path:
     return folder
 
 
-# The longest first: a process that takes one of them last would leave the other idle.
+# The longest first: a process that takes one of them last would leave the others idle.
 LONGEST = ("slurm", "workflow", "unit/test_damage.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file run in one process, those on the one SLURM cluster too."""
+    items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"tests/{n}" for n in LONGEST)))
 
-    def place(item: pytest.Item) -> str:
-        return item.path.relative_to(ROOT / "tests").as_posix()
 
-    items.sort(key=lambda item: not place(item).startswith(LONGEST))
-    for item in items:
-        cluster = place(item).startswith("slurm")
-        item.add_marker(pytest.mark.xdist_group("slurm" if cluster else place(item)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file run in one process, for they share what it makes; those on SLURM too.
+
+    What pytest-xdist has for that, `--dist loadgroup`, sees no group in names of pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/slurm" if file.startswith("tests/slurm/") else file
+
+    return ByFile(config, log)
 
 
 def count_layers(reports: Iterable[pytest.TestReport]) -> Counter[str]:
