@@ -29,7 +29,7 @@ rule cluster_passages:
         "<benchmarks>/cluster_passages/{experts}.tsv"
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: cost.threads("cluster_passages", most=4)
     resources:
         mem_mb=cost.mem_mb("cluster_passages"),
         runtime=cost.runtime("cluster_passages"),

@@ -18,7 +18,7 @@ rule train_shard_index:
         index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: cost.threads("train_shard_index", most=4)
     resources:
         mem_mb=cost.mem_mb("train_shard_index"),
         runtime=cost.runtime("train_shard_index"),
@@ -48,7 +48,7 @@ rule merge_training:
         index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: cost.threads("merge_training", most=4)
     resources:
         mem_mb=cost.mem_mb("merge_training"),
         runtime=cost.runtime("merge_training"),
@@ -82,7 +82,7 @@ rule fill_shard_index:
         index=cfg.learning_indexes,
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: cost.threads("fill_shard_index", most=4)
     resources:
         mem_mb=cost.mem_mb("fill_shard_index"),
         runtime=cost.runtime("fill_shard_index"),

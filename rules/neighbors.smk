@@ -39,7 +39,7 @@ rule search_shard:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: 16
+    threads: cost.threads("search_shard", most=16)
     resources:
         mem_mb=cost.mem_mb("search_shard"),
         runtime=cost.runtime("search_shard"),
@@ -163,7 +163,7 @@ rule measure_recall:
         "<benchmarks>/measure_recall/{index}.tsv"
     conda:
         ENVIRONMENT
-    threads: 16
+    threads: cost.threads("measure_recall", most=16)
     resources:
         mem_mb=cost.mem_mb("measure_recall"),
         runtime=cost.runtime("measure_recall"),

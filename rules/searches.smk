@@ -84,7 +84,7 @@ rule search_windows:
         "<benchmarks>/search_windows/{queries}/{windowed}/{shard}.tsv"
     conda:
         ENVIRONMENT
-    threads: 4
+    threads: cost.threads("search_windows", most=4)
     resources:
         mem_mb=cost.mem_mb("search_windows"),
         runtime=cost.runtime("search_windows"),

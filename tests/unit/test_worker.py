@@ -191,9 +191,9 @@ def test_garbage_leaves_the_worker_at_work(environment, tmp_path, said):
     assert _run(environment, tmp_path, "evaluate_part", "exit", "3")[0] == 3
 
 
-def test_only_work_of_many_short_jobs_is_worth_a_worker():
-    assert worker.pays(["evaluate_part"] * 4)
-    assert not worker.pays(["evaluate_part"] * 3 + ["train_model"] * 9)
+def test_only_several_jobs_are_worth_a_worker():
+    assert worker.pays(["evaluate_part"] * 3 + ["score"])
+    assert not worker.pays(["evaluate_part"] * 2 + ["score"])
 
 
 def test_a_worker_is_reached_by_what_it_leaves_in_the_environment(monkeypatch, tmp_path):

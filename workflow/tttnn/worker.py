@@ -31,18 +31,6 @@ from typing import Any
 
 SOCKET = "TTTNN_WORKER"  # in the environment: where the worker listens, with whose Python it runs
 THREADS = "OMP_NUM_THREADS"  # libraries read it when they are loaded: a worker has one thread
-STAGES = {
-    "choose_settings",
-    "draw_figure",
-    "embed_chunk",
-    "embed_queries",
-    "evaluate_part",
-    "evaluate_tuned",
-    "gather_neighbors",
-    "score",
-    "write_report",
-}
-"""Of which there are many, or which are short beside their imports."""
 ENOUGH = 4  # jobs whose imports take longer than the worker's start
 LIBRARIES = (
     "pyarrow.parquet",
@@ -68,7 +56,7 @@ def _send(connection: socket.socket, message: Any) -> None:
 
 
 def _address() -> Path | None:
-    """Where a worker of this very Python waits; None where there is none for a job like this."""
+    """Where a worker of this very Python waits; None where there is none, or a job has threads."""
     where, _, prefix = os.environ.get(SOCKET, "").partition(":")
     if not where or prefix != sys.prefix or os.environ.get(THREADS) != "1":
         return None
@@ -76,13 +64,13 @@ def _address() -> Path | None:
 
 
 def hand_over(arguments: list[str]) -> int | None:
-    """The status of the stage, done by a worker; None where there is none, or it takes no such.
+    """The status of the stage, done by a worker; None where there is none for it.
 
     Signals that tell a job to end are passed on. What the child used of a processor and of memory,
     which whoever watches this process cannot see, is the last line on stderr.
     """
     address = _address()
-    if address is None or not arguments or arguments[0] not in STAGES:
+    if address is None:
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -277,7 +265,7 @@ def serve(address: str, lifeline: str) -> None:
 
 def pays(rules: list[str]) -> bool:
     """Whether the jobs to be run, by their rules, are enough for a worker."""
-    return len([rule for rule in rules if rule in STAGES]) >= ENOUGH
+    return len(rules) >= ENOUGH
 
 
 def start() -> None:

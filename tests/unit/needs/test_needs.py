@@ -71,6 +71,13 @@ def test_every_rule_asks_for_what_its_own_formula_gives():
     assert set(asked) == set(FORMULAS)
 
 
+def test_no_rule_asks_for_threads_by_the_formula_of_another():
+    asked = re.findall(r"^rule (\w+):(?:(?!^rule ).)*?threads: (cost.*?)\n", RULES, re.M | re.S)
+    assert len(asked) == 7
+    for rule, threads in asked:
+        assert re.fullmatch(rf'cost\.threads\("{rule}", most=(4|16)\)', threads), rule
+
+
 def test_no_two_rooms_have_a_formula_of_one_rule():
     # a kind with rules of its own has their formulas beside its settings
     files = [file.read_text(encoding="utf-8") for file in PACKAGE.glob("**/*needs.py")]
@@ -221,6 +228,13 @@ def test_no_job_asks_for_more_than_memory_mb_whatever_the_corpus(memory_mb):
             if documents == 1000:
                 assert asked[0] == 1000
     assert costs.mem_mb("fill_shard_index")(job, 1) == memory_mb
+
+
+def test_threads_are_for_work_that_takes_longer_than_to_start():
+    job = {"index": "ivf", "shard": "00", "queries": "test"}
+    for documents, expected in ((1000, 1), (10_000_000, 16)):
+        costs = Costs(config(f"sources={{demo: {{train_documents: {documents}}}}}"))
+        assert costs.threads("search_shard", most=16)(job) == expected
 
 
 def test_what_a_job_asks_for_is_room_enough_for_what_it_needs():

@@ -19,7 +19,7 @@ from tttnn.methods.needs import fit
 from tttnn.models.needs import FORMULAS as MODELS
 from tttnn.needs.kinds import load
 from tttnn.needs.need import Need
-from tttnn.needs.rates import MB
+from tttnn.needs.rates import MB, START
 from tttnn.needs.scale import Formula
 from tttnn.operations.afford import within_hours
 from tttnn.operations.sizes import SAMPLE_BYTES, scale
@@ -43,6 +43,7 @@ HEADROOM = 1.5  # a rule asks for so much more memory than is expected,
 SLURM_MB = 400  # and for Snakemake's own processes inside a job,
 PATIENCE = 3.0  # and for so much more time
 LEAST_MB, LEAST_MINUTES = 1000, 30
+SHORT = 1.0  # seconds of work: threads would spare less than a job's start takes
 MORE_MEMORY = 1.5  # an attempt asks for so many times what the one before did
 
 
@@ -65,7 +66,7 @@ class Costs:
     """The needs of a configuration's jobs.
 
     `mem_mb` and `runtime` make the functions that a rule's resources are; they take Snakemake's
-    wildcards and the number of the attempt, and ask for more each time.
+    wildcards and the number of the attempt, and ask for more each time. `threads` makes a rule's.
 
     `afforded` is what `select.hours` led to, or None.
 
@@ -153,5 +154,16 @@ class Costs:
         def asked(wildcards: Mapping[str, str], attempt: int) -> int:
             minutes = PATIENCE * need(wildcards).seconds / 60
             return round(max(LEAST_MINUTES, minutes) * attempt)
+
+        return with_signature(asked)
+
+    def threads(self, rule: str, most: int) -> Callable[..., int]:
+        """A function for a rule's `threads`: `most`, or one for a job that is short with one."""
+        _formula(rule)
+        need = partial(self.of, rule)
+
+        def asked(wildcards: Mapping[str, str]) -> int:
+            work = most * (need(wildcards).seconds - START)
+            return 1 if work < SHORT else most
 
         return with_signature(asked)
