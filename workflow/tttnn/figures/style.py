@@ -6,6 +6,7 @@ Sizes are those in print: figures are made at a page's or a column's width and n
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import math
 import re
@@ -15,6 +16,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -252,9 +254,21 @@ def _with_own_ids(drawing: bytes) -> bytes:
     return drawing.replace(b"*{stroke", b"#" + prefix + b"-figure_1 *{stroke")
 
 
+def _settle(figure: Figure) -> None:
+    """Lay a figure out and keep its panels where they are, rounded.
+
+    Last bits of the layout's solver depend on where its variables lie in memory.
+    """
+    figure.savefig(io.BytesIO(), format="svg")  # letters are as wide as in the file
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(np.round(axes.get_position(original=True).bounds, 6))
+
+
 def save(figure: Figure, svg: Path, pdf: Path) -> None:
     """Write both formats without a date: the same tables give the same bytes."""
     with rc_context(RC):
+        _settle(figure)
         with replacing(svg) as beside:
             figure.savefig(beside, metadata={"Date": None})
             beside.write_bytes(_with_own_ids(beside.read_bytes()))
