@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tttnn.adapting import LEARNING_RATE, adapted, bits_per_byte, recipe_for
 from tttnn.arguments import positive
 from tttnn.files import replacing
-from tttnn.live.query import neighbors_of, table
+from tttnn.live.query import Finder, table
 from tttnn.live.shard import Run
 from tttnn.methods.ttt.settings import Lora, Recipe
 from tttnn.models.folder import context_length, load_causal
@@ -189,7 +189,7 @@ def generate(
         )
     before = continued(network, tokenizer, prompt, tokens, temperature, seed)
     bits = [bits_per_byte(network, tokenizer, prompt)]
-    rows = neighbors_of(opened, prompt, k)
+    rows = Finder(opened).neighbors(prompt, k)
     print("\n".join(table(rows, shutil.get_terminal_size((120, 24)).columns)))
     lora = None if save_adapter is None else Lora(rank=adapters, alpha=2 * adapters)
     how = _recipe(len(rows), lora, learning_rate, rate, window, seed)

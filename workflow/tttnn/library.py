@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tttnn.adapting import adapt, adapted, bits_per_byte, log_likelihood, recipe_for
 from tttnn.arguments import checked_path, checked_text, checked_vectors, positive, whole
-from tttnn.live.query import neighbors_of
+from tttnn.live.query import Finder
 from tttnn.live.shard import Run
 from tttnn.methods.measure import Query
 from tttnn.methods.ttt.settings import Recipe
@@ -75,7 +75,7 @@ def search(text: str, run: str | Path, k: int = 20, index: str | None = None) ->
     if not checked_text(text).strip():
         raise ValueError("the text is empty: give one of a word or more")
     count = whole(k, "k", 1)
-    return pd.DataFrame(neighbors_of(Run(checked_path(run, "the run"), index), text, count))
+    return pd.DataFrame(Finder(Run(checked_path(run, "the run"), index)).neighbors(text, count))
 
 
 def sift(

@@ -18,6 +18,7 @@ from live_run import write_run
 from tiny import save_causal, save_encoder, write_manifest
 from tttnn.command import main
 from tttnn.files import sha256
+from tttnn.live.query import Finder
 from tttnn.methods.evaluate import EvaluateSpec, evaluate_part
 from tttnn.tables import read_table, write_table
 
@@ -174,15 +175,21 @@ def test_with_neighbours_documents_have_the_workflow_s_numbers(here):
 
 
 def test_contexts_are_adapted_to_once_each_and_answers_keep_their_order(here, monkeypatch):
-    model, seen = model_of(here), []
-    search = tttnn.harness.model.neighbors_of
-    monkeypatch.setattr(
-        tttnn.harness.model,
-        "neighbors_of",
-        lambda run, text, k: seen.append(text) or search(run, text, k),
-    )
+    model, seen, opened = model_of(here), [], []
+
+    class Noting(Finder):
+        def __init__(self, run):
+            opened.append(run)
+            super().__init__(run)
+
+        def neighbors(self, text, k):
+            seen.append(text)
+            return super().neighbors(text, k)
+
+    monkeypatch.setattr(tttnn.harness.model, "Finder", Noting)
     together = model.loglikelihood([request("loglikelihood", *pair) for pair in CHOICES])
     assert sorted(seen) == ["the cat", "the dog"]  # an empty context has no neighbours
+    assert len(opened) == 1
     alone = [model.loglikelihood([request("loglikelihood", *pair)])[0] for pair in CHOICES]
     assert [a for a, _ in together] == pytest.approx([a for a, _ in alone], abs=1e-4)
     assert together[3] == hf_of(here).loglikelihood([request("loglikelihood", "", "a text")])[0]

@@ -14,7 +14,7 @@ from shards import brute_force
 from tiny import save_encoder, write_manifest
 from tttnn.command import main
 from tttnn.files import sha256
-from tttnn.live.query import embedded
+from tttnn.live.query import Embedder
 
 D = 32
 TEXT = "Once upon a time there was a query."
@@ -43,7 +43,7 @@ def rows(capsys, *words: str) -> list[dict]:
 
 
 def expected(live, k: int) -> list[dict]:
-    vector = embedded(live.run, TEXT)
+    vector = Embedder(live.run).vector(TEXT)
     assert vector.shape == (1, D) and vector.dtype == np.float32
     distances, ids = brute_force(vector, live.vectors, live.ids, k)
     return [

@@ -14,6 +14,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import groupby
 from math import isfinite
 from pathlib import Path
@@ -25,7 +26,7 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from tttnn.adapting import LEARNING_RATE, adapted, recipe_for
-from tttnn.live.query import neighbors_of
+from tttnn.live.query import Finder
 from tttnn.live.shard import Run
 from tttnn.methods.progress import SECONDS
 from tttnn.methods.ttt.settings import Recipe
@@ -172,12 +173,16 @@ class TTTNN(HFLM):
             total=total, desc="adapted to", unit=f" {unit}", disable=disable, mininterval=SECONDS
         )
 
+    @cached_property
+    def _finder(self) -> Finder:
+        return Finder(self._run)
+
     @contextmanager
     def _adapted(self, text: str, document: int | str = 0) -> Iterator[None]:
         if not self._neighbors or not text.strip():
             yield
             return
-        found = [row["text"] for row in neighbors_of(self._run, text, self._neighbors)]
+        found = [row["text"] for row in self._finder.neighbors(text, self._neighbors)]
         if len(found) < self._neighbors:
             raise ValueError(
                 f"the index has {len(found)} passages, and neighbors is {self._neighbors}: lower it"

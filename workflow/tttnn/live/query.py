@@ -36,44 +36,53 @@ def _text(text: str | None, file: Path | None) -> str:
     return text
 
 
-def embedded(run: Run, text: str) -> np.ndarray:
-    """The text's vector (1, d), as the run's embedder gives it and the run stores it."""
-    from tttnn.models.folder import choose_window, load_encoder  # torch, which servers do without
-    from tttnn.models.representation import representation_of
-    from tttnn.retrieval.embed import embed_texts
+class Embedder:
+    """A run's embedder, loaded once."""
 
-    if not run.embedder.is_dir():
-        raise ValueError(f"{run.embedder} is missing: run the workflow to its embeddings first")
-    check_model(run.embedder)
-    spec = run.config.embed
-    encoder, tokenizer = load_encoder(run.embedder)
-    choose_window(encoder, spec.max_tokens, "embed.max_tokens", tokenizer)
-    vector = embed_texts(encoder, tokenizer, [text], spec, representation_of(run.embedder)).astype(
-        spec.dtype
-    )
-    if not np.isfinite(vector).all():
-        raise ValueError(f"the text has an embedding that is not finite: check {run.embedder}")
-    return vector.astype(np.float32)
+    def __init__(self, run: Run) -> None:
+        # torch, which servers do without
+        from tttnn.models.folder import choose_window, load_encoder
+        from tttnn.models.representation import representation_of
+
+        if not run.embedder.is_dir():
+            raise ValueError(f"{run.embedder} is missing: run the workflow to its embeddings first")
+        check_model(run.embedder)
+        self._folder, self._spec = run.embedder, run.config.embed
+        self._encoder, self._tokenizer = load_encoder(run.embedder)
+        choose_window(self._encoder, self._spec.max_tokens, "embed.max_tokens", self._tokenizer)
+        self._representation = representation_of(run.embedder)
+
+    def vector(self, text: str) -> np.ndarray:
+        """A text's vector (1, d), as the run's embedder gives it and the run stores it."""
+        from tttnn.retrieval.embed import embed_texts
+
+        vector = embed_texts(
+            self._encoder, self._tokenizer, [text], self._spec, self._representation
+        ).astype(self._spec.dtype)
+        if not np.isfinite(vector).all():
+            raise ValueError(f"the text has an embedding that is not finite: check {self._folder}")
+        return vector.astype(np.float32)
 
 
-def neighbors_of(run: Run, text: str, k: int) -> Rows:
-    """The passages of a run nearest to a text, from the run's own files: rows as `query` prints."""
-    if k < 1:
-        raise ValueError(f"k is {k}: it must be 1 or more")
-    return _here(run, embedded(run, text), k)
+class Finder:
+    """A run's embedder and shards, opened once for any number of texts."""
 
+    def __init__(self, run: Run) -> None:
+        self._embedder = Embedder(run)
+        self._shards = {int(name): OpenShard(run, name) for name in run.build().shards}
 
-def _here(run: Run, vector: np.ndarray, k: int) -> Rows:
-    """From the run's own files, shard after shard."""
-    build = run.build()
-    shards = {int(name): OpenShard(run, name) for name in build.shards}
-    distances, ids = merged([shard.search(vector, k) for shard in shards.values()], k)
-    found = [int(passage) for passage in ids[0] if passage >= 0]
-    texts: dict[int, tuple[str, str | None]] = {}
-    for number, shard in shards.items():
-        if members := [passage for passage in found if number_of(passage) == number]:
-            texts |= shard.texts(members)
-    return _rows(found, distances[0], texts)
+    def neighbors(self, text: str, k: int) -> Rows:
+        """The `k` passages nearest to a text, from the run's own files: rows as `query` prints."""
+        if k < 1:
+            raise ValueError(f"k is {k}: it must be 1 or more")
+        vector = self._embedder.vector(text)
+        distances, ids = merged([shard.search(vector, k) for shard in self._shards.values()], k)
+        found = [int(passage) for passage in ids[0] if passage >= 0]
+        texts: dict[int, tuple[str, str | None]] = {}
+        for number, shard in self._shards.items():
+            if members := [passage for passage in found if number_of(passage) == number]:
+                texts |= shard.texts(members)
+        return _rows(found, distances[0], texts)
 
 
 def _rows(ids: list[int], distances: np.ndarray, texts: dict[int, tuple[str, str | None]]) -> Rows:
@@ -102,7 +111,7 @@ def _there(
                 f"{build.embedder[:12]}), asked is {run.index} of {run.config.run} ({mine[:12]}): "
                 "give that --run and --index"
             )
-        found = servers.search(embedded(run, text), k)
+        found = servers.search(Embedder(run).vector(text), k)
         ids = [int(passage) for passage in found.ids[0] if passage >= 0]
         return _rows(ids, found.distances[0], servers.texts(found.build, ids)), found
 
@@ -166,7 +175,7 @@ def query(
     opened = Run(run, index)
     found = None
     if servers is None:
-        rows = neighbors_of(opened, wanted, k)
+        rows = Finder(opened).neighbors(wanted, k)
     else:
         token = security.read_token(token_file)
         roots = tls_ca.read_bytes() if tls_ca else None
