@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from checkout import Checkout, write_overlay
 
@@ -55,10 +57,20 @@ def tiny(checkout: Checkout) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A checkout in which the tiny run is finished; an error if it is not as it was at the end."""
-    checkout = Checkout.fresh(tmp_path_factory.mktemp("finished"))
-    checkout.configure("tiny", **TINY)
-    checkout.snakemake("--configfile", "tiny.yaml")
+    """A checkout in which the tiny run is finished; an error if it is not as it was at the end.
+
+    It is run once, by whichever of the tests' processes comes first, and each has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run"
+    done = run.with_suffix(".done")
+    with FileLock(run.with_suffix(".lock")):
+        if not done.exists():
+            first = Checkout.fresh(run)
+            first.configure("tiny", **TINY)
+            first.snakemake("--configfile", "tiny.yaml")
+            done.touch()
+        checkout = Checkout(run).copy(base / "finished")
     before = checkout.files()
     yield checkout
     assert checkout.files() == before
