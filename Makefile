@@ -9,6 +9,9 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+# Compiled on all cores, and not as pip does on one. Some packages have files that do not compile.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .PHONY: demo test bench lint docs rulegraph lock clean
 
@@ -56,12 +59,14 @@ lock: .venv/dev
 .venv/ready: envs/cpu.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/cpu.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(INSTALL) --requirement envs/cpu.lock
+	$(INSTALL) --no-deps --editable .
+	$(COMPILE)
 	touch $@
 
 .venv/dev: .venv/ready envs/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement envs/dev.lock
+	$(INSTALL) --requirement envs/dev.lock
+	$(COMPILE)
 	touch $@
 
 clean:
