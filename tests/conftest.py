@@ -45,6 +45,11 @@ def shared() -> Path:
 LONGEST = ("slurm", "workflow", "unit/test_damage.py")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are numbered: those of gzip hold the second, and each process must find one name."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"tests/{n}" for n in LONGEST)))
 

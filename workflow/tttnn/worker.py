@@ -263,9 +263,9 @@ def serve(address: str, lifeline: str) -> None:
             shutil.rmtree(Path(address).parent, ignore_errors=True)
 
 
-def pays(rules: list[str]) -> bool:
-    """Whether the jobs to be run, by their rules, are enough for a worker."""
-    return len(rules) >= ENOUGH
+def pays(jobs: int) -> bool:
+    """Whether so many jobs to be run, the target `all` among them, are enough for a worker."""
+    return jobs >= ENOUGH
 
 
 def start() -> None:
