@@ -44,7 +44,8 @@ def main(arguments):
             pathlib.Path("told").write_text(signal.Signals(number).name)
             sys.exit(75)
         signal.signal(signal.SIGTERM, told)
-        pathlib.Path("waits").write_text(str(os.getpid()))
+        pathlib.Path("written").write_text(str(os.getpid()))
+        pathlib.Path("written").rename("waits")  # whoever sees it reads it
         time.sleep(60)
 '''
 
